@@ -1,0 +1,1 @@
+"""A mutating admission webhook that keeps the GPU workers of a Dask cluster together."""

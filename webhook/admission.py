@@ -1,0 +1,217 @@
+"""Bytes become a Review, a Review a Verdict, a Verdict bytes. The only file that knows the wire format.
+
+Source: Kubernetes API reference, `admission.k8s.io/v1` AdmissionReview. What is answered when nothing can be
+decided:
+
+| situation | answer |
+|---|---|
+| the body is no AdmissionReview v1 | `MalformedReviewError`; the server answers 400 |
+| nothing of ours in it, spec unchanged, being deleted, opted out, namespace not enabled | allowed, no patch |
+| the namespace could not be read | allowed, no patch, audit annotation |
+| a malformed annotation | allowed, the default used, warning |
+| a rule cannot be sure | that rule is `refused` with a warning; the others still apply |
+| an exception of our own | allowed, no patch, audit annotation |
+"""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import orjson
+
+from webhook import dask
+from webhook.mutation import Plan, plan
+from webhook.mutation.model import Decision, Outcome
+from webhook.mutation.patch import Operation
+from webhook.policy import Policy, Problem, TargetGroup, object_problems, opted_out
+from webhook.raw import Raw, mapping, text
+
+API_VERSION = "admission.k8s.io/v1"
+
+
+class MalformedReviewError(ValueError):
+    """The body is not an AdmissionReview v1 request; the message says what is missing."""
+
+
+class Status(StrEnum):
+    """How far a review got."""
+
+    DECIDED = "decided"
+    NO_TARGET = "no-target"
+    SPEC_UNCHANGED = "spec-unchanged"
+    BEING_DELETED = "being-deleted"
+    OPTED_OUT = "opted-out"
+    NOT_ENABLED = "not-enabled"
+    NOT_TARGETED = "not-targeted"
+    NAMESPACE_UNKNOWN = "namespace-unknown"
+    INTERNAL_ERROR = "internal-error"
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """One request of the API server.
+
+    Attributes:
+        uid: Echoed in the answer.
+        kind: Of the object, such as DaskCluster.
+        operation: CREATE, UPDATE, DELETE or CONNECT.
+        subresource: Such as `scale`; empty for the object itself.
+        namespace: Where the object lives.
+        name: Of the object; empty under `generateName`.
+        item: The object as sent, None on DELETE. Never modified.
+        old_item: Before an UPDATE, else None.
+    """
+
+    uid: str
+    kind: str
+    operation: str
+    subresource: str
+    namespace: str
+    name: str
+    item: Raw
+    old_item: Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is answered. Always allowed: this webhook never stands in anyone's way.
+
+    Attributes:
+        status: How far the review got.
+        decisions: Of every rule; empty unless `status` is decided.
+        operations: The patch; empty when nothing changes.
+        warnings: What the user reads, for example in the output of `kubectl`.
+        audit: Audit annotations, without the webhook's name, which the API server puts before them.
+    """
+
+    status: Status
+    decisions: tuple[Decision, ...] = ()
+    operations: tuple[Operation, ...] = ()
+    warnings: tuple[str, ...] = ()
+    audit: tuple[tuple[str, str], ...] = ()
+
+
+# ---- bytes to Review ------------------------------------------------------------------------------
+
+
+def parse(body: bytes) -> Review:
+    """The request in an AdmissionReview.
+
+    Raises:
+        MalformedReviewError: `body` is no JSON, no AdmissionReview v1, or has no request with a uid.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedReviewError(f"the body is not JSON: {error}") from None
+    return review_of(document)
+
+
+def review_of(document: Raw) -> Review:
+    """The request in a parsed AdmissionReview. Raises like `parse`."""
+    found = (mapping(document).get("apiVersion"), mapping(document).get("kind"))
+    if found != (API_VERSION, "AdmissionReview"):
+        raise MalformedReviewError(f"expected an AdmissionReview of {API_VERSION}, got {found[1]!a} of {found[0]!a}")
+    request = mapping(document, "request")
+    uid = text(request, "uid")
+    if uid is None:
+        raise MalformedReviewError("the AdmissionReview has no request with a uid")
+    return Review(
+        uid=uid,
+        kind=text(request, "kind", "kind") or "",
+        operation=text(request, "operation") or "",
+        subresource=text(request, "subResource") or "",
+        namespace=text(request, "namespace") or "",
+        name=text(request, "name") or text(request, "object", "metadata", "name") or "",
+        item=request.get("object"),
+        old_item=request.get("oldObject"),
+    )
+
+
+# ---- Review to Verdict ----------------------------------------------------------------------------
+
+
+def consider(review: Review) -> dask.Subject | Verdict:
+    """What concerns us in a review, or the verdict when nothing does. Needs no namespace.
+
+    Pods are looked at when they are created, and never again: most of their spec is immutable. Custom resources
+    are looked at whenever their spec changes, since `kubectl apply` puts back what its manifest says.
+    """
+    if review.subresource or review.operation not in {"CREATE", "UPDATE"}:
+        return Verdict(Status.NO_TARGET)
+    subject = dask.read(review.item)
+    if subject is None or (review.operation == "UPDATE" and subject.kind == "Pod"):
+        return Verdict(Status.NO_TARGET)
+    if mapping(review.item, "metadata").get("deletionTimestamp"):
+        return Verdict(Status.BEING_DELETED)
+    if review.operation == "UPDATE" and mapping(review.item, "spec") == mapping(review.old_item, "spec"):
+        return Verdict(Status.SPEC_UNCHANGED)
+    return Verdict(Status.OPTED_OUT) if opted_out(subject.annotations) else subject
+
+
+def decide(subject: dask.Subject, policy: Policy | None) -> Verdict:
+    """The verdict on a subject.
+
+    Args:
+        subject: From `consider`.
+        policy: Of its namespace; None when the namespace could not be read.
+    """
+    if policy is None:
+        return Verdict(Status.NAMESPACE_UNKNOWN, audit=(("status", Status.NAMESPACE_UNKNOWN.value),))
+    if not policy.enabled:
+        return Verdict(Status.NOT_ENABLED, warnings=_lines(policy.problems))
+    problems = (*policy.problems, *object_problems(subject.annotations))
+    group = TargetGroup.PODS if subject.kind == "Pod" else TargetGroup.RESOURCES
+    if group not in policy.targets:
+        return Verdict(Status.NOT_TARGETED, warnings=_lines(problems))
+    decided = plan(subject.targets, policy)
+    return Verdict(
+        Status.DECIDED,
+        decisions=decided.decisions,
+        operations=decided.operations,
+        warnings=(*_lines(problems), *decided.warnings),
+        audit=_audit(decided, policy),
+    )
+
+
+def failed() -> Verdict:
+    """The verdict after an exception of our own: other people's work goes on."""
+    return Verdict(Status.INTERNAL_ERROR, audit=(("status", Status.INTERNAL_ERROR.value),))
+
+
+def _lines(problems: tuple[Problem, ...]) -> tuple[str, ...]:
+    return tuple(problem.text for problem in problems)
+
+
+def _audit(decided: Plan, policy: Policy) -> tuple[tuple[str, str], ...]:
+    told = (
+        f"{decision.role}/{decision.rule}={decision.outcome}:{decision.reason}"
+        for decision in decided.decisions
+        if decision.outcome is not Outcome.SKIPPED
+    )
+    return (("decisions", " ".join(told)), ("mode", policy.mode.value))
+
+
+# ---- Verdict to bytes -----------------------------------------------------------------------------
+
+
+def render(uid: str, verdict: Verdict) -> bytes:
+    """The AdmissionReview that answers the request `uid`."""
+    response: dict[str, Raw] = {"uid": uid, "allowed": True}
+    if verdict.operations:
+        patch = orjson.dumps([operation.as_json() for operation in verdict.operations])
+        response |= {"patchType": "JSONPatch", "patch": base64.b64encode(patch).decode()}
+    if verdict.warnings:
+        response["warnings"] = verdict.warnings
+    if verdict.audit:
+        response["auditAnnotations"] = dict(verdict.audit)
+    return orjson.dumps({"apiVersion": API_VERSION, "kind": "AdmissionReview", "response": response})
+
+
+def answered(body: bytes) -> Mapping[str, Raw]:
+    """The response in an AdmissionReview as `render` makes it, its patch decoded into a list of operations."""
+    response = dict(mapping(orjson.loads(body), "response"))
+    if encoded := response.pop("patch", None):
+        response["patch"] = orjson.loads(base64.b64decode(encoded))
+    return response

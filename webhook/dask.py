@@ -1,0 +1,181 @@
+"""A raw Kubernetes object becomes a Subject with its Targets. The only file that knows Dask's labels and CRDs.
+
+Facts from the CRDs of dask-kubernetes 2023.7 - 2026.3 (group kubernetes.dask.org, version v1) and its operator:
+a DaskJob's name becomes its cluster's; a DaskWorkerGroup names its cluster in `spec.cluster`; the default
+group is `CLUSTER-default`; labels of the cluster and of `spec.worker.metadata` come down to the worker pods.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from webhook import commandline
+from webhook.raw import Raw, mapping, sequence, text, texts
+
+GROUP = "kubernetes.dask.org"
+COMPONENT = "dask.org/component"
+CLUSTER_NAME = "dask.org/cluster-name"
+WORKER_GROUP_NAME = "dask.org/workergroup-name"
+
+
+class Role(StrEnum):
+    """What the pods of a target do in a Dask cluster."""
+
+    WORKER = "worker"
+    SCHEDULER = "scheduler"
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """The container of a pod spec that runs Dask; side-cars are never one.
+
+    Attributes:
+        index: Its place in `containers`.
+        raw: The container.
+    """
+
+    index: int
+    raw: Raw
+
+    @property
+    def name(self) -> str:
+        """Its name, as messages show it."""
+        return text(self.raw, "name") or f"[{self.index}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One pod spec within an object.
+
+    Attributes:
+        role: What its pods do.
+        spec: The raw pod spec.
+        pointer: RFC 6901 pointer of `spec` within the object.
+        container: The one that runs Dask; None when the spec has no container.
+        cluster: The Dask cluster's name; None before it has one (`generateName`).
+        namespace: Where the pods will live, or "" when the object does not say.
+        labels: Those the pods are known to carry.
+    """
+
+    role: Role
+    spec: Raw
+    pointer: str
+    container: Container | None
+    cluster: str | None
+    namespace: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """An object that concerns us.
+
+    Attributes:
+        kind: DaskCluster, DaskWorkerGroup, DaskJob or Pod.
+        annotations: Its own; for custom resources also those it gives its workers.
+        targets: Its pod specs, at least one.
+    """
+
+    kind: str
+    annotations: Mapping[str, str]
+    targets: tuple[Target, ...]
+
+
+def read(item: Raw) -> Subject | None:
+    """What concerns us in an object, or None. Total: whatever is malformed concerns the API server, not us."""
+    api_group = (text(item, "apiVersion") or "").rpartition("/")[0]
+    reader = _READERS.get((api_group, text(item, "kind") or ""))
+    subject = reader(item) if reader else None
+    return subject if subject and subject.targets else None
+
+
+# ---- one reader for each kind ---------------------------------------------------------------------
+
+
+def _cluster(item: Raw) -> Subject:
+    return _clustered(item, "DaskCluster", ("spec",))
+
+
+def _job(item: Raw) -> Subject:
+    return _clustered(item, "DaskJob", ("spec", "cluster", "spec"))
+
+
+def _clustered(item: Raw, kind: str, path: tuple[str, ...]) -> Subject:
+    name = text(item, "metadata", "name")
+    targets = (
+        _target(item, Role.WORKER, (*path, "worker"), _names(name, f"{name}-default" if name else None)),
+        _target(item, Role.SCHEDULER, (*path, "scheduler"), _names(name, None)),
+    )
+    return _subject(item, kind, (*path, "worker"), targets)
+
+
+def _worker_group(item: Raw) -> Subject:
+    names = _names(text(item, "spec", "cluster"), text(item, "metadata", "name"))
+    return _subject(
+        item, "DaskWorkerGroup", ("spec", "worker"), (_target(item, Role.WORKER, ("spec", "worker"), names),)
+    )
+
+
+def _pod(item: Raw) -> Subject | None:
+    labels = texts(item, "metadata", "labels")
+    spec = mapping(item, "spec")
+    if labels.get(COMPONENT) != Role.WORKER or not spec:
+        return None
+    target = Target(
+        role=Role.WORKER,
+        spec=spec,
+        pointer="/spec",
+        container=_container(spec, Role.WORKER),
+        cluster=labels.get(CLUSTER_NAME) or None,
+        namespace=text(item, "metadata", "namespace") or "",
+        labels=labels,
+    )
+    return Subject("Pod", texts(item, "metadata", "annotations"), (target,))
+
+
+_READERS: Mapping[tuple[str, str], Callable[[Raw], Subject | None]] = {
+    (GROUP, "DaskCluster"): _cluster,
+    (GROUP, "DaskJob"): _job,
+    (GROUP, "DaskWorkerGroup"): _worker_group,
+    ("", "Pod"): _pod,
+}
+
+
+def _subject(item: Raw, kind: str, worker: tuple[str, ...], targets: tuple[Target | None, ...]) -> Subject:
+    annotations = texts(item, "metadata", "annotations") | texts(item, *worker, "metadata", "annotations")
+    found = tuple(target for target in targets if target is not None)
+    return Subject(kind, annotations, found)
+
+
+def _names(cluster: str | None, worker_group: str | None) -> dict[str, str]:
+    """The labels by which the operator names a pod's cluster and group, as far as they are known."""
+    known = {CLUSTER_NAME: cluster, WORKER_GROUP_NAME: worker_group}
+    return {key: value for key, value in known.items() if value}
+
+
+def _target(item: Raw, role: Role, path: tuple[str, ...], names: Mapping[str, str]) -> Target | None:
+    """The target whose template, a pod's `metadata` and `spec`, stands at `path`."""
+    spec = mapping(item, *path, "spec")
+    if not spec:
+        return None
+    own = texts(item, "metadata", "labels") | texts(item, *path, "metadata", "labels")
+    return Target(
+        role=role,
+        spec=spec,
+        pointer="".join(f"/{key}" for key in (*path, "spec")),
+        container=_container(spec, role),
+        cluster=names.get(CLUSTER_NAME),
+        namespace=text(item, "metadata", "namespace") or "",
+        labels={**own, **names, COMPONENT: role},
+    )
+
+
+def _container(spec: Raw, role: Role) -> Container | None:
+    """The container that runs Dask: by its command, else by its name, else the first."""
+    runs = commandline.runs_worker if role is Role.WORKER else commandline.runs_scheduler
+    containers = tuple(
+        Container(index, raw) for index, raw in enumerate(sequence(spec, "containers")) if isinstance(raw, dict)
+    )
+    by_command = (container for container in containers if runs(container.raw))
+    by_name = (container for container in containers if container.raw.get("name") == role)
+    return next(iter((*by_command, *by_name, *containers)), None)

@@ -1,0 +1,53 @@
+"""Which accelerators a container asks for. Pure facts about resource names, shared by several rules."""
+
+import re
+
+from webhook.raw import Raw, mapping, sequence
+
+# Accelerators by the names their device plugins advertise. What is not here (rdma/hca, vpc.amazonaws.com/efa,
+# nvidia.com/hostdev, smarter-devices/fuse) goes along with a GPU and says nothing about wanting one.
+_ACCELERATOR = re.compile(
+    r"""
+    nvidia\.com/(gpu|mig-|vgpu|pgpu|[A-Z]{2}\d+)       # k8s-device-plugin, MIG, time-slicing; KubeVirt's GA102GL_A10
+    | amd\.com/gpu | gpu\.intel\.com/ | habana\.ai/ | intel\.com/(gpu|gaudi) | qualcomm\.com/qaic
+    | google\.com/tpu | cloud-tpus\.google\.com/ | aws\.amazon\.com/neuron
+    | huawei\.com/(Ascend|npu) | cambricon\.com/ | metax-tech\.com/ | mthreads\.com/ | hygon\.com/ | iluvatar\.ai/
+    | volcano\.sh/(vgpu|gpu) | tencent\.com/vcuda | aliyun\.com/gpu | [^/]+/[^/]*gpu
+    """,
+    re.VERBOSE,
+)
+# Accelerators that CUDA, and so dask-cuda, cannot drive.
+_NOT_CUDA = re.compile(
+    r"amd\.com/|[^/]*intel\.com/|habana\.ai/|qualcomm\.com/|[^/]*google\.com/|aws\.amazon\.com/|huawei\.com/"
+    r"|cambricon\.com/|metax-tech\.com/|mthreads\.com/|hygon\.com/|iluvatar\.ai/"
+)
+
+
+def asked(container: Raw, gpu_resource: str) -> dict[str, Raw]:
+    """The accelerators a container asks for: resource name to the quantity as written, a string or a number.
+
+    Args:
+        container: The raw container; limits and requests both count, limits win.
+        gpu_resource: The namespace's own GPU resource, an accelerator by definition.
+    """
+    quantities = {**mapping(container, "resources", "requests"), **mapping(container, "resources", "limits")}
+    return {
+        name: quantity
+        for name, quantity in quantities.items()
+        if quantity is not None and (name == gpu_resource or _ACCELERATOR.match(name))
+    }
+
+
+def claims(container: Raw) -> bool:
+    """Whether a container uses resource claims (dynamic resource allocation, which Dask's CRDs prune)."""
+    return bool(sequence(container, "resources", "claims"))
+
+
+def cuda(name: str, gpu_resource: str) -> bool:
+    """Whether dask-cuda can work on this accelerator; the resource an admin named is taken at their word."""
+    return name == gpu_resource or not _NOT_CUDA.match(name)
+
+
+def none_wanted(quantity: Raw) -> bool:
+    """Whether a quantity is an explicit zero: its writer wants a worker without a GPU."""
+    return str(quantity).strip() in {"0", "0.0"}

@@ -1,0 +1,78 @@
+"""Targets and a Policy become a Plan: one Decision for each rule on each target.
+
+After a plan's operations are applied, planning again gives only `kept`, `skipped` and what was `refused`: the law
+that makes reinvocation, `kubectl apply` again and the operator's own copying safe.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from webhook.dask import Role, Target
+from webhook.mutation.affinity import affinity
+from webhook.mutation.apart import apart
+from webhook.mutation.capacity import capacity_hint
+from webhook.mutation.command import command
+from webhook.mutation.gpu import gpu, scheduler_gpu
+from webhook.mutation.model import Decision, Outcome, Reason, Rule, Ruling
+from webhook.mutation.patch import Operation, UnpatchableError, combine
+from webhook.policy import Mode, Policy
+
+RULES: Mapping[Role, Mapping[str, Rule]] = {
+    Role.WORKER: {
+        "affinity": affinity,
+        "apart": apart,
+        "gpu": gpu,
+        "command": command,
+        "capacity-hint": capacity_hint,
+    },
+    Role.SCHEDULER: {"scheduler-gpu": scheduler_gpu},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All decisions on one object.
+
+    Attributes:
+        decisions: In the order of targets, then rules.
+    """
+
+    decisions: tuple[Decision, ...]
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """The patch: empty when nothing changes."""
+        return combine(operation for decision in self.decisions for operation in decision.operations)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user is told, each line once."""
+        return tuple(dict.fromkeys(line for decision in self.decisions for line in decision.warnings))
+
+
+def plan(targets: Sequence[Target], policy: Policy) -> Plan:
+    """What happens to the targets under the policy. Pure; raises nothing for any parsed JSON."""
+    decisions = (_decide(name, rule, target, policy) for target in targets for name, rule in RULES[target.role].items())
+    return Plan(tuple(map(_only_told, decisions) if policy.mode is Mode.WARN else decisions))
+
+
+def _decide(name: str, rule: Rule, target: Target, policy: Policy) -> Decision:
+    try:
+        return rule(target, policy)
+    except UnpatchableError as error:
+        return Ruling(name, target).refused(Reason.MALFORMED, str(error))
+
+
+def _only_told(decision: Decision) -> Decision:
+    """In mode `warn` a change is told, not made."""
+    if decision.outcome is not Outcome.APPLIED:
+        return decision
+    told = f"mode is warn, not done: {decision.detail}"
+    return replace(
+        decision,
+        outcome=Outcome.SKIPPED,
+        reason=Reason.WARN_MODE,
+        detail=told,
+        operations=(),
+        warnings=(told, *decision.warnings),
+    )

@@ -1,0 +1,48 @@
+"""Rule `apart`: workers prefer hosts that hold no other cluster's workers.
+
+Owns: `/affinity/podAntiAffinity/preferredDuringSchedulingIgnoredDuringExecution`, to which it appends one term
+for the nearest topology level. The term looks at all namespaces (`namespaceSelector: {}`), since a term
+without one sees only its own; where a ResourceQuota with scope CrossNamespacePodAffinity forbids that, leave
+the annotation out.
+"""
+
+from webhook.dask import CLUSTER_NAME, COMPONENT, Role, Target
+from webhook.mutation.model import Decision, Reason, Ruling
+from webhook.mutation.patch import END, put
+from webhook.policy import Policy
+from webhook.raw import Raw, mapping, sequence
+
+NAME = "apart"
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+
+
+def apart(target: Target, policy: Policy) -> Decision:
+    """Keep the target's pods off hosts of other clusters, with weight `policy.apart`; 0 is off."""
+    rule = Ruling(NAME, target)
+    if not policy.apart:
+        return rule.skipped(Reason.APART_OFF, "apart is 0")
+    if not policy.topology:
+        return rule.skipped(Reason.TOPOLOGY_NONE, "the namespace's topology is none")
+    if target.cluster is None:
+        return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster has no name yet; its pods will")
+    term = _term(target.cluster, policy.topology[0].key)
+    standing = sequence(mapping(target.spec, "affinity", "podAntiAffinity"), PREFERRED)
+    if any(mapping(item, "podAffinityTerm") == term for item in standing):
+        return rule.kept(Reason.AFFINITY_PRESENT, "the anti-affinity to other clusters is there already")
+    item = {"weight": policy.apart, "podAffinityTerm": term}
+    tokens = ("affinity", "podAntiAffinity", PREFERRED, END)
+    detail = f"kept apart from workers of other clusters at {policy.topology[0].key}"
+    return rule.applied(Reason.APART_ADDED, detail, put(target.spec, target.pointer, tokens, item))
+
+
+def _term(cluster: str, topology_key: str) -> Raw:
+    return {
+        "labelSelector": {
+            "matchExpressions": [
+                {"key": COMPONENT, "operator": "In", "values": [Role.WORKER.value]},
+                {"key": CLUSTER_NAME, "operator": "NotIn", "values": [cluster]},
+            ]
+        },
+        "namespaceSelector": {},
+        "topologyKey": topology_key,
+    }

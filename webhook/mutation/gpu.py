@@ -1,0 +1,63 @@
+"""Rules `gpu` and `scheduler-gpu`: a GPU limit for each Dask container that asks for no accelerator yet.
+
+Own: `/containers/N/resources/limits/RESOURCE` of the Dask container.
+
+Only the limit is written: Kubernetes copies it into the requests of an extended resource, and refuses a
+request that differs. The quantity is a string: Dask's CRDs take no numbers there.
+"""
+
+from webhook import devices
+from webhook.dask import Container, Target
+from webhook.mutation.model import Decision, Reason, Ruling
+from webhook.mutation.patch import Operation, put
+from webhook.policy import Policy
+from webhook.raw import Raw, mapping
+
+WORKER = "gpu"
+SCHEDULER = "scheduler-gpu"
+
+
+def gpu(target: Target, policy: Policy) -> Decision:
+    """Give the worker container `policy.gpu_limit` GPUs."""
+    rule = Ruling(WORKER, target)
+    if not policy.gpu_limit:
+        return rule.skipped(Reason.GPU_LIMIT_OFF, "gpu-limit is 0")
+    return _limit(rule, policy.gpu_limit, policy.gpu_resource)
+
+
+def scheduler_gpu(target: Target, policy: Policy) -> Decision:
+    """Give the Dask scheduler's container `policy.scheduler_gpu` GPUs; 0 adds none and takes none away."""
+    rule = Ruling(SCHEDULER, target)
+    if not policy.scheduler_gpu:
+        return rule.skipped(Reason.GPU_LIMIT_OFF, "scheduler-gpu leaves the scheduler as written")
+    return _limit(rule, policy.scheduler_gpu, policy.gpu_resource)
+
+
+def _limit(rule: Ruling, count: int, resource: str) -> Decision:
+    container = rule.target.container
+    if container is None:
+        return rule.skipped(Reason.NO_CONTAINER, "the pod spec has no container")
+    if devices.claims(container.raw):
+        return rule.kept(Reason.RESOURCE_CLAIM_PRESENT, f"container {container.name} uses a resource claim")
+    asked = devices.asked(container.raw, resource)
+    if not asked:
+        detail = f"container {container.name} gets {count} {resource}"
+        return rule.applied(Reason.GPU_LIMIT_ADDED, detail, _put(rule.target, container, resource, count))
+    if resource in asked and mapping(container.raw, "resources", "limits").get(resource) is None:
+        # A request alone is invalid: "Limit must be set for non overcommitable resources".
+        detail = f"container {container.name} gets its request for {resource} as limit too"
+        completed = _put(rule.target, container, resource, asked[resource])
+        return rule.applied(Reason.GPU_LIMIT_COMPLETED, detail, completed)
+    return _standing(rule, container, asked, resource)
+
+
+def _standing(rule: Ruling, container: Container, asked: dict[str, Raw], resource: str) -> Decision:
+    reason = Reason.GPU_PRESENT if resource in asked else Reason.OTHER_DEVICE_PRESENT
+    listed = ", ".join(f"{name}={quantity}" for name, quantity in asked.items())
+    detail = f"container {container.name} asks for {listed} itself"
+    return rule.kept(reason, detail)
+
+
+def _put(target: Target, container: Container, resource: str, quantity: Raw) -> Operation:
+    tokens = ("containers", str(container.index), "resources", "limits", resource)
+    return put(target.spec, target.pointer, tokens, str(quantity))

@@ -1,0 +1,113 @@
+"""JSON patch operations (RFC 6902) on JSON pointers (RFC 6901), said one by one and never found by a diff."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from webhook.raw import Raw
+
+END = "-"
+"""The pointer token for the place behind a list's last item."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of a patch.
+
+    Attributes:
+        op: `add` or `replace`; nothing here ever removes.
+        path: A JSON pointer from the root of the object.
+        value: What stands there afterwards.
+    """
+
+    op: Literal["add", "replace"]
+    path: str
+    value: Raw
+
+    def as_json(self) -> dict[str, Raw]:
+        """The operation as it goes into a patch document."""
+        return {"op": self.op, "path": self.path, "value": self.value}
+
+
+class UnpatchableError(Exception):
+    """A field on the way holds something of another type than Kubernetes gives it.
+
+    Attributes:
+        path: JSON pointer of that field.
+    """
+
+    def __init__(self, path: str) -> None:
+        """The field at `path` cannot be patched."""
+        super().__init__(f"{path} is not of the type that Kubernetes gives it; left alone")
+        self.path = path
+
+
+def put(spec: Raw, base: str, tokens: Sequence[str], value: Raw) -> Operation:
+    """The operation that puts `value` at `tokens` below `spec`, making whatever parents are missing or null.
+
+    Args:
+        spec: The raw pod spec.
+        base: Its JSON pointer.
+        tokens: Unescaped keys, list indices, or `END`.
+        value: What to put.
+
+    Raises:
+        UnpatchableError: A parent is neither missing, null, nor of the right type.
+    """
+    node, path = spec, base
+    for depth, token in enumerate(tokens):
+        path = f"{path}/{escape(token)}"
+        last = depth == len(tokens) - 1
+        child = _child(node, token, path)
+        if child is None:
+            return Operation("add", path, _nested(tokens[depth + 1 :], value))
+        if not last:
+            node = child
+    return Operation("replace", path, value)
+
+
+def combine(operations: Iterable[Operation]) -> tuple[Operation, ...]:
+    """The operations of several rules as one patch.
+
+    Two rules that both found a parent missing each add it whole; such a pair becomes one addition of both
+    contents, where the second would otherwise have replaced the first.
+    """
+    combined: dict[str | int, Operation] = {}
+    for operation in operations:
+        # Appending to an existing list is never a pair: each append is an item of its own.
+        appends = operation.path.endswith(f"/{END}")
+        key = len(combined) if appends or operation.op != "add" else operation.path
+        before = combined.get(key)
+        value = _merged(before.value, operation.value) if before else operation.value
+        combined[key] = Operation(operation.op, operation.path, value)
+    return tuple(combined.values())
+
+
+def escape(token: str) -> str:
+    """A key as a token of a JSON pointer: `~` and `/` are escaped, in this order."""
+    return token.replace("~", "~0").replace("/", "~1")
+
+
+def _child(node: Raw, token: str, path: str) -> Raw:
+    if isinstance(node, dict):
+        return node.get(token)
+    if isinstance(node, list) and token == END:
+        return None
+    if isinstance(node, list) and token.isdigit() and int(token) < len(node):
+        return node[int(token)]
+    raise UnpatchableError(path.rpartition("/")[0])
+
+
+def _nested(tokens: Sequence[str], value: Raw) -> Raw:
+    for token in reversed(tokens):
+        value = [value] if token == END else {token: value}
+    return value
+
+
+def _merged(first: Raw, second: Raw) -> Raw:
+    if isinstance(first, list) and isinstance(second, list):
+        return [*first, *second]
+    if isinstance(first, dict) and isinstance(second, dict):
+        both = {key: _merged(first[key], second[key]) for key in first if key in second}
+        return {**first, **second, **both}
+    return second

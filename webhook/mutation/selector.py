@@ -1,0 +1,54 @@
+"""Whether a pod affinity term takes in the workers of a target's own cluster, as the scheduler would see it.
+
+Source: Kubernetes API reference, `PodAffinityTerm` and `LabelSelector` v1.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from webhook.dask import Target
+from webhook.raw import Raw, mapping, sequence, texts
+
+
+def takes_in(term: Raw, target: Target) -> bool:
+    """Whether `term` selects pods that carry the target's labels and live in its namespace."""
+    return _reaches(term, target.namespace) and _selects(term, target.labels)
+
+
+def _reaches(term: Raw, namespace: str) -> bool:
+    """Whether a term looks at the pod's own namespace.
+
+    Neither list nor selector means just that one. What a selector selects is not known here, and is taken to
+    include it: the user's words stand.
+    """
+    if isinstance(term.get("namespaceSelector"), dict):
+        return True
+    names = sequence(term, "namespaces")
+    return not names or not namespace or namespace in names
+
+
+def _selects(term: Raw, labels: Mapping[str, str]) -> bool:
+    selector = term.get("labelSelector")
+    if not isinstance(selector, dict):  # null selects no pods
+        return False
+    # `matchLabelKeys` asks for the pod's own values, which its siblings share; `mismatchLabelKeys` for others.
+    if any(key in labels for key in sequence(term, "mismatchLabelKeys") if isinstance(key, str)):
+        return False
+    wanted = texts(selector, "matchLabels")
+    return all(labels.get(key) == value for key, value in wanted.items()) and all(
+        _holds(expression, labels) for expression in sequence(selector, "matchExpressions")
+    )
+
+
+_OPERATORS: Mapping[str, Callable[[str | None, Sequence[Raw]], bool]] = {
+    "In": lambda value, values: value in values,
+    "NotIn": lambda value, values: value not in values,
+    "Exists": lambda value, _: value is not None,
+    "DoesNotExist": lambda value, _: value is None,
+}
+
+
+def _holds(expression: Raw, labels: Mapping[str, str]) -> bool:
+    operator = _OPERATORS.get(str(mapping(expression).get("operator")))
+    key = mapping(expression).get("key")
+    value = labels.get(key) if isinstance(key, str) else None
+    return operator is not None and operator(value, sequence(expression, "values"))
