@@ -1,0 +1,107 @@
+"""What users have, as raw objects: YAML with several documents, JSON, Lists, AdmissionReviews."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import yaml
+
+from webhook.raw import Raw, sequence
+
+
+class ManifestError(ValueError):
+    """A text that is no manifest; the message begins with `SOURCE:LINE:`."""
+
+    def __init__(self, source: str, line: int, problem: str) -> None:
+        """`line` counts from 1."""
+        super().__init__(f"{source}:{line}: {problem}")
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One object of a file.
+
+    Attributes:
+        source: The file's name, as the user gave it.
+        line: Where its document begins, from 1.
+        item: The raw object.
+    """
+
+    source: str
+    line: int
+    item: Raw
+
+
+def read(text: str, source: str) -> tuple[Manifest, ...]:
+    """All objects of a text, those within Lists one by one. JSON is YAML.
+
+    Raises:
+        ManifestError: The text is no YAML, or a document is no Kubernetes object.
+    """
+    return tuple(manifest for found in _documents(text, source) for manifest in _unlisted(found))
+
+
+def _documents(text: str, source: str) -> Iterator[Manifest]:
+    loader = _Loader(text)
+    try:
+        while loader.check_node():
+            if (node := loader.get_node()) is None:
+                return
+            item = loader.construct_document(node)
+            line = node.start_mark.line + 1
+            if item is None:  # an empty document, as `---` at the end of a file makes
+                continue
+            if not isinstance(item, dict) or not {"apiVersion", "kind"} <= item.keys():
+                raise ManifestError(source, line, "expected a Kubernetes object with apiVersion and kind")
+            yield Manifest(source, line, item)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise ManifestError(source, mark.line + 1 if mark else 1, error.problem or str(error)) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        if isinstance(error, ManifestError):
+            raise
+        raise ManifestError(source, 1, str(error).splitlines()[0]) from None
+    finally:
+        loader.dispose()
+
+
+def _unlisted(manifest: Manifest) -> Iterator[Manifest]:
+    if not str(manifest.item["kind"]).endswith("List"):
+        yield manifest
+        return
+    for item in sequence(manifest.item, "items"):
+        yield Manifest(manifest.source, manifest.line, item)
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses what kubectl refuses too: a key that stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Raw, Raw]:  # noqa: FBT001, FBT002 - PyYAML's signature
+        mapping = super().construct_mapping(node, deep=deep)
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for index, key in enumerate(keys):
+            if key in keys[:index]:
+                mark = node.value[index][0].start_mark
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", mark)
+        return mapping
+
+
+# A date stays the text that it is in JSON; YAML 1.1 would make an object of it.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def dump(item: Raw) -> str:
+    """An object as YAML, in the order it has."""
+    return yaml.dump(item, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes lists the way Kubernetes manifests have them, indented, and no anchors."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - PyYAML's signature
+        super().increase_indent(flow, indentless=False)
+
+    def ignore_aliases(self, data: Raw) -> bool:  # noqa: ARG002 - PyYAML's signature
+        return True

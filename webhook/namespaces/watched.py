@@ -1,0 +1,234 @@
+"""Namespaces as an API server has them: listed once, then watched, by one thread off the request path.
+
+A request reads a dict. Only a namespace that the watch has not brought yet is read live, once, with a deadline.
+Metadata is all that travels (`PartialObjectMetadata`); 10,000 namespaces are listed in 20 pages.
+
+Source: Kubernetes API concepts, "Efficient detection of changes", "Retrieving large results sets in chunks".
+"""
+
+import asyncio
+import functools
+import logging
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+
+import orjson
+import stamina
+import urllib3
+from kubernetes.client import ApiClient, CoreV1Api
+
+from webhook.namespaces import Annotations, NamespaceUnknownError, ours
+from webhook.raw import Raw, mapping, sequence, text
+
+_log = logging.getLogger(__name__)
+
+PAGE = 500  # kubectl's own chunk size
+LIVE_DEADLINE = 0.3  # seconds; a fraction of the API server's patience with a webhook, 5 s
+CONNECT = 5.0  # seconds
+LIST_SECONDS = 30.0  # for one page
+# The API server ends a watch after 5-10 minutes by itself; ending it here keeps the interval known.
+WATCH_SECONDS = (240, 300)
+# A bookmark comes about once a minute; a connection silent for longer than two of them is half-open.
+SILENCE = 130.0
+
+_AS_METADATA = "application/json;as={};g=meta.k8s.io;v=v1"
+
+
+class _ExpiredError(Exception):
+    """The resource version is too old to resume from (410): only a new list helps."""
+
+
+class Watched:
+    """The namespaces of a cluster."""
+
+    def __init__(self, client: ApiClient, *, live_deadline: float = LIVE_DEADLINE) -> None:
+        """Use `client` for every call; a live read may take `live_deadline` seconds."""
+        self._core = CoreV1Api(client)
+        self._live_deadline = live_deadline
+        self._namespaces: dict[str, Annotations] = {}
+        self._version = ""
+        self._heard_at: float | None = None
+        self._live: dict[str, asyncio.Task[Annotations]] = {}
+        self._stopped = threading.Event()
+
+    # ---- the port ---------------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """Whether the first list is complete."""
+        return self._heard_at is not None
+
+    @property
+    def age(self) -> float:
+        """Seconds since the API server was last heard of; infinite before the first list."""
+        return float("inf") if self._heard_at is None else time.monotonic() - self._heard_at
+
+    def __len__(self) -> int:
+        """How many namespaces are known."""
+        return len(self._namespaces)
+
+    async def annotations(self, name: str) -> Annotations:
+        """Our annotations on the namespace `name`; see `Namespaces`."""
+        known = self._namespaces.get(name)
+        return known if known is not None else await self._read_live(name)
+
+    async def _read_live(self, name: str) -> Annotations:
+        """One read for all requests that wait for the same namespace.
+
+        Its answer is not kept: the watch brings the namespace a moment later, and knows of its changes.
+        """
+        if name not in self._live:
+            self._live[name] = asyncio.create_task(asyncio.to_thread(self._get, name))
+            self._live[name].add_done_callback(functools.partial(self._forget, name))
+        try:
+            async with asyncio.timeout(self._live_deadline):
+                return await asyncio.shield(self._live[name])
+        except TimeoutError:
+            raise NamespaceUnknownError(f"namespace {name!a}: no answer within {self._live_deadline} s") from None
+
+    def _forget(self, name: str, task: asyncio.Task[Annotations]) -> None:
+        del self._live[name]
+        if not task.cancelled():
+            task.exception()  # retrieved, so that nobody left waiting is no complaint
+
+    def _get(self, name: str) -> Annotations:
+        try:
+            return ours(
+                _document(self._call("read_namespace", "PartialObjectMetadata", self._live_deadline, name=name))
+            )
+        except (_ExpiredError, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise NamespaceUnknownError(f"namespace {name!a}: {error}") from error
+
+    # ---- the thread -------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """List and watch from now on."""
+        threading.Thread(target=self._run, name="namespaces", daemon=True).start()
+
+    def stop(self) -> None:
+        """Begin nothing new. The thread is a daemon: a watch in progress ends with the process."""
+        self._stopped.set()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._follow()
+
+    def _follow(self) -> None:
+        """One session that brought something; those that bring nothing are repeated with back-off and jitter."""
+        retry = stamina.retry_context(
+            on=Exception, attempts=None, timeout=None, wait_initial=0.2, wait_max=10.0, wait_jitter=1.0
+        )
+        for attempt in retry:
+            with attempt:
+                self._session(attempt.num)
+
+    def _session(self, number: int) -> None:
+        heard_at = self._heard_at
+        try:
+            if not self._version:
+                self._list()
+            for event in self._watch():
+                self._take(event)
+        except _ExpiredError as error:
+            _log.info("namespaces: listing anew: %s", error)
+            self._version = ""
+        except Exception as error:
+            if heard_at == self._heard_at:
+                _log.warning("namespaces: attempt %d failed: %s", number, error)
+                raise
+            _log.info("namespaces: the watch broke off and is resumed: %s", error)
+        else:
+            if heard_at == self._heard_at:
+                raise OSError("the watch ended without a word")
+
+    def _list(self) -> None:
+        found: dict[str, Annotations] = {}
+        version = ""
+        for page in self._pages():
+            found |= {text(item, "metadata", "name") or "": ours(item) for item in sequence(page, "items")}
+            version = text(page, "metadata", "resourceVersion") or ""
+        self._namespaces, self._version = found, version
+        self._heard()
+        _log.info("namespaces: listed %d at version %s", len(found), version)
+
+    def _pages(self) -> Iterator[Raw]:
+        proceed: str | None = None
+        while True:
+            page = _document(
+                self._call("list_namespace", "PartialObjectMetadataList", LIST_SECONDS, limit=PAGE, _continue=proceed)
+            )
+            yield page
+            proceed = text(page, "metadata", "continue")
+            if proceed is None:
+                return
+
+    def _watch(self) -> Iterator[Raw]:
+        response = self._call(
+            "list_namespace",
+            "PartialObjectMetadata",
+            SILENCE,
+            watch=True,
+            resource_version=self._version,
+            allow_watch_bookmarks=True,
+            timeout_seconds=random.randint(*WATCH_SECONDS),  # noqa: S311 - spreads reconnects, guards nothing
+        )
+        try:
+            yield from map(orjson.loads, _lines(response))
+        finally:
+            response.close()
+
+    def _take(self, event: Raw) -> None:
+        item, change = mapping(event, "object"), text(event, "type")
+        if change == "ERROR":
+            self._refuse(item.get("code"), text(item, "message") or "the watch ended with an error")
+        name = text(item, "metadata", "name")
+        if name and change in {"ADDED", "MODIFIED"}:
+            self._namespaces[name] = ours(item)
+        elif name and change == "DELETED":
+            self._namespaces.pop(name, None)
+        self._version = text(item, "metadata", "resourceVersion") or self._version
+        self._heard()
+
+    def _heard(self) -> None:
+        self._heard_at = time.monotonic()
+
+    # ---- the API server ---------------------------------------------------------------------------
+
+    def _call(self, method: str, shape: str, read_seconds: float, **arguments: Raw) -> urllib3.HTTPResponse:
+        response: urllib3.HTTPResponse = getattr(self._core, method)(
+            **arguments,
+            _preload_content=False,
+            _request_timeout=(min(CONNECT, read_seconds), read_seconds),
+            _headers={"Accept": _AS_METADATA.format(shape)},
+        )
+        if response.status != HTTPStatus.OK:
+            self._refuse(response.status, _complaint(response))
+        return response
+
+    @staticmethod
+    def _refuse(code: Raw, message: str) -> None:
+        if code == HTTPStatus.GONE:
+            raise _ExpiredError(message)
+        raise OSError(f"the API server answered {code}: {message}")
+
+
+def _document(response: urllib3.HTTPResponse) -> Mapping[str, Raw]:
+    return mapping(orjson.loads(response.data))
+
+
+def _complaint(response: urllib3.HTTPResponse) -> str:
+    try:
+        return text(_document(response), "message") or str(response.reason)
+    except orjson.JSONDecodeError:
+        return str(response.reason)
+
+
+def _lines(response: urllib3.HTTPResponse) -> Iterator[bytes]:
+    """The complete lines of a stream; a line cut off by a broken connection is no event."""
+    rest = b""
+    for chunk in response.stream(amt=None):
+        *complete, rest = (rest + chunk).split(b"\n")
+        yield from filter(None, complete)

@@ -1,0 +1,133 @@
+"""What is seen from outside: Prometheus metrics and JSON log lines. Nothing here blocks a request."""
+
+import logging
+import logging.handlers
+import queue
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import TextIO
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from pythonjsonlogger.orjson import OrjsonFormatter
+
+from webhook.admission import Review, Status, Verdict
+
+# A review takes well under a millisecond; the API server waits 5 s at most.
+BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.3, 1.0, 5.0)
+# Anyone who reaches the port can name any kind; a label takes only these.
+KINDS = frozenset({"DaskCluster", "DaskWorkerGroup", "DaskJob", "Pod"})
+# About a second of lines at full load; more than that is dropped and counted, not waited for.
+LOG_LINES = 10_000
+
+_log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Counts and logs what was decided."""
+
+    def __init__(self) -> None:
+        """Start all counts at zero, in a registry of its own."""
+        self.registry = CollectorRegistry()
+        self._admissions = Counter(
+            "dask_colocate_admissions",
+            "Admission reviews answered, by kind of object and how far the review got.",
+            ("kind", "status"),
+            registry=self.registry,
+        )
+        self._decisions = Counter(
+            "dask_colocate_decisions",
+            "Decisions of the rules.",
+            ("rule", "outcome", "reason"),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "dask_colocate_admission_seconds",
+            "Time from a review's last byte to its answer's first.",
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        self._malformed = Counter(
+            "dask_colocate_malformed_requests",
+            "Requests that were no AdmissionReview v1, or too large.",
+            registry=self.registry,
+        )
+        Gauge("dask_colocate_build_info", "Always 1.", ("version",), registry=self.registry).labels(
+            version("dask-colocate")
+        ).set(1)
+
+    def gauge(self, name: str, documentation: str, read: Callable[[], float]) -> None:
+        """Add a gauge whose value is read when the metrics are."""
+        Gauge(name, documentation, registry=self.registry).set_function(read)
+
+    def admitted(self, review: Review, verdict: Verdict, seconds: float) -> None:
+        """One review was answered in `seconds`."""
+        self._admissions.labels(review.kind if review.kind in KINDS else "other", verdict.status.value).inc()
+        self._seconds.observe(seconds)
+        for decision in verdict.decisions:
+            self._decisions.labels(decision.rule, decision.outcome.value, decision.reason.value).inc()
+        level = logging.INFO if verdict.status is Status.DECIDED or verdict.warnings else logging.DEBUG
+        if _log.isEnabledFor(level):
+            _log.log(level, "admitted", extra=_line(review, verdict, seconds))
+
+    def malformed(self, why: str) -> None:
+        """A request was turned away."""
+        self._malformed.inc()
+        _log.warning("malformed request: %s", why)
+
+    def namespace_unknown(self, why: str) -> None:
+        """A namespace could not be read in time: its object was allowed as it is."""
+        _log.warning("namespace unknown, allowed unchanged: %s", why)
+
+    def failed(self, review: Review) -> None:
+        """An exception of our own is being handled: the object was allowed as it is."""
+        _log.exception(
+            "internal error: allowed unchanged",
+            extra={"uid": review.uid, "kind": review.kind, "namespace": review.namespace, "object": review.name},
+        )
+
+    def metrics(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+def _line(review: Review, verdict: Verdict, seconds: float) -> dict[str, object]:
+    return {
+        "uid": review.uid,
+        "kind": review.kind,
+        "namespace": review.namespace,
+        "object": review.name,
+        "operation": review.operation,
+        "status": verdict.status.value,
+        "decisions": dict(verdict.audit).get("decisions", ""),
+        "warnings": list(verdict.warnings),
+        "milliseconds": round(seconds * 1000, 3),
+    }
+
+
+class _DroppingHandler(logging.handlers.QueueHandler):
+    """Puts a record into the queue if there is room; a full disk or a slow terminal stops nobody."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        try:
+            self.enqueue(self.prepare(record))
+        except queue.Full:
+            return False
+        return True
+
+
+def log_to(stream: TextIO, level: str) -> logging.handlers.QueueListener:
+    """Send the process's log as JSON lines to `stream` from a thread of its own. The caller stops the listener."""
+    lines: queue.Queue[logging.LogRecord] = queue.Queue(LOG_LINES)
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        OrjsonFormatter(
+            "%(asctime)s %(levelname)s %(name)s %(message)s",
+            rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [_DroppingHandler(lines)]
+    root.setLevel(level)
+    listener = logging.handlers.QueueListener(lines, handler)
+    listener.start()
+    return listener
