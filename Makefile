@@ -1,6 +1,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
+# The lock files are complete, so pip has nothing to resolve; what is imported is compiled then.
+INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile
 
 .PHONY: demo test unit lint lock clean
 demo: $(VENV)/demo.stamp       ## the main job, on this machine alone
@@ -29,11 +31,11 @@ $(BIN)/python:
 
 $(VENV)/demo.stamp: deploy/requirements.txt pyproject.toml | $(BIN)/python
 	@echo "installing into $(VENV) ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r deploy/requirements.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@$(INSTALL) --require-hashes -r deploy/requirements.txt
+	@$(INSTALL) -e .
 	@touch $@
 
 $(VENV)/test.stamp: tests/requirements.txt $(VENV)/demo.stamp
 	@echo "installing the test tools ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r tests/requirements.txt
+	@$(INSTALL) --require-hashes -r tests/requirements.txt
 	@touch $@

@@ -14,7 +14,7 @@ decided:
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -22,12 +22,13 @@ import orjson
 
 from webhook import dask
 from webhook.mutation import Plan, plan
-from webhook.mutation.model import Decision, Outcome
+from webhook.mutation.model import Decision, Outcome, Reason
 from webhook.mutation.patch import Operation
 from webhook.policy import Policy, Problem, TargetGroup, object_problems, opted_out
 from webhook.raw import Raw, mapping, text
 
 API_VERSION = "admission.k8s.io/v1"
+LONGEST_WARNING = 256
 
 
 class MalformedReviewError(ValueError):
@@ -147,7 +148,7 @@ def consider(review: Review) -> dask.Subject | Verdict:
         return Verdict(Status.BEING_DELETED)
     if review.operation == "UPDATE" and mapping(review.item, "spec") == mapping(review.old_item, "spec"):
         return Verdict(Status.SPEC_UNCHANGED)
-    return Verdict(Status.OPTED_OUT) if opted_out(subject.annotations) else subject
+    return _ended(Status.OPTED_OUT) if opted_out(subject.annotations) else subject
 
 
 def decide(subject: dask.Subject, policy: Policy | None) -> Verdict:
@@ -158,37 +159,52 @@ def decide(subject: dask.Subject, policy: Policy | None) -> Verdict:
         policy: Of its namespace; None when the namespace could not be read.
     """
     if policy is None:
-        return Verdict(Status.NAMESPACE_UNKNOWN, audit=(("status", Status.NAMESPACE_UNKNOWN.value),))
+        return _ended(Status.NAMESPACE_UNKNOWN)
     if not policy.enabled:
-        return Verdict(Status.NOT_ENABLED, warnings=_lines(policy.problems))
+        return _ended(Status.NOT_ENABLED, *policy.problems)
     problems = (*policy.problems, *object_problems(subject.annotations))
     group = TargetGroup.PODS if subject.kind == "Pod" else TargetGroup.RESOURCES
     if group not in policy.targets:
-        return Verdict(Status.NOT_TARGETED, warnings=_lines(problems))
+        return _ended(Status.NOT_TARGETED, *problems)
     decided = plan(subject.targets, policy)
     return Verdict(
         Status.DECIDED,
         decisions=decided.decisions,
         operations=decided.operations,
-        warnings=(*_lines(problems), *decided.warnings),
+        warnings=_lines((*(problem.text for problem in problems), *decided.warnings)),
         audit=_audit(decided, policy),
     )
 
 
 def failed() -> Verdict:
     """The verdict after an exception of our own: other people's work goes on."""
-    return Verdict(Status.INTERNAL_ERROR, audit=(("status", Status.INTERNAL_ERROR.value),))
+    return _ended(Status.INTERNAL_ERROR)
 
 
-def _lines(problems: tuple[Problem, ...]) -> tuple[str, ...]:
-    return tuple(problem.text for problem in problems)
+def _ended(status: Status, *problems: Problem) -> Verdict:
+    """An object of ours that stays as it is; the audit log says why."""
+    return Verdict(status, warnings=_lines(problem.text for problem in problems), audit=(("status", status.value),))
+
+
+def _lines(warnings: Iterable[str]) -> tuple[str, ...]:
+    """Each warning once: a problem of an object is often its workers' too."""
+    return tuple(dict.fromkeys(map(_line, warnings)))
+
+
+def _line(warning: str) -> str:
+    """A warning as it survives the way to the user.
+
+    The API server drops what holds control characters, and cuts at 256 (API reference, AdmissionResponse).
+    """
+    shown = "".join(letter if letter.isprintable() else "?" for letter in warning)
+    return shown if len(shown) <= LONGEST_WARNING else f"{shown[: LONGEST_WARNING - 3]}..."
 
 
 def _audit(decided: Plan, policy: Policy) -> tuple[tuple[str, str], ...]:
     told = (
         f"{decision.role}/{decision.rule}={decision.outcome}:{decision.reason}"
         for decision in decided.decisions
-        if decision.outcome is not Outcome.SKIPPED
+        if decision.outcome is not Outcome.SKIPPED or decision.reason is Reason.WARN_MODE
     )
     return (("decisions", " ".join(told)), ("mode", policy.mode.value))
 

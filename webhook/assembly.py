@@ -34,12 +34,14 @@ class Assembly:
         server: The configured HTTP server.
         start: Starts the threads behind it.
         stop: Stops them.
+        recorder: Counts what happens.
         authority: PEM of the CA that signed the fresh certificate; None when files were given.
     """
 
     server: uvicorn.Config
     start: Callable[[], None]
     stop: Callable[[], None]
+    recorder: Recorder
     authority: bytes | None
 
 
@@ -70,7 +72,7 @@ def assemble(settings: Settings) -> Assembly:
         timeout_graceful_shutdown=DRAIN_SECONDS,
         ssl_context_factory=lambda _config, _default: serving.context,
     )
-    return Assembly(server, start, stop, ca)
+    return Assembly(server, start, stop, recorder, ca)
 
 
 def _namespaces(settings: Settings, recorder: Recorder) -> tuple[Namespaces, Callable[[], None], Callable[[], None]]:

@@ -1,6 +1,5 @@
 """The command `dask-colocate`."""
 
-import asyncio
 import sys
 from contextlib import suppress
 from importlib.metadata import version
@@ -46,11 +45,11 @@ def serve(settings: Annotated[Settings | None, Parameter(name="*")] = None) -> N
 
     settings = settings or Settings()
     assembly = assemble(settings)
-    log = log_to(sys.stderr, settings.log_level)
+    log = log_to(sys.stderr, settings.log_level, assembly.recorder.line_dropped)
     assembly.start()
     try:
         with suppress(KeyboardInterrupt):
-            asyncio.run(uvicorn.Server(assembly.server).serve())
+            uvicorn.Server(assembly.server).run()
     finally:
         assembly.stop()
         log.stop()
@@ -58,7 +57,7 @@ def serve(settings: Annotated[Settings | None, Parameter(name="*")] = None) -> N
 
 @app.command
 def review(
-    *files: str,
+    *files: Annotated[str, Parameter(allow_leading_hyphen=True)],
     namespace_file: Path | None = None,
     output: Literal["diff", "yaml", "patch", "json"] = "diff",
     check: bool = False,

@@ -89,13 +89,17 @@ def mentioned(vector: Sequence[Word]) -> bool:
     return bool(_MENTION.search(" ".join(word.text for word in vector)))
 
 
-def runs_worker(container: Raw) -> bool:
+def starts_worker(container: Raw) -> bool:
     """Whether a container's own words say that it is the Dask worker."""
-    vector = words(container) or ()
-    return start(vector) is not None or mentioned(vector)
+    return start(words(container) or ()) is not None
 
 
-def runs_scheduler(container: Raw) -> bool:
+def mentions_worker(container: Raw) -> bool:
+    """Whether a container's words speak of a Dask worker that it may start."""
+    return mentioned(words(container) or ())
+
+
+def starts_scheduler(container: Raw) -> bool:
     """Whether a container's own words say that it is the Dask scheduler."""
     texts = chain(sequence(container, "command"), sequence(container, "args"))
     line = " ".join(text for text in texts if isinstance(text, str))

@@ -5,9 +5,11 @@ a DaskJob's name becomes its cluster's; a DaskWorkerGroup names its cluster in `
 group is `CLUSTER-default`; labels of the cluster and of `spec.worker.metadata` come down to the worker pods.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 
 from webhook import commandline
 from webhook.raw import Raw, mapping, sequence, text, texts
@@ -65,6 +67,14 @@ class Target:
     namespace: str
     labels: Mapping[str, str]
 
+    @property
+    def selectable(self) -> bool:
+        """Whether the cluster's name can stand in a label selector; Dask's CRDs take longer ones (<= 63)."""
+        return self.cluster is not None and _LABEL_VALUE.fullmatch(self.cluster) is not None
+
+
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -72,12 +82,12 @@ class Subject:
 
     Attributes:
         kind: DaskCluster, DaskWorkerGroup, DaskJob or Pod.
-        annotations: Its own; for custom resources also those it gives its workers.
+        annotations: Its own; for custom resources then those it gives its workers.
         targets: Its pod specs, at least one.
     """
 
     kind: str
-    annotations: Mapping[str, str]
+    annotations: tuple[Mapping[str, str], ...]
     targets: tuple[Target, ...]
 
 
@@ -130,7 +140,7 @@ def _pod(item: Raw) -> Subject | None:
         namespace=text(item, "metadata", "namespace") or "",
         labels=labels,
     )
-    return Subject("Pod", texts(item, "metadata", "annotations"), (target,))
+    return Subject("Pod", (texts(item, "metadata", "annotations"),), (target,))
 
 
 _READERS: Mapping[tuple[str, str], Callable[[Raw], Subject | None]] = {
@@ -142,7 +152,7 @@ _READERS: Mapping[tuple[str, str], Callable[[Raw], Subject | None]] = {
 
 
 def _subject(item: Raw, kind: str, worker: tuple[str, ...], targets: tuple[Target | None, ...]) -> Subject:
-    annotations = texts(item, "metadata", "annotations") | texts(item, *worker, "metadata", "annotations")
+    annotations = (texts(item, "metadata", "annotations"), texts(item, *worker, "metadata", "annotations"))
     found = tuple(target for target in targets if target is not None)
     return Subject(kind, annotations, found)
 
@@ -172,10 +182,15 @@ def _target(item: Raw, role: Role, path: tuple[str, ...], names: Mapping[str, st
 
 def _container(spec: Raw, role: Role) -> Container | None:
     """The container that runs Dask: by its command, else by its name, else the first."""
-    runs = commandline.runs_worker if role is Role.WORKER else commandline.runs_scheduler
     containers = tuple(
         Container(index, raw) for index, raw in enumerate(sequence(spec, "containers")) if isinstance(raw, dict)
     )
-    by_command = (container for container in containers if runs(container.raw))
+    by_command = (container for sign in _SIGNS[role] for container in containers if sign(container.raw))
     by_name = (container for container in containers if container.raw.get("name") == role)
-    return next(iter((*by_command, *by_name, *containers)), None)
+    return next(chain(by_command, by_name, containers), None)
+
+
+_SIGNS: Mapping[Role, tuple[Callable[[Raw], bool], ...]] = {
+    Role.WORKER: (commandline.starts_worker, commandline.mentions_worker),
+    Role.SCHEDULER: (commandline.starts_scheduler,),
+}

@@ -30,10 +30,10 @@ def asked(container: Raw, gpu_resource: str) -> dict[str, Raw]:
         container: The raw container; limits and requests both count, limits win.
         gpu_resource: The namespace's own GPU resource, an accelerator by definition.
     """
-    quantities = {**mapping(container, "resources", "requests"), **mapping(container, "resources", "limits")}
     return {
         name: quantity
-        for name, quantity in quantities.items()
+        for field in ("requests", "limits")
+        for name, quantity in mapping(container, "resources", field).items()
         if quantity is not None and (name == gpu_resource or _ACCELERATOR.match(name))
     }
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import yaml
 
+from webhook import raw
 from webhook.raw import Raw, sequence
 
 
@@ -41,8 +42,8 @@ def read(text: str, source: str) -> tuple[Manifest, ...]:
 
 
 def _documents(text: str, source: str) -> Iterator[Manifest]:
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         while loader.check_node():
             if (node := loader.get_node()) is None:
                 return
@@ -50,18 +51,19 @@ def _documents(text: str, source: str) -> Iterator[Manifest]:
             line = node.start_mark.line + 1
             if item is None:  # an empty document, as `---` at the end of a file makes
                 continue
-            if not isinstance(item, dict) or not {"apiVersion", "kind"} <= item.keys():
+            if not (raw.text(item, "apiVersion") and raw.text(item, "kind")):
                 raise ManifestError(source, line, "expected a Kubernetes object with apiVersion and kind")
             yield Manifest(source, line, item)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise ManifestError(source, mark.line + 1 if mark else 1, error.problem or str(error)) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ManifestError(source, line, f"character #x{error.character:04x} is not allowed") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         if isinstance(error, ManifestError):
             raise
         raise ManifestError(source, 1, str(error).splitlines()[0]) from None
-    finally:
-        loader.dispose()
 
 
 def _unlisted(manifest: Manifest) -> Iterator[Manifest]:

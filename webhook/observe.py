@@ -51,6 +51,11 @@ class Recorder:
             "Requests that were no AdmissionReview v1, or too large.",
             registry=self.registry,
         )
+        self._dropped = Counter(
+            "dask_colocate_log_lines_dropped",
+            "Log lines given up because nobody took them off in time.",
+            registry=self.registry,
+        )
         Gauge("dask_colocate_build_info", "Always 1.", ("version",), registry=self.registry).labels(
             version("dask-colocate")
         ).set(1)
@@ -85,6 +90,10 @@ class Recorder:
             extra={"uid": review.uid, "kind": review.kind, "namespace": review.namespace, "object": review.name},
         )
 
+    def line_dropped(self) -> None:
+        """A log line found no room."""
+        self._dropped.inc()
+
     def metrics(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
@@ -107,16 +116,31 @@ def _line(review: Review, verdict: Verdict, seconds: float) -> dict[str, object]
 class _DroppingHandler(logging.handlers.QueueHandler):
     """Puts a record into the queue if there is room; a full disk or a slow terminal stops nobody."""
 
+    def __init__(self, lines: queue.Queue[logging.LogRecord], on_drop: Callable[[], None]) -> None:
+        """Tell `on_drop` of each record that found no room."""
+        super().__init__(lines)
+        self._on_drop = on_drop
+
     def handle(self, record: logging.LogRecord) -> bool:
         try:
             self.enqueue(self.prepare(record))
         except queue.Full:
+            self._on_drop()
             return False
         return True
 
 
-def log_to(stream: TextIO, level: str) -> logging.handlers.QueueListener:
-    """Send the process's log as JSON lines to `stream` from a thread of its own. The caller stops the listener."""
+def log_to(stream: TextIO, level: str, on_drop: Callable[[], None]) -> logging.handlers.QueueListener:
+    """Send the process's log as JSON lines to `stream` from a thread of its own.
+
+    Args:
+        stream: Where to.
+        level: Least severe records to send.
+        on_drop: Called for each record that found the queue of `LOG_LINES` full.
+
+    Returns:
+        The started thread, for the caller to stop.
+    """
     lines: queue.Queue[logging.LogRecord] = queue.Queue(LOG_LINES)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
@@ -126,7 +150,7 @@ def log_to(stream: TextIO, level: str) -> logging.handlers.QueueListener:
         )
     )
     root = logging.getLogger()
-    root.handlers[:] = [_DroppingHandler(lines)]
+    root.handlers[:] = [_DroppingHandler(lines, on_drop)]
     root.setLevel(level)
     listener = logging.handlers.QueueListener(lines, handler)
     listener.start()

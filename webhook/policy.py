@@ -8,7 +8,7 @@ wrong beside it; a malformed value falls back to the installation's default, whi
 import dataclasses
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -117,7 +117,7 @@ _DOMAIN = rf"(?=.{{1,253}}/){_LABEL}(?:\.{_LABEL})*"
 _LABEL_KEY = re.compile(rf"(?:{_DOMAIN}/)?{_NAME}")
 # An extended resource (IsExtendedResourceName): always with a domain, never Kubernetes' own.
 _EXTENDED_RESOURCE = re.compile(rf"(?!requests\.)(?!(?:[^/]*\.)?kubernetes\.io/){_DOMAIN}/{_NAME}")
-_VERSION = re.compile(r"(\d{1,2})\.(\d{1,2})(?:\.\d+)?")
+_VERSION = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})(?:\.[0-9]+)?")
 
 
 def _boolean(text: str) -> bool:
@@ -306,13 +306,17 @@ def resolve(annotations: Mapping[str, str], defaults: Policy | None = None) -> P
     return dataclasses.replace(defaults, **values, problems=tuple(problems))
 
 
-def opted_out(annotations: Mapping[str, str]) -> bool:
-    """Whether an object's own annotations take it out. Only the exact `false` does; see `object_problems`."""
-    return annotations.get(ENABLED, "").strip() == "false"
+def opted_out(annotations: Iterable[Mapping[str, str]]) -> bool:
+    """Whether any of an object's annotations take it out. Only the exact `false` does; see `object_problems`."""
+    return any(each.get(ENABLED, "").strip() == "false" for each in annotations)
 
 
-def object_problems(annotations: Mapping[str, str]) -> tuple[Problem, ...]:
+def object_problems(annotations: Iterable[Mapping[str, str]]) -> tuple[Problem, ...]:
     """What is wrong with our annotations on an object, where only `enabled` has a meaning."""
+    return tuple(problem for each in annotations for problem in _on_object(each))
+
+
+def _on_object(annotations: Mapping[str, str]) -> tuple[Problem, ...]:
     problems = []
     for key in sorted(key for key in annotations if key.startswith(PREFIX)):
         if key != ENABLED:

@@ -54,7 +54,7 @@ def decisions(one: Reviewed) -> Table:
     for column in ("rule", "outcome", "reason", "detail"):
         table.add_column(column, overflow="fold")
     for decision in one.verdict.decisions:
-        if decision.outcome is not Outcome.SKIPPED or one.policy is None or decision.warnings:
+        if decision.outcome is not Outcome.SKIPPED or decision.warnings:
             table.add_row(*_cells(decision))
     return table
 

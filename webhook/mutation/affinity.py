@@ -12,7 +12,6 @@ The cluster's name is spelled out in the selector: `matchLabelKeys` is pruned fr
 is that of Kubernetes 1.21.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -35,7 +34,6 @@ GUIDE_TERM = {
         "topologyKey": "kubernetes.io/hostname",
     },
 }
-_LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +61,15 @@ def affinity(target: Target, policy: Policy) -> Decision:
     about_workers = tuple(term for term in terms(target.spec) if takes_in(term.raw, target))
     covered = {str(term.raw.get("topologyKey")) for term in about_workers}
     missing = tuple(level for level in policy.topology if level.key not in covered)
-    guide = _upgradable(about_workers, policy)
-    if not missing and guide is None:
+    upgrades = _upgrades(about_workers, policy)
+    if not missing and not upgrades:
         return _kept(rule, about_workers)
     if policy.affinity_scope is AffinityScope.CLUSTER:
         if target.cluster is None:
             return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster has no name yet; its pods will")
-        if not _LABEL_VALUE.fullmatch(target.cluster):
+        if not target.selectable:
             return rule.refused(Reason.CLUSTER_NAME_INVALID, f"no affinity: {target.cluster[:63]!a} is no label value")
-    return _applied(rule, policy, missing, guide)
+    return _applied(rule, policy, upgrades, missing)
 
 
 def terms(spec: Raw) -> Iterator[Term]:
@@ -94,34 +92,35 @@ def _kept(rule: Ruling, about_workers: Sequence[Term]) -> Decision:
     return rule.kept(Reason.AFFINITY_PRESENT, "an affinity to the cluster's workers is there already")
 
 
-def _upgradable(about_workers: Sequence[Term], policy: Policy) -> tuple[int, TopologyLevel] | None:
+def _upgrades(about_workers: Sequence[Term], policy: Policy) -> tuple[tuple[str, TopologyLevel], ...]:
     """Where the guide's own term stands and the level to put there, if the namespace wants it replaced."""
     if policy.guide_affinity is GuideAffinity.KEEP or policy.affinity_scope is AffinityScope.NAMESPACE:
-        return None
+        return ()
     levels = {level.key: level for level in policy.topology}
-    for term in about_workers:
-        level = levels.get(str(term.raw.get("topologyKey")))
-        if level and term.index is not None and term.section == "podAffinity" and term.item == GUIDE_TERM:
-            return term.index, level
-    return None
+    return tuple(
+        (str(term.index), levels[term.raw["topologyKey"]])
+        for term in about_workers
+        if term.section == "podAffinity" and term.item == GUIDE_TERM and term.raw["topologyKey"] in levels
+    )
 
 
 def _applied(
-    rule: Ruling, policy: Policy, missing: Sequence[TopologyLevel], guide: tuple[int, TopologyLevel] | None
+    rule: Ruling,
+    policy: Policy,
+    upgrades: Sequence[tuple[str, TopologyLevel]],
+    missing: Sequence[TopologyLevel],
 ) -> Decision:
-    operations = [_put(rule.target, END, level, policy) for level in missing]
+    places = (*upgrades, *((END, level) for level in missing))
+    operations = tuple(_put(rule.target, place, level, policy) for place, level in places)
     added = f"drawn to {_whom(rule.target, policy)} at " + ", ".join(level.key for level in missing)
-    if guide is None:
+    if not upgrades:
         return rule.applied(Reason.AFFINITY_ADDED, added, *operations)
-    index, level = guide
     replaced = f"the guide's own affinity now names cluster {rule.target.cluster}"
-    upgrade = _put(rule.target, str(index), level, policy)
     return rule.applied(
         Reason.GUIDE_AFFINITY_UPGRADED,
         f"{replaced}; {added}" if missing else replaced,
-        upgrade,
         *operations,
-        warnings=(f"{replaced} (namespace annotation guide-affinity: upgrade)",),
+        warnings=(f"{replaced} (guide-affinity: upgrade)",),
     )
 
 

@@ -25,6 +25,8 @@ def apart(target: Target, policy: Policy) -> Decision:
         return rule.skipped(Reason.TOPOLOGY_NONE, "the namespace's topology is none")
     if target.cluster is None:
         return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster has no name yet; its pods will")
+    if not target.selectable:
+        return rule.skipped(Reason.CLUSTER_NAME_INVALID, f"{target.cluster[:63]!a} is no label value")
     term = _term(target.cluster, policy.topology[0].key)
     standing = sequence(mapping(target.spec, "affinity", "podAntiAffinity"), PREFERRED)
     if any(mapping(item, "podAffinityTerm") == term for item in standing):
