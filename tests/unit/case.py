@@ -1,0 +1,152 @@
+"""A fixture case: a folder of `tests/cases`, and what the webhook really makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jsonpatch
+import yaml
+
+from webhook import admission
+from webhook.namespaces import ours
+from webhook.namespaces.static import Static
+from webhook.observe import Recorder
+from webhook.policy import Policy, resolve
+from webhook.server import Webhook
+from webhook.settings import default_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from webhook.admission import Review, Verdict
+    from webhook.dask import Subject
+    from webhook.raw import Raw
+
+CASES = Path(__file__).parent.parent / "cases"
+NEEDED = frozenset({"review.json", "namespace.yaml", "expected.json"})
+OPTIONAL = frozenset({"settings.yaml"})
+KEYS = ("why", "allowed", "patch", "warnings", "auditAnnotations", "decisions")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One folder of `tests/cases`."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name, which is the behaviour."""
+        return self.folder.name
+
+    @property
+    def review(self) -> Raw:
+        """The AdmissionReview."""
+        return json.loads((self.folder / "review.json").read_bytes())
+
+    @property
+    def namespace(self) -> Raw:
+        """The Namespace that is known; with another name than the review's, its own is not."""
+        return yaml.safe_load((self.folder / "namespace.yaml").read_text())
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """The installation's settings; none where there is no file."""
+        file = self.folder / "settings.yaml"
+        return dict(yaml.safe_load(file.read_text())) if file.exists() else {}
+
+    @property
+    def expected(self) -> Raw:
+        """What the answer must be; empty for a case that has none yet."""
+        file = self.folder / "expected.json"
+        return json.loads(file.read_text()) if file.exists() else {}
+
+    @property
+    def policy(self) -> Policy | None:
+        """What holds in the review's namespace, or None where that is not the known one."""
+        if self.namespace["metadata"]["name"] != self.review["request"].get("namespace"):
+            return None
+        return resolve(dict(ours(self.namespace)), default_policy(self.settings.get("defaults", "")))
+
+    def answered(self, review: Raw) -> Mapping[str, Raw]:
+        """The response to `review` in this case's namespace, from bytes to bytes."""
+        defaults = default_policy(self.settings.get("defaults", ""))
+        webhook = Webhook(Static([self.namespace]), defaults, Recorder())
+        return admission.answered(asyncio.run(webhook.answer(json.dumps(review).encode())))
+
+    def verdict(self, review: Raw) -> Verdict:
+        """What the pure core decides on `review`."""
+        return self.decided(admission.review_of(review))
+
+    def decided(self, review: Review) -> Verdict:
+        """What the pure core decides on a parsed review."""
+        found = admission.consider(review)
+        return found if isinstance(found, admission.Verdict) else admission.decide(found, self.policy)
+
+    def subject(self, review: Raw) -> Subject | None:
+        """What concerns us in `review`."""
+        found = admission.consider(admission.review_of(review))
+        return None if isinstance(found, admission.Verdict) else found
+
+    def found(self) -> Raw:
+        """What `expected.json` must hold, apart from `why`."""
+        response = self.answered(self.review)
+        verdict = self.verdict(self.review)
+        return {
+            "allowed": response["allowed"],
+            "patch": response.get("patch", []),
+            "warnings": response.get("warnings", []),
+            "auditAnnotations": response.get("auditAnnotations", {}),
+            "decisions": [
+                {
+                    "rule": decision.rule,
+                    "target": f"{decision.role} {decision.pointer}",
+                    "outcome": decision.outcome,
+                    "reason": decision.reason,
+                }
+                for decision in verdict.decisions
+            ],
+        }
+
+    def update(self) -> None:
+        """Write what was found as what is expected, with the `why` that stands there."""
+        document = {"why": self.expected.get("why", ""), **self.found()}
+        (self.folder / "expected.json").write_text(json.dumps(document, indent=2) + "\n")
+
+
+def patched(item: Raw, patch: Raw) -> Raw:
+    """`item` with `patch` applied by a library that knows nothing of ours; `item` itself stays as it is."""
+    return jsonpatch.apply_patch(item, patch, in_place=False)
+
+
+def changed(before: Raw, after: Raw, path: str = "") -> Iterator[str]:
+    """JSON pointers of the leaves that differ. Null and absent are one; so are an absent parent and an empty one."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        yield from _changed_entries(before, after, path)
+    elif isinstance(before, list) and isinstance(after, list):
+        yield from _changed_entries(_numbered(before), _numbered(after), path)
+    elif before is None and isinstance(after, dict) and after:
+        yield from _changed_entries({}, after, path)
+    elif before is None and isinstance(after, list) and after:
+        yield from _changed_entries({}, _numbered(after), path)
+    elif before != after or type(before) is not type(after):
+        yield path
+
+
+def _changed_entries(before: Mapping[str, Raw], after: Mapping[str, Raw], path: str) -> Iterator[str]:
+    for key in dict.fromkeys((*before, *after)):
+        token = key.replace("~", "~0").replace("/", "~1")
+        yield from changed(before.get(key), after.get(key), f"{path}/{token}")
+
+
+def _numbered(items: list[Raw]) -> dict[str, Raw]:
+    return {str(index): item for index, item in enumerate(items)}
+
+
+def every() -> list[Case]:
+    """All cases, by name."""
+    return [Case(folder) for folder in sorted(CASES.iterdir())]

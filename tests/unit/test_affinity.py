@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.objects import HOSTNAME, expression, preferred, spec, target, term
+from webhook.mutation.affinity import affinity
+from webhook.mutation.model import Decision, Outcome, Reason
+from webhook.policy import AffinityScope, GuideAffinity, Policy, TopologyLevel
+
+if TYPE_CHECKING:
+    from webhook.raw import Raw
+
+ZONE = "topology.kubernetes.io/zone"
+GUIDE = term(matchExpressions=[expression("dask.org/component", "In", "worker")])
+CACHE = term(matchLabels={"app": "cache"})
+LIST = "/spec/worker/spec/affinity/podAffinity/preferredDuringSchedulingIgnoredDuringExecution"
+
+
+def decided(affinity_of_user: Raw = None, name: str | None = "demo", **policy: Raw) -> Decision:
+    """What the rule decides on a cluster whose manifest has this affinity."""
+    fields = {} if affinity_of_user is None else {"affinity": affinity_of_user}
+    return affinity(target(spec(**fields), name), Policy(**policy))
+
+
+def test_term_is_the_guides_and_names_the_cluster() -> None:
+    """What is added is the guide's own term, with the cluster's name beside the component."""
+    (operation,) = decided().operations
+    (item,) = operation.value["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    selector = item["podAffinityTerm"]["labelSelector"]["matchExpressions"]
+    assert selector == [*GUIDE["labelSelector"]["matchExpressions"], expression("dask.org/cluster-name", "In", "demo")]
+    assert (item["weight"], item["podAffinityTerm"]["topologyKey"]) == (100, HOSTNAME)
+
+
+def test_nothing_required_is_ever_added() -> None:
+    """The affinity is a preference, so that a full set of nodes still takes workers."""
+    for scope in AffinityScope:
+        text = str(decided(affinity_scope=scope).operations)
+        assert "requiredDuringScheduling" not in text
+        assert "matchLabelKeys" not in text
+
+
+def test_users_terms_keep_their_place() -> None:
+    """Ours is appended behind what the user wrote, and nothing there is replaced."""
+    (operation,) = decided({"podAffinity": preferred(CACHE)}).operations
+    assert (operation.op, operation.path) == ("add", f"{LIST}/-")
+
+
+@pytest.mark.parametrize("section", ["podAffinity", "podAntiAffinity"])
+@pytest.mark.parametrize("hard", [True, False])
+def test_user_who_said_it_is_left_alone(section: str, hard: bool) -> None:
+    """Any term about these workers at the level, drawing or spreading, soft or hard, stands for the level."""
+    own = term(matchLabels={"dask.org/component": "worker"})
+    there = {"requiredDuringSchedulingIgnoredDuringExecution": [own]} if hard else preferred(own, weight=3)
+    decision = decided({section: there})
+    wanted = Reason.AFFINITY_PRESENT if section == "podAffinity" else Reason.ANTI_AFFINITY_PRESENT
+    assert (decision.outcome, decision.reason) == (Outcome.KEPT, wanted)
+
+
+def test_guides_own_term_is_kept() -> None:
+    """The guide's manifest as it is counts as compliant."""
+    assert decided({"podAffinity": preferred(GUIDE)}).reason is Reason.GUIDE_AFFINITY_PRESENT
+
+
+def test_level_that_the_user_left_open_is_added() -> None:
+    """A term at another level says nothing about this one."""
+    decision = decided({"podAffinity": preferred(term(ZONE, matchLabels={"dask.org/component": "worker"}))})
+    assert decision.reason is Reason.AFFINITY_ADDED
+
+
+def test_each_level_is_a_term() -> None:
+    """Levels are appended in the policy's order with their own weights."""
+    levels = (TopologyLevel(HOSTNAME, 100), TopologyLevel("rack", 30))
+    operations = decided({"podAffinity": preferred(CACHE)}, topology=levels).operations
+    assert [(one.value["podAffinityTerm"]["topologyKey"], one.value["weight"]) for one in operations] == [
+        (HOSTNAME, 100),
+        ("rack", 30),
+    ]
+
+
+def test_upgrade_replaces_exactly_the_guides_term() -> None:
+    """Where the namespace says so, the guide's term is replaced in its place, and its user is told."""
+    decision = decided({"podAffinity": preferred(CACHE, GUIDE)}, guide_affinity=GuideAffinity.UPGRADE)
+    (operation,) = decision.operations
+    assert (operation.op, operation.path) == ("replace", f"{LIST}/1")
+    assert decision.reason is Reason.GUIDE_AFFINITY_UPGRADED
+    assert decision.warnings
+
+
+def test_upgrade_with_scope_namespace_changes_nothing() -> None:
+    """The guide's term is what scope `namespace` would write."""
+    decision = decided(
+        {"podAffinity": preferred(GUIDE)},
+        guide_affinity=GuideAffinity.UPGRADE,
+        affinity_scope=AffinityScope.NAMESPACE,
+    )
+    assert decision.reason is Reason.GUIDE_AFFINITY_PRESENT
+
+
+@pytest.mark.parametrize("name", ["c" * 64, "a b", "-demo", "demo-"])
+def test_name_that_is_no_label_value_is_refused(name: str) -> None:
+    """A selector that Kubernetes would refuse is never written."""
+    decision = decided(name=name)
+    assert (decision.outcome, decision.reason) == (Outcome.REFUSED, Reason.CLUSTER_NAME_INVALID)
+    assert decision.warnings
+
+
+def test_nameless_cluster_is_left_to_its_pods() -> None:
+    """Without a name there is no selector of one cluster; the whole namespace needs none."""
+    assert decided(name=None).reason is Reason.CLUSTER_NAME_UNKNOWN
+    assert decided(name=None, affinity_scope=AffinityScope.NAMESPACE).reason is Reason.AFFINITY_ADDED
+
+
+def test_topology_none_skips() -> None:
+    """No level, no affinity."""
+    assert decided(topology=()).reason is Reason.TOPOLOGY_NONE

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.objects import cluster, pod
+from webhook.manifests import ManifestError, dump, read
+
+if TYPE_CHECKING:
+    from webhook.raw import Raw
+
+TWO = """\
+# a comment
+
+apiVersion: v1
+kind: Namespace
+metadata: {name: rapids}
+---
+---
+# nothing in the one before
+apiVersion: v1
+kind: ConfigMap
+data: {since: 2026-11-24, octal: 010, yes: "no"}
+---
+"""
+
+
+def test_documents_are_found_with_their_lines() -> None:
+    """Each document is an object that knows its file and where it begins; empty ones are none."""
+    first, second = read(TWO, "two.yaml")
+    assert (first.item["kind"], first.source, first.line) == ("Namespace", "two.yaml", 3)
+    assert (second.item["kind"], second.line) == ("ConfigMap", 9)
+
+
+def test_date_stays_the_text_that_it_is_in_json() -> None:
+    """A value that only YAML 1.1 takes for a date is text."""
+    assert read(TWO, "x")[1].item["data"]["since"] == "2026-11-24"
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_json_is_yaml(indent: int | None) -> None:
+    """JSON is read as it is, with or without line breaks."""
+    (manifest,) = read(json.dumps(cluster(), indent=indent), "x")
+    assert manifest.item == cluster()
+
+
+def test_lists_are_taken_apart() -> None:
+    """What `kubectl get -o yaml` gives is a List, and each of its items is an object."""
+    listed = {"apiVersion": "v1", "kind": "List", "items": [cluster(), pod()]}
+    assert [manifest.item["kind"] for manifest in read(json.dumps(listed), "x")] == ["DaskCluster", "Pod"]
+    listed = {"apiVersion": "kubernetes.dask.org/v1", "kind": "DaskClusterList", "items": [cluster()]}
+    assert [manifest.item["kind"] for manifest in read(json.dumps(listed), "x")] == ["DaskCluster"]
+
+
+def test_nothing_is_nothing() -> None:
+    """An empty text holds no object and is no error."""
+    assert read("", "x") == read("# only words\n", "x") == read("---\n---\n", "x") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a: b", 1),
+        ("# words\n\n- a\n", 3),
+        ("just words", 1),
+        ("apiVersion: v1\nkind: Pod\n---\nkind: Pod\n", 4),
+        ("apiVersion: v1\nkind: Pod\nmetadata: {name: [}\n", 3),
+        ("apiVersion: v1\nkind: Pod\n  name: x\n", 3),
+        ("apiVersion: v1\nkind: Pod\nkind: Job\n", 3),
+        ("apiVersion: v1\nkind: Pod\nmetadata:\n  name: x\n  name: y\n", 5),
+        ("apiVersion: v1\nkind: Pod\nmetadata: *nowhere\n", 3),
+        ("apiVersion: v1\nkind: Pod\nmetadata: !!python/object:os.system {}\n", 3),
+        ("apiVersion: v1\nkind: Pod\n? [a]\n: b\n", 3),
+        ('{"apiVersion": "v1",\n "kind": }', 1),
+        ("apiVersion: v1\nkind: \x07\n", 2),
+    ],
+)
+def test_bad_text_is_named_with_its_line(text: str, line: int) -> None:
+    """What is no manifest is an error that begins with the file and the line."""
+    with pytest.raises(ManifestError) as caught:
+        read(text, "bad.yaml")
+    assert str(caught.value).startswith(f"bad.yaml:{line}: ")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("item", [cluster(), pod(), {"a": ["x", {"b": None}], "long": "w " * 300, "n": "010"}])
+def test_what_is_dumped_is_read_back(item: Raw) -> None:
+    """YAML that is written gives the same object when it is read."""
+    document = {"apiVersion": "v1", "kind": "Thing", "body": item, "again": item}
+    (manifest,) = read(dump(document), "x")
+    assert manifest.item == document
+    assert "&id" not in dump(document)

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.objects import cluster, review
+from webhook import admission, observe
+from webhook.admission import Status, Verdict
+from webhook.dask import Subject
+from webhook.observe import KINDS, Recorder
+from webhook.policy import Policy
+
+if TYPE_CHECKING:
+    from webhook.raw import Raw
+
+
+def recorded(document: Raw, recorder: Recorder) -> None:
+    """Decide on a review and record it."""
+    found = admission.review_of(document)
+    subject = admission.consider(found)
+    verdict = admission.decide(subject, Policy(enabled=True)) if isinstance(subject, Subject) else subject
+    recorder.admitted(found, verdict, 0.0004)
+
+
+def test_kinds_are_bounded() -> None:
+    """Anyone can name any kind; the metrics take only ours, and one word for all others."""
+    recorder = Recorder()
+    for number in range(100):
+        recorded(review({"apiVersion": "v1", "kind": f"Made{number}Up"}), recorder)
+    recorded(review(cluster()), recorder)
+    metric = next(each for each in recorder.registry.collect() if each.name == "dask_colocate_admissions")
+    assert {sample.labels["kind"] for sample in metric.samples} == {"other", "DaskCluster"}
+    assert "DaskCluster" in KINDS
+
+
+def test_decisions_and_time_are_counted() -> None:
+    """Each decision counts with rule, outcome and reason, and each review's time goes into a bucket."""
+    recorder = Recorder()
+    recorded(review(cluster()), recorder)
+    value = recorder.registry.get_sample_value
+    labels = {"rule": "gpu", "outcome": "applied", "reason": "gpu-limit-added"}
+    assert value("dask_colocate_decisions_total", labels) == 1
+    assert value("dask_colocate_admission_seconds_bucket", {"le": "0.00025"}) == 0
+    assert value("dask_colocate_admission_seconds_bucket", {"le": "0.0005"}) == 1
+
+
+def test_gauge_is_read_with_the_metrics() -> None:
+    """A gauge has the value of the moment it is asked for."""
+    recorder, values = Recorder(), [1.0]
+    recorder.gauge("dask_colocate_namespaces", "Known.", lambda: values[-1])
+    values.append(7.0)
+    assert b"dask_colocate_namespaces 7.0" in recorder.metrics()
+
+
+def test_object_is_never_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A line says what was decided on which object, and nothing of what is in it."""
+    item = cluster()
+    item["spec"]["worker"]["spec"]["containers"][0]["env"] = [{"name": "TOKEN", "value": "s3cret"}]
+    with caplog.at_level(logging.DEBUG):
+        recorded(review(item), Recorder())
+    (record,) = caplog.records
+    assert (record.levelno, record.__dict__["object"], record.__dict__["status"]) == (logging.INFO, "demo", "decided")
+    assert "s3cret" not in str(record.__dict__)
+
+
+def test_review_of_no_interest_is_logged_only_for_debugging(caplog: pytest.LogCaptureFixture) -> None:
+    """A Pod that is none of ours leaves no line at the usual level."""
+    with caplog.at_level(logging.INFO):
+        recorded(review({"apiVersion": "v1", "kind": "Pod"}), Recorder())
+    assert caplog.records == []
+
+
+@pytest.fixture
+def _own_root() -> object:
+    """The root logger as it was, whatever a test does to it."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield None
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.mark.usefixtures("_own_root")
+def test_log_lines_are_json() -> None:
+    """Each line is an object with time, level, logger, message and what came with it."""
+    stream = io.StringIO()
+    listener = observe.log_to(stream, "INFO", lambda: None)
+    found = admission.review_of(review(cluster()))
+    Recorder().admitted(found, Verdict(Status.DECIDED, warnings=("w",)), 0.001)
+    logging.getLogger("x").debug("not this one")
+    listener.stop()
+    (line,) = stream.getvalue().splitlines()
+    entry = json.loads(line)
+    assert {"time", "level", "logger", "message"} <= entry.keys()
+    assert (entry["level"], entry["namespace"], entry["milliseconds"]) == ("INFO", "rapids", 1.0)
+
+
+class Stuck(io.StringIO):
+    """A terminal that takes its time."""
+
+    def write(self, text: str) -> int:
+        """Wait, then write."""
+        time.sleep(0.2)
+        return super().write(text)
+
+
+@pytest.mark.usefixtures("_own_root")
+def test_slow_log_stops_nobody() -> None:
+    """Lines beyond the queue are dropped and counted: a full disk or a slow terminal never holds up a request."""
+    stream = Stuck()
+    dropped: list[None] = []
+    listener = observe.log_to(stream, "INFO", lambda: dropped.append(None))
+    started = time.perf_counter()
+    for number in range(observe.LOG_LINES + 1000):
+        logging.getLogger("x").info("line %d", number)
+    assert time.perf_counter() - started < 10
+    assert listener.queue.qsize() <= observe.LOG_LINES
+    assert dropped
+    while not listener.queue.empty():  # what was taken in is not waited for
+        listener.queue.get_nowait()
+    listener.stop()
+    assert len(stream.getvalue().splitlines()) < observe.LOG_LINES

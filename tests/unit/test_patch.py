@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import jsonpatch
+import jsonpointer
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webhook.mutation.patch import END, Operation, UnpatchableError, combine, escape, put
+
+if TYPE_CHECKING:
+    from webhook.raw import Raw
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.text()
+KEYS = st.text(alphabet="ab/~01", max_size=3)
+JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3))
+
+
+def applied(document: Raw, *operations: Operation) -> Raw:
+    """`document` after the operations, by the independent library."""
+    return jsonpatch.apply_patch(document, [operation.as_json() for operation in operations])
+
+
+@pytest.mark.parametrize("key", ["plain", "nvidia.com/gpu", "a~b", "a~1b", "~0", "/", ""])
+def test_escaped_key_is_found_by_another_implementation(key: str) -> None:
+    """A token that is escaped here is unescaped to the same key elsewhere."""
+    assert jsonpointer.JsonPointer(f"/{escape(key)}").parts == [key]
+
+
+@pytest.mark.parametrize(
+    ("spec", "op", "path"),
+    [
+        ({}, "add", "/spec/a"),
+        ({"a": None}, "add", "/spec/a"),
+        ({"a": {}}, "add", "/spec/a/b"),
+        ({"a": {"b": None}}, "add", "/spec/a/b"),
+        ({"a": {"b": 1}}, "replace", "/spec/a/b"),
+        ({"a": {"b": False}}, "replace", "/spec/a/b"),
+    ],
+)
+def test_missing_and_null_parents_are_made(spec: Raw, op: str, path: str) -> None:
+    """The operation begins at the first parent that is missing or null, and replaces only what is there."""
+    operation = put(spec, "/spec", ("a", "b"), 2)
+    assert (operation.op, operation.path) == (op, path)
+    assert applied({"spec": spec}, operation)["spec"]["a"]["b"] == 2
+
+
+@pytest.mark.parametrize("spec", [{}, {"a": None}, {"a": []}, {"a": [1, 2]}])
+def test_end_appends(spec: Raw) -> None:
+    """Behind the last item there is always room, even where there is no list yet."""
+    before = spec.get("a") or []
+    assert applied({"spec": copy.deepcopy(spec)}, put(spec, "/spec", ("a", END), 9))["spec"]["a"] == [*before, 9]
+
+
+@pytest.mark.parametrize(
+    ("spec", "tokens", "path"),
+    [
+        ({"a": "text"}, ("a", "b"), "/spec/a"),
+        ({"a": 7}, ("a", "b", "c"), "/spec/a"),
+        ({"a": {"b": "text"}}, ("a", "b", END), "/spec/a/b"),
+        ({"a": [1]}, ("a", "3"), "/spec/a"),
+        ({"a": [1]}, ("a", "x"), "/spec/a"),
+    ],
+)
+def test_parent_of_another_type_is_refused(spec: Raw, tokens: tuple[str, ...], path: str) -> None:
+    """A parent that is neither missing nor null nor of the right type is named, not overwritten."""
+    with pytest.raises(UnpatchableError) as caught:
+        put(spec, "/spec", tokens, 1)
+    assert caught.value.path == path
+    assert path in str(caught.value)
+
+
+@given(JSON, st.lists(KEYS, min_size=1, max_size=4), JSON.filter(lambda value: value is not None))
+def test_put_puts_or_says_that_it_cannot(document: Raw, tokens: list[str], value: Raw) -> None:
+    """Whatever stands there, the value is at its place after the patch, or the field in the way is named."""
+    before = copy.deepcopy(document)
+    try:
+        operation = put(document, "", tokens, value)
+    except UnpatchableError:
+        return
+    assert document == before
+    result = applied({"root": document}, Operation(operation.op, f"/root{operation.path}", operation.value))["root"]
+    for token in tokens:
+        result = result[int(token)] if isinstance(result, list) else result[token]
+    assert result == value
+
+
+def test_two_rules_share_a_parent_that_was_missing() -> None:
+    """Two additions of one missing parent become one with the contents of both."""
+    first = put({}, "", ("affinity", "podAffinity", "preferred", END), 1)
+    second = put({}, "", ("affinity", "podAntiAffinity", "preferred", END), 2)
+    third = put({}, "", ("affinity", "podAffinity", "preferred", END), 3)
+    patch = combine((first, second, third))
+    assert len(patch) == 1
+    wanted = {"affinity": {"podAffinity": {"preferred": [1, 3]}, "podAntiAffinity": {"preferred": [2]}}}
+    assert applied({}, *patch) == wanted
+
+
+def test_appending_to_a_list_that_is_there_stays_two_operations() -> None:
+    """Each append to an existing list is an item of its own, in the order given."""
+    document = {"a": [0]}
+    patch = combine(put(document, "", ("a", END), value) for value in ([1], [2]))
+    assert applied(document, *patch) == {"a": [0, [1], [2]]}
+
+
+def test_replacements_are_left_alone() -> None:
+    """Only additions are combined."""
+    operations = (Operation("replace", "/a", 1), Operation("replace", "/b", 2), Operation("add", "/c", 3))
+    assert combine(operations) == operations

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webhook.policy import (
+    ANNOTATIONS,
+    ENABLED,
+    MOST_GPUS,
+    PREFIX,
+    AffinityScope,
+    Annotation,
+    GuideAffinity,
+    Mode,
+    Policy,
+    TargetGroup,
+    TopologyLevel,
+    WorkerCommand,
+    object_problems,
+    opted_out,
+    resolve,
+)
+
+HOST, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
+
+WELL_FORMED = [
+    ("enabled", "true", True),
+    ("enabled", " false ", False),
+    ("mode", "warn", Mode.WARN),
+    ("gpu-limit", "0", 0),
+    ("gpu-limit", "1000", MOST_GPUS),
+    ("gpu-resource", "nvidia.com/mig-1g.5gb", "nvidia.com/mig-1g.5gb"),
+    ("worker-command", "dask cuda worker", WorkerCommand.SUBCOMMAND),
+    ("dask-cuda-version", "24.12", (24, 12)),
+    ("dask-cuda-version", "26.08.00", (26, 8)),
+    ("topology", "none", ()),
+    ("topology", HOST, (TopologyLevel(HOST, 100),)),
+    ("topology", f"{HOST}=7", (TopologyLevel(HOST, 7),)),
+    (
+        "topology",
+        f"{HOST} , rack, {ZONE}=1",
+        (TopologyLevel(HOST, 100), TopologyLevel("rack", 30), TopologyLevel(ZONE, 1)),
+    ),
+    ("affinity-scope", "namespace", AffinityScope.NAMESPACE),
+    ("guide-affinity", "upgrade", GuideAffinity.UPGRADE),
+    ("apart", "100", 100),
+    ("capacity-hint", "true", True),
+    ("scheduler-gpu", "keep", None),
+    ("scheduler-gpu", "0", 0),
+    ("scheduler-gpu", "2", 2),
+    ("targets", "pods", frozenset({TargetGroup.PODS})),
+    ("targets", "pods, resources", frozenset(TargetGroup)),
+]
+
+MALFORMED = [
+    ("enabled", "yes"),
+    ("enabled", "True"),
+    ("enabled", ""),
+    ("mode", "Warn"),
+    ("gpu-limit", "-1"),
+    ("gpu-limit", "1.5"),
+    ("gpu-limit", "1001"),
+    ("gpu-limit", "0x1"),
+    ("gpu-limit", "1_0"),
+    ("gpu-limit", "٣"),
+    ("gpu-limit", "²"),
+    ("gpu-limit", "9" * 5000),
+    ("gpu-resource", "gpu"),
+    ("gpu-resource", "nvidia.com/"),
+    ("gpu-resource", "/gpu"),
+    ("gpu-resource", "nvidia.com/gpu/2"),
+    ("gpu-resource", "kubernetes.io/batch-cpu"),
+    ("gpu-resource", "node.kubernetes.io/gpu"),
+    ("gpu-resource", "requests.nvidia.com/gpu"),
+    ("gpu-resource", f"nvidia.com/{'g' * 64}"),
+    ("gpu-resource", f"{'a.' * 127}com/gpu"),
+    ("worker-command", "dask-worker"),
+    ("dask-cuda-version", "latest"),
+    ("dask-cuda-version", "24"),
+    ("topology", ""),
+    ("topology", f"{HOST}=0"),
+    ("topology", f"{HOST}=101"),
+    ("topology", f"{HOST}="),
+    ("topology", f"{HOST},"),
+    ("topology", f"{HOST},{HOST}=1"),
+    ("topology", "a,b,c,d,e,f"),
+    ("topology", "not a label"),
+    ("affinity-scope", "all"),
+    ("guide-affinity", "yes"),
+    ("apart", "101"),
+    ("apart", "-0"),
+    ("capacity-hint", "on"),
+    ("scheduler-gpu", "none"),
+    ("targets", ""),
+    ("targets", "pods,deployments"),
+]
+
+
+def field(name: str) -> str:
+    """The field of Policy behind an annotation's name."""
+    return name.replace("-", "_")
+
+
+@pytest.mark.parametrize(("name", "text", "value"), WELL_FORMED)
+def test_value_is_taken(name: str, text: str, value: object) -> None:
+    """A well-formed value becomes the policy's, and nothing is complained about."""
+    policy = resolve({f"{PREFIX}{name}": text})
+    assert getattr(policy, field(name)) == value
+    assert policy.problems == ()
+
+
+@pytest.mark.parametrize(("name", "text"), MALFORMED)
+def test_malformed_value_falls_back(name: str, text: str) -> None:
+    """A malformed value changes nothing, and one problem names key, value, what is accepted and what is used."""
+    policy = resolve({f"{PREFIX}{name}": text})
+    (problem,) = policy.problems
+    assert dataclasses.replace(policy, problems=()) == Policy()
+    assert problem.key == f"{PREFIX}{name}"
+    accepted = next(annotation.accepted for annotation in ANNOTATIONS if annotation.name == name)
+    for part in (problem.key, accepted, "using "):
+        assert part in problem.text
+
+
+def test_malformed_value_falls_back_to_the_installations_default() -> None:
+    """The default that is used instead is the installation's, and the problem says which it is."""
+    policy = resolve({f"{PREFIX}gpu-limit": "many"}, Policy(gpu_limit=4))
+    assert policy.gpu_limit == 4
+    assert policy.problems[0].text.endswith("using 4")
+
+
+def test_namespace_counts_more_than_the_installation() -> None:
+    """What a namespace says wins; what it does not say is the installation's."""
+    policy = resolve({f"{PREFIX}apart": "1"}, Policy(enabled=True, apart=9, gpu_limit=3))
+    assert (policy.enabled, policy.apart, policy.gpu_limit) == (True, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("gpu-limits", "gpu-limit"), ("affinityscope", "affinity-scope"), ("enable", "enabled")],
+)
+def test_unknown_key_is_told_with_the_one_that_was_meant(name: str, meant: str) -> None:
+    """A mistyped key is a problem that names the nearest one."""
+    (problem,) = resolve({f"{PREFIX}{name}": "1"}).problems
+    assert f"did you mean {PREFIX}{meant}?" in problem.text
+
+
+def test_other_peoples_annotations_are_not_looked_at() -> None:
+    """A key outside the prefix is nobody's problem here."""
+    assert resolve({"example.com/enabled": "yes", "colocate.dask.org": "x", "scheduler.alpha/gpu": "1"}) == Policy()
+
+
+def test_every_field_has_its_annotation() -> None:
+    """The fields of Policy, but for `problems`, are the annotations, in the same order."""
+    fields = [each.name for each in dataclasses.fields(Policy) if each.name != "problems"]
+    assert fields == [annotation.field for annotation in ANNOTATIONS]
+    assert [annotation.key for annotation in ANNOTATIONS] == [
+        f"{PREFIX}{annotation.name}" for annotation in ANNOTATIONS
+    ]
+
+
+@pytest.mark.parametrize(("name", "text", "value"), WELL_FORMED)
+def test_value_is_shown_as_it_is_written(name: str, text: str, value: object) -> None:
+    """The spelling in which a policy's value is shown resolves to the same value."""
+    assert text
+    annotation = next(each for each in ANNOTATIONS if each.name == name)
+    shown = annotation.value(resolve({annotation.key: text}))
+    assert getattr(resolve({annotation.key: shown}), annotation.field) == value
+
+
+@pytest.mark.parametrize("annotation", ANNOTATIONS, ids=[annotation.name for annotation in ANNOTATIONS])
+def test_default_is_shown_as_it_is_written(annotation: Annotation) -> None:
+    """What ships can be written down as it is shown; only a version that is unset has no spelling."""
+    shown = annotation.value(Policy())
+    if shown != "unset":
+        assert annotation.parse(shown) == getattr(Policy(), annotation.field)
+
+
+@given(st.dictionaries(st.sampled_from([a.key for a in ANNOTATIONS]) | st.text().map(PREFIX.__add__), st.text()))
+def test_resolving_is_total(annotations: dict[str, str]) -> None:
+    """Whatever a Namespace carries, a usable policy comes back, with at most one problem for each key."""
+    policy = resolve(annotations)
+    assert len({problem.key for problem in policy.problems}) == len(policy.problems) <= len(annotations)
+    assert 0 <= policy.gpu_limit <= MOST_GPUS
+    assert 0 <= policy.apart <= 100
+    assert all(1 <= level.weight <= 100 for level in policy.topology)
+    assert all("\n" not in problem.text and problem.text.isascii() for problem in policy.problems)
+
+
+def test_long_values_are_cut_in_a_problem() -> None:
+    """An annotation may be 256 KiB; its problem stays a line."""
+    (problem,) = resolve({f"{PREFIX}mode": "x" * 200_000}).problems
+    assert len(problem.text) < 256
+
+
+@pytest.mark.parametrize(
+    ("text", "out"),
+    [("false", True), (" false\n", True), ("False", False), ("no", False), ("", False), ("true", False)],
+)
+def test_only_the_word_false_opts_out(text: str, out: bool) -> None:
+    """An object is taken out by `false`, and by nothing that only looks like it."""
+    assert opted_out([{}, {ENABLED: text}]) is out
+
+
+def test_object_without_the_annotation_is_in() -> None:
+    """Saying nothing is not opting out."""
+    assert not opted_out([{"example.com/enabled": "false"}])
+
+
+def test_problems_on_an_object() -> None:
+    """On an object only `enabled` has a meaning, and of its values only two."""
+    found = object_problems([{ENABLED: "nope", f"{PREFIX}gpu-limit": "2", "example.com/x": "y"}])
+    assert [problem.key for problem in found] == [ENABLED, f"{PREFIX}gpu-limit"]
+    assert object_problems({ENABLED: "true"}) == object_problems({ENABLED: "false"}) == ()

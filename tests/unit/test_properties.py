@@ -1,0 +1,225 @@
+"""What holds for any JSON that an API server could ever send."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import jsonpatch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.unit.case import changed
+from tests.unit.objects import HOSTNAME, WORKER_LABELS, namespace, review
+from webhook import admission
+from webhook.dask import read
+from webhook.mutation import plan
+from webhook.mutation.model import Outcome
+from webhook.namespaces.static import Static
+from webhook.observe import Recorder
+from webhook.policy import ANNOTATIONS, PREFIX, Policy, resolve
+from webhook.server import Webhook
+
+if TYPE_CHECKING:
+    from webhook.raw import Raw
+
+WORDS = st.sampled_from(
+    [
+        "dask-worker",
+        "dask",
+        "worker",
+        "cuda",
+        "dask-cuda-worker",
+        "python",
+        "-m",
+        "distributed.cli.dask_worker",
+        "sh",
+        "-c",
+        "exec dask-worker | tee",
+        "--name",
+        "",
+        "/opt/bin/dask-worker",
+        "dask_cuda.cli",
+    ]
+)
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.text(max_size=4) | WORDS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+RESOURCES = st.sampled_from(["nvidia.com/gpu", "nvidia.com/mig-1g.5gb", "amd.com/gpu", "cpu", "rdma/hca", "a~b/c"])
+QUANTITIES = st.sampled_from(["0", "1", 2, 0, "1k", None, 1.5])
+KEYS = st.sampled_from(["dask.org/component", "dask.org/cluster-name", "dask.org/workergroup-name", "app"])
+VALUES = st.sampled_from(["worker", "demo", "demo-default", "scheduler", "x"])
+
+
+def sloppy(*good: st.SearchStrategy[Raw]) -> st.SearchStrategy[Raw]:
+    """Mostly what Kubernetes takes, sometimes anything."""
+    return st.one_of(*good, *good, *good, JUNK)
+
+
+def some(**fields: st.SearchStrategy[Raw]) -> st.SearchStrategy[Raw]:
+    """An object with some of these fields."""
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+AMOUNTS = sloppy(st.dictionaries(RESOURCES, QUANTITIES, max_size=2))
+CONTAINERS = some(
+    name=st.sampled_from(["worker", "scheduler", "dask", "logs"]),
+    command=sloppy(st.lists(sloppy(WORDS), max_size=3)),
+    args=sloppy(st.lists(sloppy(WORDS), max_size=4)),
+    resources=sloppy(some(limits=AMOUNTS, requests=AMOUNTS, claims=sloppy(st.just([{"name": "gpu"}])))),
+)
+EXPRESSIONS = some(
+    key=KEYS, operator=st.sampled_from(["In", "NotIn", "Exists", "DoesNotExist"]), values=st.lists(VALUES, max_size=2)
+)
+SELECTORS = some(
+    matchLabels=sloppy(st.dictionaries(KEYS, VALUES, max_size=2)),
+    matchExpressions=sloppy(st.lists(EXPRESSIONS, max_size=2)),
+)
+GUIDE = {
+    "labelSelector": {"matchExpressions": [{"key": "dask.org/component", "operator": "In", "values": ["worker"]}]},
+    "topologyKey": HOSTNAME,
+}
+TERMS = st.just(GUIDE) | some(
+    labelSelector=sloppy(SELECTORS),
+    topologyKey=sloppy(st.sampled_from([HOSTNAME, "rack"])),
+    namespaces=sloppy(st.lists(st.sampled_from(["rapids", "x"]), max_size=1)),
+    namespaceSelector=sloppy(st.just({})),
+)
+SECTIONS = sloppy(
+    some(
+        preferredDuringSchedulingIgnoredDuringExecution=sloppy(
+            st.lists(sloppy(some(weight=st.sampled_from([1, 100]), podAffinityTerm=sloppy(TERMS))), max_size=3)
+        ),
+        requiredDuringSchedulingIgnoredDuringExecution=sloppy(st.lists(sloppy(TERMS), max_size=2)),
+    )
+)
+SPECS = some(
+    containers=sloppy(st.lists(sloppy(CONTAINERS), max_size=3)),
+    affinity=sloppy(some(podAffinity=SECTIONS, podAntiAffinity=SECTIONS)),
+)
+METADATA = some(
+    name=sloppy(st.sampled_from(["demo", "c" * 64])),
+    labels=sloppy(st.just(WORKER_LABELS), st.dictionaries(KEYS, VALUES)),
+    annotations=sloppy(st.dictionaries(st.sampled_from([f"{PREFIX}enabled", f"{PREFIX}mode"]), st.text(max_size=5))),
+)
+TEMPLATES = sloppy(some(metadata=sloppy(METADATA), spec=sloppy(SPECS)))
+CLUSTERS = some(worker=TEMPLATES, scheduler=TEMPLATES)
+OBJECTS = st.one_of(
+    st.builds(
+        lambda metadata, spec: {**DASK, "kind": "DaskCluster", "metadata": metadata, "spec": spec},
+        METADATA,
+        sloppy(CLUSTERS),
+    ),
+    st.builds(
+        lambda metadata, spec: {**DASK, "kind": "DaskJob", "metadata": metadata, "spec": {"cluster": {"spec": spec}}},
+        METADATA,
+        sloppy(CLUSTERS),
+    ),
+    st.builds(
+        lambda metadata, worker: {
+            **DASK,
+            "kind": "DaskWorkerGroup",
+            "metadata": metadata,
+            "spec": {"cluster": "demo", "worker": worker},
+        },
+        METADATA,
+        TEMPLATES,
+    ),
+    st.builds(
+        lambda metadata, spec: {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {**metadata, "labels": WORKER_LABELS},
+            "spec": spec,
+        },
+        METADATA,
+        sloppy(SPECS),
+    ),
+)
+DASK = {"apiVersion": "kubernetes.dask.org/v1"}
+POLICIES = st.fixed_dictionaries(
+    {f"{PREFIX}enabled": st.just("true")},
+    optional={
+        f"{PREFIX}{name}": st.sampled_from(values)
+        for name, values in {
+            "mode": ["enforce", "warn"],
+            "gpu-limit": ["0", "2"],
+            "gpu-resource": ["amd.com/gpu", "example.com/a.b"],
+            "worker-command": ["dask cuda worker", "keep"],
+            "topology": ["none", f"rack,{HOSTNAME}"],
+            "affinity-scope": ["namespace"],
+            "guide-affinity": ["upgrade"],
+            "apart": ["7"],
+            "capacity-hint": ["true"],
+            "scheduler-gpu": ["1"],
+        }.items()
+    },
+).map(resolve)
+
+thorough = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+
+def test_every_annotation_is_tried() -> None:
+    """The policies that are tried vary each annotation that a rule could look at."""
+    untried = {"dask-cuda-version", "targets"}  # looked at by no rule of a plan
+    assert "optional" not in untried
+    assert {annotation.name for annotation in ANNOTATIONS} >= untried
+
+
+@thorough
+@given(OBJECTS, POLICIES)
+def test_second_pass_gives_nothing(item: Raw, policy: Policy) -> None:
+    """For any object and policy the patch applies, the object given stays as it is, and deciding again is quiet."""
+    before = copy.deepcopy(item)
+    subject = read(item)
+    if subject is None:
+        return
+    first = plan(subject.targets, policy)
+    result = jsonpatch.apply_patch(item, [operation.as_json() for operation in first.operations])
+    assert item == before
+    again = read(result)
+    assert again is not None
+    second = plan(again.targets, policy)
+    assert second.operations == ()
+    assert Outcome.APPLIED not in {decision.outcome for decision in second.decisions}
+    refused = {(one.rule, one.pointer) for one in first.decisions if one.outcome is Outcome.REFUSED}
+    assert {(one.rule, one.pointer) for one in second.decisions if one.outcome is Outcome.REFUSED} <= refused
+
+
+@thorough
+@given(OBJECTS, POLICIES)
+def test_nothing_that_stands_there_is_lost(item: Raw, policy: Policy) -> None:
+    """Only commands, and the guide's own term where that is allowed, are ever replaced; all else is added."""
+    subject = read(item)
+    if subject is None:
+        return
+    for operation in plan(subject.targets, policy).operations:
+        if operation.op == "replace":
+            assert operation.path.endswith(("/command", "/args")) or "podAffinity" in operation.path
+    result = jsonpatch.apply_patch(item, [one.as_json() for one in plan(subject.targets, policy).operations])
+    for path in changed(item, result):
+        assert any(word in path for word in ("/affinity/", "/resources/limits/", "/command/", "/args/")), path
+
+
+@thorough
+@given(st.one_of(OBJECTS, JUNK), st.sampled_from(["CREATE", "UPDATE", "DELETE", ""]))
+def test_there_is_always_an_answer(item: Raw, operation: str) -> None:
+    """Whatever the object is, the answer is allowed, is no error of ours, and its patch applies."""
+    document = review({"apiVersion": "v1", "kind": "Pod"}, operation, object=item)
+    webhook = Webhook(Static([namespace()]), Policy(), Recorder())
+    response = admission.answered(asyncio.run(webhook.answer(json.dumps(document).encode())))
+    assert response["allowed"] is True
+    assert response.get("auditAnnotations", {}).get("status") != "internal-error"
+    jsonpatch.apply_patch(item, response.get("patch", []))
+
+
+@given(JUNK)
+def test_any_json_is_answered_or_refused(document: Raw) -> None:
+    """A body is a review, or is refused as none; nothing else is raised."""
+    with suppress(admission.MalformedReviewError):
+        assert admission.parse(json.dumps(document).encode()).uid

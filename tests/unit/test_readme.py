@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from webhook.policy import ANNOTATIONS, PREFIX, Policy
+
+README = Path(__file__).parents[2] / "README.md"
+ROW = re.compile(
+    r"^\| `(?P<key>[a-z-]+)` \| (?P<accepted>.+?) \| `(?P<default>[^`]*)` \| (?P<meaning>.+?) \|$", re.MULTILINE
+)
+
+
+def test_annotation_table_is_the_policys() -> None:
+    """Each annotation stands in README with what is accepted, its default and its meaning, in the policy's order."""
+    rows = [tuple(found) for found in ROW.findall(README.read_text())]
+    wanted = [(each.name, each.accepted, each.value(Policy()), each.meaning) for each in ANNOTATIONS]
+    assert rows == wanted
+
+
+def test_prefix_is_named() -> None:
+    """README says what stands before each key of its table."""
+    assert f"`{PREFIX}" in README.read_text()

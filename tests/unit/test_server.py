@@ -1,0 +1,260 @@
+"""Each row of design.md's "When it can't decide", over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from tests.unit.objects import cluster, container, namespace, review, spec
+from webhook import admission
+from webhook.namespaces import Annotations, Namespaces, NamespaceUnknownError
+from webhook.namespaces.static import Static
+from webhook.observe import Recorder
+from webhook.policy import PREFIX, Policy
+from webhook.server import BODY_LIMIT, Webhook, create_app
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from webhook.raw import Raw
+
+
+@dataclass(frozen=True)
+class Failing:
+    """A source of namespaces that raises."""
+
+    error: Exception
+    ready: bool = False
+
+    async def annotations(self, name: str) -> Annotations:  # noqa: ARG002 - the port's signature
+        """Nothing but the error."""
+        raise self.error
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A source that remembers what it was asked."""
+
+    names: list[str] = field(default_factory=list)
+    ready: bool = True
+
+    async def annotations(self, name: str) -> Annotations:
+        """No annotations."""
+        self.names.append(name)
+        return frozenset()
+
+
+class Service:
+    """The HTTP application in this process, and a client of it."""
+
+    def __init__(self, namespaces: Namespaces, readiness: Mapping[str, Callable[[], bool]] | None = None) -> None:
+        """Serve with what ships as defaults."""
+        self.recorder = Recorder()
+        self._app = create_app(Webhook(namespaces, Policy(), self.recorder), self.recorder, readiness or {})
+
+    def send(self, method: str, path: str, content: bytes | AsyncIterator[bytes] | None = None) -> httpx.Response:
+        """One request."""
+
+        async def exchange() -> httpx.Response:
+            transport = httpx.ASGITransport(self._app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://webhook") as client:
+                return await client.request(method, path, content=content)
+
+        return asyncio.run(exchange())
+
+    def mutate(self, document: Raw) -> httpx.Response:
+        """Send an AdmissionReview."""
+        return self.send("POST", "/mutate", json.dumps(document).encode())
+
+    def count(self, name: str, **labels: str) -> float:
+        """The value of a counter, 0 where it has not been counted yet."""
+        return self.recorder.registry.get_sample_value(name, labels) or 0
+
+
+def served(**annotations: str) -> Service:
+    """A service that knows one namespace, enabled."""
+    return Service(Static([namespace(**annotations)]))
+
+
+# ---- the table ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"null", b'{"kind": "AdmissionReview"}', b"kind: AdmissionReview"])
+def test_body_that_is_no_review_is_400(body: bytes) -> None:
+    """The body is not an AdmissionReview v1: HTTP 400 with a reason, counted."""
+    service = served()
+    answer = service.send("POST", "/mutate", body)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert len(answer.text.splitlines()) == 1
+    assert service.count("dask_colocate_malformed_requests_total") == 1
+
+
+def test_body_over_the_limit_is_413() -> None:
+    """A body that is larger than the limit is given up: HTTP 413 with a reason, counted."""
+    service = served()
+    answer = service.send("POST", "/mutate", b" " * (BODY_LIMIT + 1))
+    assert answer.status_code == 413
+    assert str(BODY_LIMIT) in answer.text
+    assert service.count("dask_colocate_malformed_requests_total") == 1
+
+
+def test_body_of_unknown_length_is_given_up_at_the_limit() -> None:
+    """A body that announces no length is not read to its end."""
+    sent = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(1000):
+            sent.append(1)
+            yield b" " * (1024 * 1024)
+
+    assert served().send("POST", "/mutate", endless()).status_code == 413
+    assert len(sent) == BODY_LIMIT // (1024 * 1024) + 1
+
+
+def test_body_at_the_limit_is_read() -> None:
+    """A body of exactly the limit is answered."""
+    body = json.dumps(review(cluster())).encode()
+    answer = served().send("POST", "/mutate", body + b" " * (BODY_LIMIT - len(body)))
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "item", [{"apiVersion": "v1", "kind": "ConfigMap"}, cluster(annotations={f"{PREFIX}enabled": "false"})]
+)
+def test_object_that_is_none_of_ours_asks_nobody(item: Raw) -> None:
+    """No targets, or opted out: allowed, no patch, before the namespace is asked for."""
+    source = Asked()
+    response = admission.answered(Service(source).mutate(review(item)).content)
+    assert response["allowed"] is True
+    assert "patch" not in response
+    assert source.names == []
+
+
+def test_namespace_that_is_not_enabled_is_left_alone() -> None:
+    """The namespace is not enabled: allowed, no patch, no warning."""
+    response = admission.answered(served(enabled="false").mutate(review(cluster())).content)
+    assert response["allowed"] is True
+    assert not response.keys() & {"patch", "patchType", "warnings"}
+
+
+def test_namespace_that_cannot_be_read() -> None:
+    """The namespace can't be read: allowed, no patch, warning to nobody, audit annotation and counter."""
+    service = Service(Failing(NamespaceUnknownError("no answer within 0.3 s")))
+    response = admission.answered(service.mutate(review(cluster())).content)
+    assert response == {"uid": "0c5d", "allowed": True, "auditAnnotations": {"status": "namespace-unknown"}}
+    labels = {"kind": "DaskCluster", "status": "namespace-unknown"}
+    assert service.count("dask_colocate_admissions_total", **labels) == 1
+
+
+def test_malformed_annotation_is_told() -> None:
+    """A malformed annotation: allowed, the default used, warning."""
+    response = admission.answered(served(gpu_limit="many").mutate(review(cluster())).content)
+    assert response["allowed"] is True
+    assert "gpu-limit='many'" in response["warnings"][0]
+    values = [operation["value"] for operation in response["patch"]]
+    assert {"limits": {"nvidia.com/gpu": "1"}} in values
+
+
+def test_rule_that_cannot_be_sure_is_refused() -> None:
+    """A rule can't be sure: it is refused with a warning, and the others still apply."""
+    item = cluster(spec(container("sh", "-c", "dask-worker 2>&1 | tee log")))
+    response = admission.answered(served().mutate(review(item)).content)
+    assert len(response["warnings"]) == 1
+    assert [operation["path"].rpartition("/")[2] for operation in response["patch"]] == ["affinity", "resources"]
+
+
+def test_our_own_exception(caplog: pytest.LogCaptureFixture) -> None:
+    """Our own exception: allowed, no patch, audit annotation, error counter, traceback in the log."""
+    service = Service(Failing(RuntimeError("out of luck")))
+    answer = service.mutate(review(cluster()))
+    assert answer.status_code == 200
+    assert admission.answered(answer.content) == {
+        "uid": "0c5d",
+        "allowed": True,
+        "auditAnnotations": {"status": "internal-error"},
+    }
+    assert service.count("dask_colocate_admissions_total", kind="DaskCluster", status="internal-error") == 1
+    (record,) = (each for each in caplog.records if each.levelno == logging.ERROR)
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], RuntimeError)
+
+
+# ---- everything else ------------------------------------------------------------------------------
+
+
+def test_answer_is_an_admission_review() -> None:
+    """A decided review is answered as JSON of the version that was asked, with the uid that was asked."""
+    answer = served().mutate(review(cluster(), uid="705ab4f5-6393-11e8-b7cc-42010a800002"))
+    assert answer.headers["content-type"] == "application/json"
+    document = answer.json()
+    assert (document["apiVersion"], document["kind"]) == ("admission.k8s.io/v1", "AdmissionReview")
+    assert document["response"]["uid"] == "705ab4f5-6393-11e8-b7cc-42010a800002"
+
+
+def test_changed_annotations_count_at_once() -> None:
+    """A policy is kept for the annotations it came from, and never for those that came after."""
+
+    class Changing:
+        ready = True
+        limit = 1
+
+        async def annotations(self, name: str) -> Annotations:
+            """One GPU more each time."""
+            assert name == "rapids"
+            self.limit += 1
+            return frozenset({(f"{PREFIX}enabled", "true"), (f"{PREFIX}gpu-limit", str(self.limit))})
+
+    service = Service(Changing())
+    for limit in ("2", "3"):
+        response = admission.answered(service.mutate(review(cluster())).content)
+        assert {"limits": {"nvidia.com/gpu": limit}} in [operation["value"] for operation in response["patch"]]
+
+
+def test_reviews_at_once_are_not_mixed_up() -> None:
+    """Many reviews in flight are each answered with their own uid."""
+    webhook = Webhook(Static([namespace()]), Policy(), Recorder())
+
+    async def all_at_once() -> list[bytes]:
+        bodies = [json.dumps(review(cluster(), uid=f"uid-{number}")).encode() for number in range(50)]
+        return await asyncio.gather(*map(webhook.answer, bodies))
+
+    answers = asyncio.run(all_at_once())
+    assert [admission.answered(answer)["uid"] for answer in answers] == [f"uid-{number}" for number in range(50)]
+
+
+def test_alive_whatever_it_waits_for() -> None:
+    """The process is alive also before it is ready."""
+    service = Service(Asked(), {"namespaces": lambda: False})
+    assert service.send("GET", "/healthz").status_code == 200
+    assert service.mutate(review(cluster())).status_code == 200
+
+
+def test_ready_when_all_say_so() -> None:
+    """Ready is 200 when everything is, else 503 naming what it waits for."""
+    waiting = Service(Asked(), {"namespaces": lambda: False, "certificate": lambda: True}).send("GET", "/readyz")
+    assert (waiting.status_code, waiting.text) == (503, "waiting for: namespaces\n")
+    assert Service(Asked(), {"namespaces": lambda: True}).send("GET", "/readyz").status_code == 200
+
+
+def test_metrics_are_prometheus_text() -> None:
+    """The metrics have what was counted, in Prometheus' text format."""
+    service = served()
+    service.mutate(review(cluster()))
+    answer = service.send("GET", "/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert 'dask_colocate_admissions_total{kind="DaskCluster",status="decided"} 1.0' in answer.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"), [("GET", "/mutate", 405), ("GET", "/docs", 404), ("POST", "/", 404)]
+)
+def test_nothing_else_is_served(method: str, path: str, code: int) -> None:
+    """There are four endpoints and no more."""
+    assert served().send(method, path).status_code == code
