@@ -1,0 +1,42 @@
+"""The guide's code as its user runs it: start the cluster, compute, scale, come back by name, close.
+
+`guide_user.py SPEC` takes a DaskCluster as JSON and writes, as its last line, what it saw as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from dask_kubernetes.operator import KubeCluster  # type: ignore[import-untyped] # the package has no py.typed
+from distributed import Client
+
+
+def use(spec: dict[str, object], name: str) -> dict[str, int]:
+    """The sums that were computed, and how many workers there were at each step."""
+    seen: dict[str, int] = {}
+    with KubeCluster(custom_cluster_spec=spec, quiet=True) as cluster, Client(cluster) as client:
+        cluster.scale(5)
+        seen["scaled up"] = _workers(client, 5)
+        seen["sum on five"] = client.submit(sum, range(10)).result(timeout=30)
+        with KubeCluster.from_name(name, quiet=True) as again:
+            again.scale(1)
+            seen["scaled down"] = _workers(client, 1)
+            seen["sum on one"] = client.submit(sum, range(11)).result(timeout=30)
+    return seen
+
+
+def _workers(client: Client, count: int) -> int:
+    """Wait until there are `count` workers, which `wait_for_workers` does for more but not for fewer."""
+    for _ in range(300):  # 60 s: a scale-down takes 10, see dask_runtime.py
+        if len(client.nthreads()) == count:
+            break
+        time.sleep(0.2)
+    return len(client.nthreads())
+
+
+if __name__ == "__main__":
+    manifest = json.loads(Path(sys.argv[1]).read_text())
+    sys.stdout.write(json.dumps(use(manifest, manifest["metadata"]["name"])) + "\n")

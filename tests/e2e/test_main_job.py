@@ -1,0 +1,140 @@
+"""An admin annotates a namespace; from then on plain Dask clusters there come up colocated."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.examples import CLUSTERS, manifest
+from tests.e2e.webhook_process import ENABLED, Served, installed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.bed.api import Object
+    from tests.e2e.bed.bed import Bed
+    from tests.e2e.conftest import Kubectl, NamespaceFactory
+
+
+@pytest.fixture(scope="module")
+def webhook(bed: Bed) -> Iterator[Served]:
+    """The webhook of this file's tests."""
+    with installed(bed) as served:
+        yield served
+
+
+@pytest.fixture
+def enabled(webhook: Served, make_namespace: NamespaceFactory) -> str:
+    """A namespace that its admin has annotated, and nothing more."""
+    assert webhook.client.get("/healthz").is_success
+    return make_namespace(ENABLED)
+
+
+def worker_spec(pod: Object) -> Object:
+    """A worker pod's spec without what differs between any two pods: names, node, token volume."""
+    spec = {key: value for key, value in pod["spec"].items() if key not in {"nodeName", "volumes"}}
+    (container,) = spec["containers"]
+    environment = [
+        each for each in container["env"] if each["name"] not in {"DASK_WORKER_NAME", "DASK_SCHEDULER_ADDRESS"}
+    ]
+    spec["containers"] = [{**container, "env": environment, "volumeMounts": []}]
+    return spec
+
+
+def without_cluster_name(spec: Object, name: str) -> Object:
+    """The spec with the cluster's name taken out of the affinity's selector, where it has to be."""
+    copy = json.loads(json.dumps(spec))
+    (item,) = copy["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    expressions = item["podAffinityTerm"]["labelSelector"]["matchExpressions"]
+    expressions.remove({"key": "dask.org/cluster-name", "operator": "In", "values": [name]})
+    return copy
+
+
+def assert_colocated(pods: list[Object], cluster: str) -> None:
+    """Every worker pod has what the webhook gives it."""
+    for pod in pods:
+        (container,) = pod["spec"]["containers"]
+        assert container["args"][0] == "dask-cuda-worker"
+        assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+        assert container["resources"]["requests"]["nvidia.com/gpu"] == "1"
+        without_cluster_name(pod["spec"], cluster)
+
+
+def test_plain_cluster_becomes_the_guides(
+    bed: Bed, kubectl: Kubectl, enabled: str, namespace: str, gpu_nodes: list[str]
+) -> None:
+    """The stripped manifest gives workers equal to the guide's own, and four of them stand on two nodes."""
+    kubectl("apply", "-n", enabled, "-f", "-", stdin=manifest("cluster"))
+    ours = bed.wait_for_workers(enabled, "rapids-dask-cluster", 4)
+    nodes = Counter(pod["spec"]["nodeName"] for pod in ours)
+    assert nodes.keys() <= set(gpu_nodes)
+    assert len(nodes) == 2, nodes
+    kubectl("delete", "-n", enabled, "daskcluster", "rapids-dask-cluster")
+    bed.wait(lambda: not bed.pods(enabled), enabled, "the first cluster's pods are gone", 60)
+    kubectl("apply", "-n", namespace, "-f", "-", stdin=manifest("guide-cluster"))
+    guides = bed.wait_for_workers(namespace, "rapids-dask-cluster", 4)
+    expected = worker_spec(guides[0])
+    for pod in ours:
+        assert without_cluster_name(worker_spec(pod), "rapids-dask-cluster") == expected
+
+
+def test_guide_manifest_is_admitted_unchanged(bed: Bed, kubectl: Kubectl, enabled: str, gpu_nodes: list[str]) -> None:
+    """The guide's manifest as it is gets no patch at all, from the cluster down to its pods."""
+    assert gpu_nodes
+    kubectl("apply", "-n", enabled, "-f", "-", stdin=manifest("guide-cluster"))
+    bed.wait_for_workers(enabled, "rapids-dask-cluster", 4)
+    admitted = [event["annotations"] for event in bed.audit(enabled) if event["verb"] == "create"]
+    rounds = {key: json.loads(value) for each in admitted for key, value in each.items() if "/round_" in key}
+    assert rounds
+    assert not [each for each in rounds.values() if each["mutated"]]
+
+
+def test_full_nodes_are_no_obstacle(bed: Bed, kubectl: Kubectl, enabled: str) -> None:
+    """With one free GPU on each node the workers still schedule: the preference stays soft."""
+    with bed.nodes(4, gpus=1):
+        kubectl("apply", "-n", enabled, "-f", "-", stdin=manifest("cluster", workers=3))
+        pods = bed.wait_for_workers(enabled, "rapids-dask-cluster", 3)
+        assert len({pod["spec"]["nodeName"] for pod in pods}) == 3
+
+
+@pytest.mark.parametrize("how", [(), ("--server-side",)], ids=["client-side", "server-side"])
+def test_applying_again_changes_nothing(bed: Bed, kubectl: Kubectl, enabled: str, how: tuple[str, ...]) -> None:
+    """The same manifest again: no error, and the stored spec, of cluster and group, is the same as before."""
+    text = manifest("cluster", workers=1)
+    kubectl("apply", "-n", enabled, *how, "-f", "-", stdin=text)
+    path = CLUSTERS.format(enabled, "rapids-dask-cluster")
+    before = bed.api.get(path)["spec"]
+    assert before["worker"]["spec"]["containers"][0]["args"][0] == "dask-cuda-worker"
+    kubectl("apply", "-n", enabled, *how, "--dry-run=server", "-f", "-", stdin=text)
+    kubectl("apply", "-n", enabled, *how, "-f", "-", stdin=text)
+    assert bed.api.get(path)["spec"] == before
+    dry = kubectl("apply", "-n", enabled, *how, "--dry-run=server", "-o", "json", "-f", "-", stdin=text)
+    assert json.loads(dry.stdout)["spec"] == before
+
+
+def test_annotation_takes_effect_within_a_second(bed: Bed, kubectl: Kubectl, enabled: str) -> None:
+    """One second after the namespace's annotation changed, an admission follows it."""
+    for limit in ("2", "3"):
+        kubectl("annotate", "--overwrite", "namespace", enabled, f"colocate.dask.org/gpu-limit={limit}")
+        time.sleep(1)
+        kubectl("apply", "-n", enabled, "-f", "-", stdin=manifest("cluster", workers=0, name=f"with-{limit}"))
+        spec = bed.api.get(CLUSTERS.format(enabled, f"with-{limit}"))["spec"]
+        assert spec["worker"]["spec"]["containers"][0]["resources"]["limits"] == {"nvidia.com/gpu": limit}
+
+
+def test_cluster_in_a_brand_new_namespace(bed: Bed, kubectl: Kubectl, webhook: Served) -> None:
+    """A namespace and a cluster applied together: the namespace is read live where the watch is behind."""
+    assert webhook.url
+    for index in range(5):
+        name = f"brand-new-{index}"
+        space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "annotations": ENABLED}}
+        cluster = json.loads(manifest("cluster", workers=0, namespace=name))
+        both = {"apiVersion": "v1", "kind": "List", "items": [space, cluster]}
+        kubectl("apply", "-f", "-", stdin=json.dumps(both))
+        spec = bed.api.get(CLUSTERS.format(name, "rapids-dask-cluster"))["spec"]
+        assert spec["worker"]["spec"]["containers"][0]["args"][0] == "dask-cuda-worker"
+        bed.delete_namespace(name)

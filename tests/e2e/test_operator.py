@@ -1,0 +1,120 @@
+"""Every way in which Dask workers come to be: KubeCluster, worker groups, jobs, the autoscaler, earlier clusters."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from dask_kubernetes.operator import make_cluster_spec  # type: ignore[import-untyped] # the package has no py.typed
+
+from tests.e2e.examples import manifest
+from tests.e2e.webhook_process import ENABLED, Served, installed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.e2e.bed.api import Object
+    from tests.e2e.bed.bed import Bed
+    from tests.e2e.conftest import Kubectl, NamespaceFactory
+
+CLUSTER = "rapids-dask-cluster"
+
+
+@pytest.fixture(scope="module")
+def webhook(bed: Bed) -> Iterator[Served]:
+    """The webhook of this file's tests."""
+    with installed(bed) as served:
+        yield served
+
+
+@pytest.fixture
+def enabled(webhook: Served, make_namespace: NamespaceFactory) -> str:
+    """A namespace that its admin has annotated, and nothing more."""
+    assert webhook.url
+    return make_namespace(ENABLED)
+
+
+def is_right(pod: Object, cluster: str) -> bool:
+    """Whether a worker pod has the GPU limit, the dask-cuda command and the affinity to its own cluster."""
+    (container,) = pod["spec"]["containers"]
+    terms = pod["spec"]["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    (selector,) = (each["podAffinityTerm"]["labelSelector"]["matchExpressions"] for each in terms)
+    return bool(
+        container["args"][0] == "dask-cuda-worker"
+        and container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+        and {"key": "dask.org/cluster-name", "operator": "In", "values": [cluster]} in selector
+    )
+
+
+@pytest.mark.usefixtures("gpu_nodes")
+def test_kubecluster_scale_group_and_from_name(bed: Bed, enabled: str) -> None:
+    """`KubeCluster`, `scale`, an added group and `from_name`, code unchanged: each of the 8 worker pods is right."""
+    with bed.scheduler_for(enabled):
+        bed.python("tests/e2e/plain_user.py", "plain", namespace=enabled)
+        pods = bed.wait_for_workers(enabled, "plain", 8)
+    assert all(is_right(pod, "plain") for pod in pods)
+
+
+@pytest.mark.usefixtures("gpu_nodes")
+def test_guides_code_still_computes(bed: Bed, enabled: str, tmp_path: Path) -> None:
+    """The guide's own Python code computes, scales up and down in an enabled namespace."""
+    spec = make_cluster_spec(name="guide", n_workers=4)
+    file = tmp_path / "cluster.json"
+    file.write_text(json.dumps(spec))
+    with bed.scheduler_for(enabled):
+        said = bed.python("tests/e2e/guide_user.py", str(file), namespace=enabled)
+    assert json.loads(said.splitlines()[-1])["sum on one"] == 55
+
+
+def test_job(bed: Bed, kubectl: Kubectl, enabled: str, gpu_nodes: list[str]) -> None:
+    """A DaskJob's cluster, which the operator creates, has the right workers."""
+    assert gpu_nodes
+    cluster = json.loads(manifest("cluster", workers=2))
+    runner = {"containers": [{"name": "job", "image": "example", "args": ["python", "-c", "1"]}]}
+    job = {
+        "apiVersion": "kubernetes.dask.org/v1",
+        "kind": "DaskJob",
+        "metadata": {"name": "job"},
+        "spec": {"job": {"spec": runner}, "cluster": {"spec": cluster["spec"]}},
+    }
+    service = job["spec"]["cluster"]["spec"]["scheduler"]["service"]  # type: ignore[index] # a plain manifest
+    service["selector"]["dask.org/cluster-name"] = "job"
+    kubectl("apply", "-n", enabled, "-f", "-", stdin=json.dumps(job))
+    assert all(is_right(pod, "job") for pod in bed.wait_for_workers(enabled, "job", 2))
+
+
+def test_autoscaler_step(bed: Bed, kubectl: Kubectl, enabled: str, gpu_nodes: list[str]) -> None:
+    """Workers that a DaskAutoscaler adds are right, and the group's spec does not drift."""
+    assert gpu_nodes
+    autoscaler = {
+        "apiVersion": "kubernetes.dask.org/v1",
+        "kind": "DaskAutoscaler",
+        "metadata": {"name": CLUSTER},
+        "spec": {"cluster": CLUSTER, "minimum": 3, "maximum": 4},
+    }
+    with bed.scheduler_for(enabled):
+        kubectl("apply", "-n", enabled, "-f", "-", stdin=manifest("cluster", workers=1))
+        bed.wait_for_workers(enabled, CLUSTER, 1)
+        kubectl("apply", "-n", enabled, "-f", "-", stdin=json.dumps(autoscaler))
+        # Outside of the cluster the operator first tries 10 s to resolve the scheduler's name, at each step.
+        pods = bed.wait_for_workers(enabled, CLUSTER, 3, seconds=180)
+    assert all(is_right(pod, CLUSTER) for pod in pods)
+
+
+def test_cluster_from_before(
+    bed: Bed, kubectl: Kubectl, make_namespace: NamespaceFactory, gpu_nodes: list[str]
+) -> None:
+    """A cluster older than its namespace's annotation: workers that are added later are right."""
+    assert gpu_nodes
+    name = make_namespace()
+    kubectl("apply", "-n", name, "-f", "-", stdin=manifest("cluster", workers=1))
+    (before,) = bed.wait_for_workers(name, CLUSTER, 1)
+    kubectl("annotate", "namespace", name, "colocate.dask.org/enabled=true")
+    with installed(bed):
+        kubectl("scale", "-n", name, "daskworkergroup", f"{CLUSTER}-default", "--replicas=3")
+        pods = bed.wait_for_workers(name, CLUSTER, 3)
+    added = [pod for pod in pods if pod["metadata"]["uid"] != before["metadata"]["uid"]]
+    assert len(added) == 2
+    assert all(is_right(pod, CLUSTER) for pod in added)

@@ -1,0 +1,77 @@
+"""The webhook under test: the real `serve` process, over TLS, called by the bed's API server."""
+
+from __future__ import annotations
+
+import ssl
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+
+from tests.e2e.bed.process import free_ports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.bed.bed import Bed
+    from tests.e2e.bed.process import Process
+
+CONFIGURATION = Path(__file__).parents[2] / "deploy" / "kustomize" / "webhook-configuration.yaml"
+ENABLED = {"colocate.dask.org/enabled": "true"}
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running `dask-colocate serve`.
+
+    Attributes:
+        process: The process.
+        url: Where it answers, without a path.
+        client: An HTTP client that trusts its certificate.
+    """
+
+    process: Process
+    url: str
+    client: httpx.Client
+
+
+@contextmanager
+def serving(bed: Bed, name: str = "webhook") -> Iterator[Served]:
+    """Start `serve` against the bed's API server and wait until it is ready; nobody calls it yet."""
+    (port,) = free_ports(1)
+    pair = bed.plane.authority.issue(name, ["127.0.0.1"])
+    flags = {
+        "--host": "127.0.0.1",
+        "--port": port,
+        "--kubeconfig": bed.plane.kubeconfig,
+        "--tls-cert": pair.certificate,
+        "--tls-key": pair.key,
+    }
+    argv = [sys.executable, "-m", "webhook", "serve", *(str(part) for flag in flags.items() for part in flag)]
+    process = bed.plane.spawn(name, argv)
+    context = ssl.create_default_context(cafile=bed.plane.ca)
+    url = f"https://127.0.0.1:{port}"
+    with httpx.Client(base_url=url, verify=context, trust_env=False) as client:
+        process.wait_until(lambda: _ready(client), 20)
+        yield Served(process, url, client)
+    process.stop()
+
+
+@contextmanager
+def installed(bed: Bed) -> Iterator[Served]:
+    """Serve, and have the API server call it by exactly the configuration that is deployed."""
+    with (
+        serving(bed) as served,
+        bed.webhook_configuration(CONFIGURATION, f"{served.url}/mutate", bed.plane.ca),
+    ):
+        yield served
+
+
+def _ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/readyz").is_success
+    except httpx.TransportError:
+        return False
