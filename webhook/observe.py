@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import TextIO
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.orjson import OrjsonFormatter
 
 from webhook.admission import Review, Status, Verdict
@@ -147,11 +148,13 @@ def log_to(stream: TextIO, level: str, on_drop: Callable[[], None]) -> logging.h
         OrjsonFormatter(
             "%(asctime)s %(levelname)s %(name)s %(message)s",
             rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+            reserved_attrs=[*RESERVED_ATTRS, "color_message"],  # uvicorn's text once more, with escape codes
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [_DroppingHandler(lines, on_drop)]
     root.setLevel(level)
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # the watch's own line says more
     listener = logging.handlers.QueueListener(lines, handler)
     listener.start()
     return listener

@@ -68,13 +68,19 @@ def handler(script: Script) -> type[BaseHTTPRequestHandler]:
             url = urlparse(self.path)
             query = {key: values[0] for key, values in parse_qs(url.query).items()}
             script.requests.append({**query, "path": url.path, "accept": self.headers["Accept"]})
-            if "watch" in query:
+            if "watch" in query and script.watches[:1] == ["410"]:
+                self.answer({"code": int(script.watches.pop(0))})
+            elif "watch" in query:
                 self.send_response(200)
                 self.end_headers()
                 self.watch()
             elif url.path.count("/") > 3:
                 time.sleep(script.reads)
-                self.answer(namespace(url.path.rpartition("/")[2], 1, **{KEY: "live"}))
+                self.answer(
+                    {"code": 404}
+                    if url.path.endswith("/missing")
+                    else namespace(url.path.rpartition("/")[2], 1, **{KEY: "live"})
+                )
             else:
                 self.answer(script.lists.pop(0) if len(script.lists) > 1 else script.lists[0])
 
@@ -172,16 +178,14 @@ def test_events_change_what_is_known(script: Script) -> None:
         assert script.requests[-1]["allowWatchBookmarks"] == "true"
 
 
-@pytest.mark.parametrize("how", ["event", "status"])
+@pytest.mark.parametrize("how", ["event", "page", "watch"])
 def test_expired_version_is_listed_anew(script: Script, how: str) -> None:
     """A 410, as an event or as the answer itself, leads to a new list; what vanished meanwhile is gone."""
     script.lists = [page(namespace("a", 1), namespace("gone", 2)), page(namespace("a", 1, **{KEY: "new"}), version=50)]
     gone = {"kind": "Status", "code": 410, "message": "too old resource version"}
-    if how == "event":
-        script.watches = [event("ERROR", gone)]
-    else:
+    if how == "page":
         script.lists.insert(1, gone)  # a page of the second list, which then begins once more
-        script.watches = [event("ERROR", gone)]
+    script.watches = ["410"] if how == "watch" else [event("ERROR", gone)]
     with playing(script) as watched:
         until(lambda: value(watched, "a") == "new")
         assert len(watched) == 1
@@ -220,6 +224,14 @@ def test_unknown_namespace_is_read_live_once_for_all(script: Script) -> None:
         assert asyncio.run(together(watched)) == [{(KEY, "live")}] * 20
         assert sum(each["path"].endswith("/new") for each in script.requests) == 1
         assert len(watched) == 1
+
+
+def test_namespace_that_does_not_exist_is_unknown(script: Script) -> None:
+    """A 404 to the live read is a namespace that could not be read, not an error of ours."""
+    with playing(script) as watched:
+        until(lambda: watched.ready)
+        with pytest.raises(NamespaceUnknownError, match="404"):
+            asyncio.run(watched.annotations("missing"))
 
 
 def test_live_read_has_a_deadline(script: Script) -> None:

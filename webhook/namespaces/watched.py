@@ -18,7 +18,7 @@ from http import HTTPStatus
 import orjson
 import stamina
 import urllib3
-from kubernetes.client import ApiClient, CoreV1Api
+from kubernetes.client import ApiClient, ApiException, CoreV1Api
 
 from webhook.namespaces import Annotations, NamespaceUnknownError, ours
 from webhook.raw import Raw, mapping, sequence, text
@@ -126,6 +126,8 @@ class Watched:
                 self._session(attempt.num)
 
     def _session(self, number: int) -> None:
+        if self._stopped.is_set():
+            return
         heard_at = self._heard_at
         try:
             if not self._version:
@@ -183,7 +185,7 @@ class Watched:
     def _take(self, event: Raw) -> None:
         item, change = mapping(event, "object"), text(event, "type")
         if change == "ERROR":
-            self._refuse(item.get("code"), text(item, "message") or "the watch ended with an error")
+            raise _refusal(item.get("code"), text(item, "message") or "the watch ended with an error")
         name = text(item, "metadata", "name")
         if name and change in {"ADDED", "MODIFIED"}:
             self._namespaces[name] = ours(item)
@@ -198,32 +200,26 @@ class Watched:
     # ---- the API server ---------------------------------------------------------------------------
 
     def _call(self, method: str, shape: str, read_seconds: float, **arguments: Raw) -> urllib3.HTTPResponse:
-        response: urllib3.HTTPResponse = getattr(self._core, method)(
-            **arguments,
-            _preload_content=False,
-            _request_timeout=(min(CONNECT, read_seconds), read_seconds),
-            _headers={"Accept": _AS_METADATA.format(shape)},
-        )
-        if response.status != HTTPStatus.OK:
-            self._refuse(response.status, _complaint(response))
+        try:
+            response: urllib3.HTTPResponse = getattr(self._core, method)(
+                **arguments,
+                _preload_content=False,
+                _request_timeout=(min(CONNECT, read_seconds), read_seconds),
+                _headers={"Accept": _AS_METADATA.format(shape)},
+            )
+        except ApiException as error:
+            raise _refusal(error.status, f"{error.reason}") from None
         return response
 
-    @staticmethod
-    def _refuse(code: Raw, message: str) -> None:
-        if code == HTTPStatus.GONE:
-            raise _ExpiredError(message)
-        raise OSError(f"the API server answered {code}: {message}")
+
+def _refusal(code: Raw, message: str) -> Exception:
+    if code == HTTPStatus.GONE:
+        return _ExpiredError(message)
+    return OSError(f"the API server answered {code}: {message}")
 
 
 def _document(response: urllib3.HTTPResponse) -> Mapping[str, Raw]:
     return mapping(orjson.loads(response.data))
-
-
-def _complaint(response: urllib3.HTTPResponse) -> str:
-    try:
-        return text(_document(response), "message") or str(response.reason)
-    except orjson.JSONDecodeError:
-        return str(response.reason)
 
 
 def _lines(response: urllib3.HTTPResponse) -> Iterator[bytes]:
