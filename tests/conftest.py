@@ -8,7 +8,7 @@ import pytest
 # The same examples on each run and each machine, and no deadline: a busy machine is no bug. Look for more with
 # --hypothesis-profile=search.
 _PATIENT = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.register_profile("suite", _PATIENT, derandomize=True, max_examples=60, database=None)
+hypothesis.settings.register_profile("suite", _PATIENT, derandomize=True, max_examples=100, database=None)
 hypothesis.settings.register_profile("search", _PATIENT, max_examples=5000)
 hypothesis.settings.load_profile("suite")
 

@@ -17,7 +17,8 @@ from distributed import Client
 def use(spec: dict[str, object], name: str) -> dict[str, int]:
     """The sums that were computed, and how many workers there were at each step."""
     seen: dict[str, int] = {}
-    with KubeCluster(custom_cluster_spec=spec, quiet=True) as cluster, Client(cluster) as client:
+    cluster = KubeCluster(custom_cluster_spec=spec, quiet=True)
+    with cluster, Client(cluster) as client:  # type: ignore[no-untyped-call] # distributed annotates only some
         cluster.scale(5)
         seen["scaled up"] = _workers(client, 5)
         seen["sum on five"] = client.submit(sum, range(10)).result(timeout=30)
@@ -30,11 +31,12 @@ def use(spec: dict[str, object], name: str) -> dict[str, int]:
 
 def _workers(client: Client, count: int) -> int:
     """Wait until there are `count` workers, which `wait_for_workers` does for more but not for fewer."""
-    for _ in range(300):  # 60 s: a scale-down takes 10, see dask_runtime.py
-        if len(client.nthreads()) == count:
-            break
+    present = -1
+    deadline = time.monotonic() + 60  # a scale-down takes 10 s, see dask_runtime.py
+    while present != count and time.monotonic() < deadline:
         time.sleep(0.2)
-    return len(client.nthreads())
+        present = len(client.nthreads())  # type: ignore[no-untyped-call] # distributed annotates only some
+    return present
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,8 +16,6 @@ from tests.e2e.bed import process
 from tests.e2e.bed.bed import KubectlError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.e2e.bed.api import Object
     from tests.e2e.bed.bed import Bed
     from tests.e2e.conftest import Kubectl
@@ -128,7 +126,7 @@ def is_cluster(event: Object) -> bool:
 def alive(pid: int) -> bool:
     """Whether the process is there and not only waiting to be collected."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
         return False
-    return True
+    return state != "Z"

@@ -107,14 +107,16 @@ class Bed:
     def wait_for_workers(self, namespace: str, cluster: str, count: int, seconds: float = 60) -> list[Object]:
         """Wait until the cluster has exactly `count` worker pods and all are Running; the pods."""
         selector = f"{waiting.WORKER},dask.org/cluster-name={cluster}"
-        what = f"{count} running workers of {cluster}"
+
+        def staying() -> list[Object]:
+            return [each for each in self.pods(namespace, selector) if "deletionTimestamp" not in each["metadata"]]
 
         def all_run() -> bool:
-            pods = [each for each in self.pods(namespace, selector) if "deletionTimestamp" not in each["metadata"]]
+            pods = staying()
             return len(pods) == count and all(each["status"].get("phase") == "Running" for each in pods)
 
-        self.wait(all_run, namespace, what, seconds)
-        return self.pods(namespace, selector)
+        self.wait(all_run, namespace, f"{count} running workers of {cluster}", seconds)
+        return staying()
 
     def wait(self, holds: Callable[[], bool], namespace: str, what: str, seconds: float = 60) -> None:
         """Poll until `holds()`; on a timeout the error shows the namespace's pods, events and the operator."""

