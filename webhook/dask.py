@@ -20,6 +20,9 @@ CLUSTER_NAME = "dask.org/cluster-name"
 WORKER_GROUP_NAME = "dask.org/workergroup-name"
 
 
+_LONGEST_NAME = 30
+
+
 class Role(StrEnum):
     """What the pods of a target do in a Dask cluster."""
 
@@ -41,8 +44,9 @@ class Container:
 
     @property
     def name(self) -> str:
-        """Its name, as messages show it."""
-        return text(self.raw, "name") or f"[{self.index}]"
+        """Its name, as messages show it: shortened, since Kubernetes takes 63 characters and a message 120."""
+        name = text(self.raw, "name") or f"[{self.index}]"
+        return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
 
 
 @dataclass(frozen=True, slots=True)

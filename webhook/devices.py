@@ -51,3 +51,18 @@ def cuda(name: str, gpu_resource: str) -> bool:
 def none_wanted(quantity: Raw) -> bool:
     """Whether a quantity is an explicit zero: its writer wants a worker without a GPU."""
     return str(quantity).strip() in {"0", "0.0"}
+
+
+# Devices of which each one is a GPU to CUDA; nvidia.com/gpumem and such count memory or cores of one.
+_COUNTED = re.compile(r"nvidia\.com/(gpu|gpu\.shared|mig-[\w.-]+)")
+_QUANTITY = re.compile(r"\+?0*(\d{1,9})(?:\.0*)?")
+
+
+def cuda_count(container: Raw, gpu_resource: str) -> int:
+    """How many CUDA devices a container asks for, as far as its quantities are plain numbers."""
+    quantities = (
+        _QUANTITY.fullmatch(str(quantity).strip())
+        for name, quantity in asked(container, gpu_resource).items()
+        if name == gpu_resource or _COUNTED.fullmatch(name)
+    )
+    return sum(int(found[1]) for found in quantities if found)

@@ -116,6 +116,19 @@ def test_applying_again_changes_nothing(bed: Bed, kubectl: Kubectl, enabled: str
     assert json.loads(dry.stdout)["spec"] == before
 
 
+def test_user_reads_what_is_lost(bed: Bed, kubectl: Kubectl, enabled: str) -> None:
+    """Each option that dask-cuda lacks is named in kubectl's output, in a line of at most 120 characters."""
+    cluster = json.loads(manifest("cluster", workers=0))
+    (container,) = cluster["spec"]["worker"]["spec"]["containers"]
+    container["args"] += ["--no-nanny", "--nworkers", "4", "--lifetime=1h", "--death-timeout", "60"]
+    told = kubectl("apply", "-n", enabled, "-f", "-", stdin=json.dumps(cluster)).warnings
+    for option in ("--no-nanny", "--nworkers", "--lifetime", "--death-timeout"):
+        (line,) = (line for line in told if line.startswith(f"{option} dropped: "))
+        assert len(line) <= 120
+    spec = bed.api.get(CLUSTERS.format(enabled, "rapids-dask-cluster"))["spec"]["worker"]["spec"]
+    assert spec["containers"][0]["args"] == ["dask-cuda-worker", "--name", "$(DASK_WORKER_NAME)"]
+
+
 def test_annotation_takes_effect_within_a_second(bed: Bed, kubectl: Kubectl, enabled: str) -> None:
     """One second after the namespace's annotation changed, an admission follows it."""
     for limit in ("2", "3"):

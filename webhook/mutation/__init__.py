@@ -13,7 +13,7 @@ from webhook.mutation.apart import apart
 from webhook.mutation.capacity import capacity_hint
 from webhook.mutation.command import command
 from webhook.mutation.gpu import gpu, scheduler_gpu
-from webhook.mutation.model import Decision, Outcome, Reason, Rule, Ruling
+from webhook.mutation.model import Decision, Outcome, Reason, Rule, Ruling, told
 from webhook.mutation.patch import Operation, UnpatchableError, combine
 from webhook.policy import Mode, Policy
 
@@ -67,12 +67,12 @@ def _only_told(decision: Decision) -> Decision:
     """In mode `warn` a change is told, not made."""
     if decision.outcome is not Outcome.APPLIED:
         return decision
-    told = f"mode is warn, not done: {decision.detail}"
+    text = f"mode is warn, not done: {decision.detail}"
     return replace(
         decision,
         outcome=Outcome.SKIPPED,
         reason=Reason.WARN_MODE,
-        detail=told,
+        detail=text,
         operations=(),
-        warnings=(told, *decision.warnings),
+        warnings=(told(text), *decision.warnings),
     )

@@ -6,11 +6,13 @@ Only the limit is written: Kubernetes copies it into the requests of an extended
 request that differs. The quantity is a string: Dask's CRDs take no numbers there.
 """
 
-from webhook import devices
+from dataclasses import replace
+
+from webhook import commandline, devices
 from webhook.dask import Container, Target
-from webhook.mutation.model import Decision, Reason, Ruling
+from webhook.mutation.model import Decision, Outcome, Reason, Ruling, told
 from webhook.mutation.patch import Operation, put
-from webhook.policy import Policy
+from webhook.policy import Policy, WorkerCommand
 from webhook.raw import Raw, mapping
 
 WORKER = "gpu"
@@ -22,7 +24,7 @@ def gpu(target: Target, policy: Policy) -> Decision:
     rule = Ruling(WORKER, target)
     if not policy.gpu_limit:
         return rule.skipped(Reason.GPU_LIMIT_OFF, "gpu-limit is 0")
-    return _limit(rule, policy.gpu_limit, policy.gpu_resource)
+    return _warned(_limit(rule, policy.gpu_limit, policy.gpu_resource), target, policy)
 
 
 def scheduler_gpu(target: Target, policy: Policy) -> Decision:
@@ -56,6 +58,30 @@ def _standing(rule: Ruling, container: Container, asked: dict[str, Raw], resourc
     listed = ", ".join(f"{name}={quantity}" for name, quantity in asked.items())
     detail = f"container {container.name} asks for {listed} itself"
     return rule.kept(reason, detail)
+
+
+def _warned(decision: Decision, target: Target, policy: Policy) -> Decision:
+    """Several GPUs are several Dask workers in one pod, and the operator finds none of them by the pod's name.
+
+    dask-cuda names them `NAME-0`, `NAME-1`; dask-kubernetes 2023.7 - 2026.3 scales down by deleting the Deployment
+    of a worker's name, gets 404 and retries.
+    """
+    container = target.container
+    if container is None or decision.outcome is Outcome.SKIPPED:
+        return decision
+    asked = devices.cuda_count(container.raw, policy.gpu_resource)
+    count = policy.gpu_limit if decision.reason is Reason.GPU_LIMIT_ADDED else asked
+    if count <= 1 or not _runs_cuda(container, policy):
+        return decision
+    line = f"{count} GPUs make {count} Dask workers in one pod: the operator cannot scale them down by name"
+    return replace(decision, warnings=(*decision.warnings, told(line)))
+
+
+def _runs_cuda(container: Container, policy: Policy) -> bool:
+    """Whether the container may start dask-cuda: all but a plain worker that the namespace leaves so."""
+    start = commandline.start(commandline.words(container.raw) or ())
+    plain = start is not None and start.spelling.program is commandline.Program.DASK
+    return not plain or policy.worker_command is not WorkerCommand.KEEP
 
 
 def _put(target: Target, container: Container, resource: str, quantity: Raw) -> Operation:

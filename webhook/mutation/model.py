@@ -48,6 +48,9 @@ class Reason(StrEnum):
     COMMAND_FROM_IMAGE = "command-from-image"
     COMMAND_OF_USER = "command-not-dask-worker"
     COMMAND_UNSURE = "command-unsure"
+    COMMAND_SHELL_UNSURE = "command-shell-unsure"
+    COMMAND_OPTION_UNSURE = "command-option-unsure"
+    COMMAND_NOT_IN_VERSION = "command-not-in-version"
     COMMAND_OFF = "command-off"
     NO_GPU_WANTED = "no-gpu-wanted"
     NOT_A_CUDA_DEVICE = "not-a-cuda-device"
@@ -57,6 +60,15 @@ class Reason(StrEnum):
     # any rule
     MALFORMED = "malformed"
     WARN_MODE = "warn-mode"
+
+
+# What the API reference of AdmissionResponse asks of a warning: "limit warnings to 120 characters if possible".
+LONGEST_WARNING = 120
+
+
+def told(text: str) -> str:
+    """A text as a warning: cut where names or values of the user's made it too long."""
+    return text if len(text) <= LONGEST_WARNING else f"{text[: LONGEST_WARNING - 3]}..."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,5 +139,5 @@ class Ruling:
             reason=reason,
             detail=detail,
             operations=operations,
-            warnings=warnings,
+            warnings=tuple(map(told, warnings)),
         )

@@ -1,0 +1,63 @@
+"""Which container runs Dask, and which shell texts are read at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.command.cases import decided
+from webhook import dask
+from webhook.commandline import starts_scheduler, starts_worker
+from webhook.mutation.model import Reason
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        {"args": ["conda", "run", "-n", "x", "dask", "worker"]},
+        {"command": ["sh", "-c"], "args": ["cd /ws && exec dask-worker"]},
+        {"args": ["worker", "--name", "w"]},
+        {"args": ["python", "-m", "dask_cuda.cli"]},
+        {"command": ["sh", "-c"], "args": ["while true; do dask-worker; done"]},
+    ],
+)
+def test_worker_is_found(container: dict[str, Any]) -> None:
+    """The worker's container is chosen by what it runs, wherever it stands and whatever it is called."""
+    side_car = {"name": "worker", "args": ["tail", "-f", "/dask-worker-space/dask-worker.log"]}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"labels": {"dask.org/component": "worker"}},
+        "spec": {"containers": [side_car, {"name": "main", **container}]},
+    }
+    subject = dask.read(pod)
+    assert subject is not None
+    chosen = subject.targets[0].container
+    assert chosen is not None
+    assert (chosen.index, chosen.name) == (1, "main")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["dask-scheduler"], ["dask", "scheduler"], ["scheduler"], ["python", "-m", "distributed.cli.dask_scheduler"]],
+)
+def test_scheduler_is_found(args: list[str]) -> None:
+    """Each spelling of the scheduler is one, and no worker."""
+    assert starts_scheduler({"args": args})
+    assert not starts_worker({"args": args})
+    assert not starts_scheduler({"args": ["tail", "dask-scheduler.log"]})
+
+
+@pytest.mark.parametrize(
+    "text", ["dask-worker --name w\r\n", "dask-worker --name " + "w" * 131072, "dask-worker\f", "dask-worker \\"]
+)
+def test_unreadable_texts(text: str) -> None:
+    """What the tokenizer does not know to the last character, or Linux would not hand over, stays as it is."""
+    assert decided({"args": ["sh", "-c", text]}, {}).reason is Reason.COMMAND_SHELL_UNSURE
+
+
+def test_long_names_are_shortened() -> None:
+    """A container's name may have 63 characters; the message that carries it keeps its end."""
+    decision = decided({"name": "n" * 63, "args": ["nsys", "dask-worker"]}, {})
+    assert decision.warnings[0].endswith("write dask-cuda-worker there yourself")

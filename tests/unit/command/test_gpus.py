@@ -1,0 +1,60 @@
+"""More than one GPU for a worker is several Dask workers in one pod, and the user is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.unit.command.cases import manifest, resolved
+from webhook import dask
+from webhook.mutation.gpu import gpu
+from webhook.mutation.model import Outcome, Reason
+
+if TYPE_CHECKING:
+    from webhook.mutation.model import Decision
+
+SEVERAL = "GPUs make"
+
+
+def _decided(container: dict[str, Any], **annotations: str) -> Decision:
+    subject = dask.read(manifest(container))
+    assert subject is not None
+    return gpu(subject.targets[0], resolved({key.replace("_", "-"): value for key, value in annotations.items()}))
+
+
+@pytest.mark.parametrize("quantity", ["2", 2, "2.0", "8", "04"])
+def test_users_own_quantity(quantity: str | float) -> None:
+    """A quantity above one is admitted as it is, with a warning that says how many workers it makes."""
+    decision = _decided({"args": ["dask-worker"], "resources": {"limits": {"nvidia.com/gpu": quantity}}})
+    assert (decision.outcome, decision.reason, decision.operations) == (Outcome.KEPT, Reason.GPU_PRESENT, ())
+    (line,) = decision.warnings
+    assert line.startswith(f"{int(float(quantity))} {SEVERAL}")
+
+
+def test_policy_quantity() -> None:
+    """A gpu-limit above one is applied, with the same warning, which a second pass repeats."""
+    decision = _decided({"args": ["dask-cuda-worker"]}, gpu_limit="4")
+    assert decision.outcome is Outcome.APPLIED
+    assert decision.warnings[0].startswith("4 GPUs make 4 Dask workers in one pod")
+
+
+def test_slices_are_counted_together() -> None:
+    """MIG slices and whole GPUs are all devices to dask-cuda; memory and cores of one are none."""
+    limits = {"nvidia.com/mig-1g.5gb": "1", "nvidia.com/mig-2g.10gb": "1", "nvidia.com/gpumem": "4000"}
+    assert _decided({"args": ["dask-worker"], "resources": {"limits": limits}}).warnings[0].startswith("2 GPUs")
+    assert not _decided({"args": ["dask-worker"], "resources": {"limits": {"nvidia.com/gpumem": "4000"}}}).warnings
+
+
+@pytest.mark.parametrize(
+    ("container", "annotations"),
+    [
+        ({"args": ["dask-worker"]}, {}),
+        ({"args": ["dask-worker"], "resources": {"limits": {"nvidia.com/gpu": "1"}}}, {}),
+        ({"args": ["dask-worker"], "resources": {"limits": {"nvidia.com/gpu": "2"}}}, {"worker_command": "keep"}),
+        ({"args": ["dask-worker"], "resources": {"limits": {"amd.com/gpu": "2"}}}, {}),
+    ],
+)
+def test_one_worker_is_no_news(container: dict[str, Any], annotations: dict[str, str]) -> None:
+    """One GPU, a plain worker that stays one, or devices that CUDA does not drive: nothing to tell."""
+    assert not _decided(container, **annotations).warnings

@@ -1,0 +1,126 @@
+"""What a container runs: where in `command` and `args` a Dask worker is started, however it is spelled.
+
+Both lists together are the argument vector behind the image's entrypoint (Kubernetes: `command` replaces the
+entrypoint, `args` its arguments), so a spelling may begin in one and end in the other, behind any number of
+wrappers, or stand inside the text of a `sh -c`. What is not recognised with certainty is not recognised:
+`mentioned` then tells whether a worker seems to be meant.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from webhook.commandline import shell
+from webhook.commandline.shell import ShellLine
+from webhook.commandline.spellings import Form, Program, Spelling, spelling
+from webhook.commandline.words import Edits, Spread, Vector, Word, words
+from webhook.commandline.wrappers import program_at
+from webhook.raw import Raw, sequence
+
+__all__ = [
+    "Edits",
+    "Form",
+    "Program",
+    "Spelling",
+    "Spread",
+    "Start",
+    "Vector",
+    "Word",
+    "mentioned",
+    "mentions_worker",
+    "start",
+    "starts_scheduler",
+    "starts_worker",
+    "uses_shell",
+    "words",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a worker is started.
+
+    Attributes:
+        line: The words of the one command that does it, wrappers included.
+        spelling: Which of them name the worker; its options are the words behind.
+    """
+
+    line: Vector | ShellLine
+    spelling: Spelling
+
+
+_MENTION = re.compile(
+    r"(?<![\w./-])(?:[\w./-]*/)?(?:dask-worker|dask\s+worker|-\w*m\s*(?:distributed\.cli\.dask_worker|dask\s+worker))"
+    r"(?![\w./-])"
+)
+_SCHEDULER = re.compile(r"(?<![\w.-])dask[- ]scheduler(?![\w./-])|-m distributed\.cli\.dask_scheduler\b")
+# Commands beside the worker's in a shell text whose words are only names of files, values or things to print.
+_NAMES_ONLY = frozenset({"cd", "source", ".", "mkdir", "export", "echo", "printf", "test", "sleep", "ulimit", "umask"})
+
+
+def start(vector: Sequence[Word]) -> Start | None:
+    """Where the vector certainly starts one Dask worker; None when it does not, or that cannot be told."""
+    line = Vector(tuple(vector))
+    at = program_at(line.texts)
+    if at is None:
+        return None
+    script = shell.script_at(line.texts, at)
+    if script is not None:
+        return _start_in_text(line, script)
+    found = spelling(line.texts, at, behind_entrypoint=not any(word.field == "command" for word in line.words))
+    return Start(line, found) if found else None
+
+
+def mentioned(vector: Sequence[Word]) -> bool:
+    """Whether a Dask worker seems to be started somewhere that `start` cannot vouch for."""
+    return bool(_MENTION.search(" ".join(word.text for word in vector)))
+
+
+def uses_shell(vector: Sequence[Word]) -> bool:
+    """Whether the vector hands a text to a shell."""
+    texts = Vector(tuple(vector)).texts
+    at = program_at(texts)
+    return at is not None and shell.script_at(texts, at) is not None
+
+
+def starts_worker(container: Raw) -> bool:
+    """Whether a container's own words say that it is the Dask worker."""
+    return start(words(container) or ()) is not None
+
+
+def mentions_worker(container: Raw) -> bool:
+    """Whether a container's words speak of a Dask worker that it may start."""
+    return mentioned(words(container) or ())
+
+
+def starts_scheduler(container: Raw) -> bool:
+    """Whether a container's own words say that it is the Dask scheduler."""
+    texts = chain(sequence(container, "command"), sequence(container, "args"))
+    line = " ".join(text for text in texts if isinstance(text, str))
+    behind_entrypoint = not sequence(container, "command") and line.split(" ", 1)[0] == "scheduler"
+    return behind_entrypoint or bool(_SCHEDULER.search(line))
+
+
+def _start_in_text(vector: Vector, at: int) -> Start | None:
+    """The one command of a shell text that starts a worker, if no other part of the text has to do with one."""
+    lines = shell.lines(vector, at)
+    if lines is None:
+        return None
+    starts = [(line, _spelling_in(line)) for line in lines]
+    workers = [Start(line, found) for line, found in starts if found]
+    others = [line for line, found in starts if not found]
+    if len(workers) != 1 or any(_concerns_worker(line) for line in others):
+        return None
+    return workers[0]
+
+
+def _spelling_in(line: ShellLine) -> Spelling | None:
+    first = shell.behind_assignments(line.texts)
+    at = program_at(line.texts, first)
+    found = None if at is None else spelling(line.texts, at)
+    return found if found and line.can_respell(range(found.first, found.first + found.length)) else None
+
+
+def _concerns_worker(line: ShellLine) -> bool:
+    return line.texts[0] not in _NAMES_ONLY and bool(_MENTION.search(" ".join(line.texts)))
