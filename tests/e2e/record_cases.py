@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -152,7 +153,7 @@ def act(bed: Bed) -> None:
     """Bring about every review in `RECORDED`."""
     for namespace in ("guide", NAMESPACE, "generated", "kube"):
         bed.api.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
-        bed.wait(lambda at=namespace: _has_account(bed, at), namespace, "the default service account")
+        bed.wait(partial(_has_account, bed, namespace), namespace, "the default service account")
     with bed.nodes(8):
         _guide(bed)
         _stripped(bed)

@@ -61,6 +61,7 @@ def test_end_appends(spec: Raw) -> None:
         ({"a": "text"}, ("a", "b"), "/spec/a"),
         ({"a": 7}, ("a", "b", "c"), "/spec/a"),
         ({"a": {"b": "text"}}, ("a", "b", END), "/spec/a/b"),
+        ({"a": {}}, ("a", END), "/spec/a"),
         ({"a": [1]}, ("a", "3"), "/spec/a"),
         ({"a": [1]}, ("a", "x"), "/spec/a"),
     ],

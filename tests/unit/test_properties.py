@@ -26,6 +26,7 @@ from webhook.server import Webhook
 if TYPE_CHECKING:
     from webhook.raw import Raw
 
+DASK = {"apiVersion": "kubernetes.dask.org/v1"}
 WORDS = st.sampled_from(
     [
         "dask-worker",
@@ -141,7 +142,6 @@ OBJECTS = st.one_of(
         sloppy(SPECS),
     ),
 )
-DASK = {"apiVersion": "kubernetes.dask.org/v1"}
 POLICIES = st.fixed_dictionaries(
     {f"{PREFIX}enabled": st.just("true")},
     optional={

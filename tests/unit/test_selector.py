@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from webhook.raw import Raw
 
 COMPONENT, CLUSTER = "dask.org/component", "dask.org/cluster-name"
-OWN = {"matchLabels": {COMPONENT: "worker"}}
+OWN: Raw = {"matchLabels": {COMPONENT: "worker"}}
 
 TAKES_IN = {
     "everything": term(),

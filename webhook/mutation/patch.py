@@ -89,7 +89,7 @@ def escape(token: str) -> str:
 
 
 def _child(node: Raw, token: str, path: str) -> Raw:
-    if isinstance(node, dict):
+    if isinstance(node, dict) and token != END:
         return node.get(token)
     if isinstance(node, list) and token == END:
         return None
