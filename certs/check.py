@@ -84,9 +84,15 @@ def presented(certificate: bytes, bundle: bytes | None, names: Sequence[str], at
 def certificates(pem: bytes) -> tuple[x509.Certificate, ...]:
     """The certificates of a PEM file in its order; empty when it has none or any of it can't be read."""
     try:
-        return tuple(x509.load_pem_x509_certificates(pem))
-    except ValueError:
+        return tuple(_parsed(one) for one in x509.load_pem_x509_certificates(pem))
+    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         return ()
+
+
+def _parsed(certificate: x509.Certificate) -> x509.Certificate:
+    """The same; what is parsed on first use is parsed here, so that no later look at it can fail."""
+    _ = certificate.extensions, certificate.public_key(), certificate.not_valid_after_utc
+    return certificate
 
 
 def period(certificate: x509.Certificate, at: datetime) -> Iterator[Problem]:

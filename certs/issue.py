@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -88,6 +89,18 @@ def leaf(ca: Pair, names: Sequence[str], *, now: datetime, entropy: Entropy, las
         .add_extension(_authority_key(issuer), critical=False)
     )
     return _signed(builder, _signing_key(ca), entropy)
+
+
+def can_sign(ca: Pair) -> bool:
+    """Whether ``leaf`` can use an authority: self-signed, allowed to sign, with its own elliptic-curve key."""
+    try:
+        certificate, key = x509.load_pem_x509_certificate(ca.certificate), _signing_key(ca)
+        certificate.verify_directly_issued_by(certificate)
+        allowed = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.ExtensionNotFound):
+        return False
+    return allowed and certificate.public_key() == key.public_key()
 
 
 def service_names(service: str, namespace: str, cluster_domain: str = "cluster.local") -> tuple[str, ...]:
