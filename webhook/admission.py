@@ -62,6 +62,7 @@ class Review:
         name: Of the object; empty under `generateName`.
         item: The object as sent, None on DELETE. Never modified.
         old_item: Before an UPDATE, else None.
+        dry_run: Whether nothing will be stored.
     """
 
     uid: str
@@ -72,6 +73,7 @@ class Review:
     name: str
     item: Raw
     old_item: Raw
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ def review_of(document: Raw) -> Review:
         name=text(request, "name") or text(request, "object", "metadata", "name") or "",
         item=request.get("object"),
         old_item=request.get("oldObject"),
+        dry_run=request.get("dryRun") is True,
     )
 
 

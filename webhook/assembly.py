@@ -1,29 +1,51 @@
 """How the parts of a running webhook are put together from its settings."""
 
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import uvicorn
 from kubernetes import client, config
 
-from certs.issue import Entropy, Pair, authority, leaf
-from certs.serving import BadPairError, Serving
+from certs import modes
+from certs.issue import Entropy, authority, leaf
+from certs.kube import Api, local_time
+from certs.modes import Mode
+from certs.observe import Metrics
+from certs.rotate import Rotation
+from certs.serving import Serving
 from webhook import manifests
-from webhook.namespaces import Namespaces
+from webhook.drain import Closing, Drain, Draining
+from webhook.events import Events
 from webhook.namespaces.static import Static
 from webhook.namespaces.watched import Watched
 from webhook.observe import Recorder
-from webhook.server import Webhook, create_app
-from webhook.settings import Settings, SettingsError, default_policy
+from webhook.server import Listener, Webhook, create_app, ignore
+from webhook.settings import NAME, Settings, SettingsError, default_policy
 
 # A connection that asks nothing for this long is closed; the API server keeps its own for 90 s and re-opens
 # what was closed, so that load finds new replicas.
 KEEP_ALIVE = 75
-# The API server waits 5 s for an answer; what has not been answered by then nobody waits for.
-DRAIN_SECONDS = 5
+# The API server waits 5 s for an answer: what has not been answered by then, nobody waits for.
+UNANSWERED = 5
+
+
+class Part(Protocol):
+    """Something that works in threads of its own behind the server."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the server can rely on it."""
+
+    def start(self) -> None:
+        """Begin, and return."""
+
+    def stop(self) -> None:
+        """End."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +53,26 @@ class Assembly:
     """A webhook ready to run.
 
     Attributes:
-        server: The configured HTTP server.
-        start: Starts the threads behind it.
-        stop: Stops them.
+        server: The HTTP server.
+        parts: What works behind it.
         recorder: Counts what happens.
-        authority: PEM of the CA that signed the fresh certificate; None when files were given.
+        authority: PEM of the CA that signed the certificate of this run; None where the certificate is kept.
     """
 
-    server: uvicorn.Config
-    start: Callable[[], None]
-    stop: Callable[[], None]
+    server: uvicorn.Server
+    parts: tuple[Part, ...]
     recorder: Recorder
     authority: bytes | None
+
+    def start(self) -> None:
+        """Start what works behind the server."""
+        for part in self.parts:
+            part.start()
+
+    def stop(self) -> None:
+        """Stop it."""
+        for part in self.parts:
+            part.stop()
 
 
 def assemble(settings: Settings) -> Assembly:
@@ -51,17 +81,37 @@ def assemble(settings: Settings) -> Assembly:
     Raises:
         SettingsError: A file cannot be used; the message says which and why.
     """
-    recorder = Recorder()
-    serving = Serving()
-    ca = _certify(serving, settings)
-    namespaces, start, stop = _namespaces(settings, recorder)
-    webhook = Webhook(namespaces, default_policy(settings.defaults), recorder)
-    readiness: Mapping[str, Callable[[], bool]] = {
-        "namespaces": lambda: namespaces.ready,
-        "certificate": lambda: serving.pair is not None,
-    }
-    server = uvicorn.Config(
-        create_app(webhook, recorder, readiness),
+    recorder, serving, drain = Recorder(), Serving(), Drain()
+    parts: dict[str, Part] = {}
+    ca = None
+    policy = default_policy(settings.defaults)
+    if settings.namespaces_file:
+        webhook = Webhook(Static(one.item for one in _manifests(settings.namespaces_file)), policy, recorder)
+    else:
+        parts["namespaces"] = watched = _watched(settings, recorder)
+        tell: Listener = ignore
+        if settings.events:
+            parts["events"] = events = Events(_client(settings.kubeconfig), recorder.event_dropped)
+            tell = events.tell
+        webhook = Webhook(watched, policy, recorder, tell)
+    if settings.namespaces_file and settings.mode is Mode.SELF_MANAGED:
+        ca = _fresh(settings, serving)
+    else:
+        parts["certificate"] = _kept(settings, serving, recorder)
+    readiness: dict[str, Callable[[], bool]] = {name: partial(_is_ready, part) for name, part in parts.items()}
+    readiness["not told to stop"] = lambda: not drain.begun
+    app = Closing(create_app(webhook, recorder, readiness), drain)
+    server = Draining(_http(app, settings, serving), drain, settings.drain_seconds)
+    return Assembly(server, tuple(parts.values()), recorder, ca)
+
+
+def _is_ready(part: Part) -> bool:
+    return part.ready
+
+
+def _http(app: Closing, settings: Settings, serving: Serving) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
         host=settings.host,
         port=settings.port,
         http="httptools",
@@ -69,25 +119,18 @@ def assemble(settings: Settings) -> Assembly:
         access_log=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_graceful_shutdown=UNANSWERED,
         ssl_context_factory=lambda _config, _default: serving.context,
     )
-    return Assembly(server, start, stop, recorder, ca)
 
 
-def _namespaces(settings: Settings, recorder: Recorder) -> tuple[Namespaces, Callable[[], None], Callable[[], None]]:
-    if settings.namespaces_file:
-        return Static(one.item for one in _manifests(settings.namespaces_file)), _nothing, _nothing
+def _watched(settings: Settings, recorder: Recorder) -> Watched:
     watched = Watched(_client(settings.kubeconfig))
     recorder.gauge("dask_colocate_namespaces", "Namespaces known.", watched.__len__)
     recorder.gauge(
         "dask_colocate_namespaces_age_seconds", "Time since the API server was last heard of.", lambda: watched.age
     )
-    return watched, watched.start, watched.stop
-
-
-def _nothing() -> None:
-    """A fixed set of namespaces neither starts nor stops."""
+    return watched
 
 
 def _manifests(path: Path) -> tuple[manifests.Manifest, ...]:
@@ -113,16 +156,31 @@ def _client(kubeconfig: Path | None) -> client.ApiClient:
 # ---- the certificate ------------------------------------------------------------------------------
 
 
-def _certify(serving: Serving, settings: Settings) -> bytes | None:
-    if settings.tls_cert and settings.tls_key:
-        pair = Pair(certificate=_read(settings.tls_cert), key=_read(settings.tls_key))
-        try:
-            serving.use(pair)
-        except BadPairError as error:
-            raise SettingsError(f"--tls-cert {settings.tls_cert}, --tls-key {settings.tls_key}: {error}") from None
-        return None
+def _kept(settings: Settings, serving: Serving, recorder: Recorder) -> Rotation:
+    """What keeps the certificate good for as long as the process runs."""
+    wanted = modes.Settings(
+        mode=settings.mode,
+        service=settings.service,
+        namespace=settings.service_namespace,
+        cluster_domain=settings.cluster_domain,
+        secret=settings.secret,
+        configuration=settings.webhook_configuration,
+        certificate=settings.tls_cert,
+        key=settings.tls_key,
+    )
+    observe = Metrics(recorder.registry, local_time)
+    try:
+        return modes.rotation(
+            wanted, serving, observe, lambda: Api(_client(settings.kubeconfig), local_time), Entropy.fresh
+        )
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _fresh(settings: Settings, serving: Serving) -> bytes:
+    """Serve a certificate made for this run alone; the PEM of the CA to trust."""
     now = datetime.now(UTC)
-    ca = authority("dask-colocate", now=now, entropy=Entropy.fresh())
+    ca = authority(NAME, now=now, entropy=Entropy.fresh())
     serving.use(leaf(ca, _local_names(settings.host), now=now, entropy=Entropy.fresh()))
     return ca.certificate
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import cyclopts
-import uvicorn
 from cyclopts import App, Parameter
 from rich.console import Console
 
@@ -49,7 +48,7 @@ def serve(settings: Annotated[Settings | None, Parameter(name="*")] = None) -> N
     assembly.start()
     try:
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(assembly.server).run()
+            assembly.server.run()
     finally:
         assembly.stop()
         log.stop()

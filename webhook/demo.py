@@ -12,7 +12,6 @@ from pathlib import Path
 
 import httpx
 import jsonpatch
-import uvicorn
 from rich.console import Console
 from rich.text import Text
 
@@ -63,7 +62,7 @@ def _example(name: str) -> Manifest:
 def _running(namespaces_file: Path) -> Iterator[httpx.Client]:
     """The webhook on a free loopback port, with a fresh certificate, and a client that trusts only that."""
     assembly = assemble(Settings(host="127.0.0.1", port=0, namespaces_file=namespaces_file))
-    server = uvicorn.Server(assembly.server)
+    server = assembly.server
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

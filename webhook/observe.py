@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import TextIO
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.orjson import OrjsonFormatter
 
@@ -57,6 +57,12 @@ class Recorder:
             "Log lines given up because nobody took them off in time.",
             registry=self.registry,
         )
+        self._events_dropped = Counter(
+            "dask_colocate_events_dropped",
+            "Kubernetes Events not written because too many were waiting.",
+            registry=self.registry,
+        )
+        ProcessCollector(registry=self.registry)
         Gauge("dask_colocate_build_info", "Always 1.", ("version",), registry=self.registry).labels(
             version("dask-colocate")
         ).set(1)
@@ -94,6 +100,10 @@ class Recorder:
     def line_dropped(self) -> None:
         """A log line found no room."""
         self._dropped.inc()
+
+    def event_dropped(self) -> None:
+        """A Kubernetes Event found no room."""
+        self._events_dropped.inc()
 
     def metrics(self) -> bytes:
         """All metrics in Prometheus' text format."""

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from http import HTTPStatus
+from typing import TypeAlias
 
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -27,11 +28,26 @@ class TooLargeError(MalformedReviewError):
     """The body is larger than the limit."""
 
 
+Listener: TypeAlias = Callable[[Review, Verdict], None]
+"""Hears of each verdict, on the request path: it must not block."""
+
+
+def ignore(_review: Review, _verdict: Verdict) -> None:
+    """Nobody listens."""
+
+
 class Webhook:
     """Answers AdmissionReviews with the installation's defaults and the namespaces' annotations."""
 
-    def __init__(self, namespaces: Namespaces, defaults: Policy, recorder: Recorder) -> None:
-        """Nothing is read or started here."""
+    def __init__(
+        self,
+        namespaces: Namespaces,
+        defaults: Policy,
+        recorder: Recorder,
+        tell: Listener = ignore,
+    ) -> None:
+        """Nothing is read or started here; `tell` hears of each verdict."""
+        self._tell = tell
         self._namespaces = namespaces
         self._recorder = recorder
         # A namespace's policy is resolved when its annotations change, not for each request.
@@ -50,6 +66,7 @@ class Webhook:
         except Exception:  # noqa: BLE001 - whatever it is, other people's work goes on
             self._recorder.failed(review)
             verdict = admission.failed()
+        self._tell(review, verdict)
         self._recorder.admitted(review, verdict, time.perf_counter() - started)
         return admission.render(review.uid, verdict)
 

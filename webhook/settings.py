@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from certs.modes import Mode
 from webhook.policy import PREFIX, Policy, resolve
 
+NAME = "dask-colocate"
 PORT = 8443  # unprivileged; 10250 or 443 where a private GKE cluster's firewall lets nothing else through
 
 
@@ -23,20 +25,43 @@ class Settings:
         port: Port to listen on; 0 takes a free one.
         kubeconfig: Cluster to watch; without it, the one this process runs in.
         namespaces_file: YAML file with Namespaces to use instead of a cluster's: no Kubernetes anywhere.
-        tls_cert: PEM file with the certificate chain; with --namespaces-file a fresh one is made when left out.
+        certs: `self-managed`: made and renewed here, kept in a Secret; `files`: --tls-cert and --tls-key, reloaded when
+            they change; `injected`: such files from cert-manager, ready when its caBundle agrees. Left out: `files`
+            where they are given, else `self-managed`.
+        tls_cert: PEM file with the certificate chain.
         tls_key: PEM file with the certificate's private key.
+        service: Service that the API server calls; the certificate is made for its names.
+        service_namespace: Namespace of the Service and the Secret.
+        cluster_domain: DNS domain of the cluster.
+        secret: Secret that keeps self-managed certificates.
+        webhook_configuration: MutatingWebhookConfiguration whose caBundle is kept, or checked, against the certificate.
         defaults: Policy where a namespace says nothing, as annotations without their prefix: "enabled=true; apart=5".
+        events: Whether Dask objects get Kubernetes Events that say what was applied or refused.
         log_level: Least severe lines to log.
+        drain_seconds: How long a process that is told to stop goes on answering.
     """
 
     host: str = "0.0.0.0"  # noqa: S104 - a pod's only address is not known before it runs
     port: int = PORT
     kubeconfig: Path | None = None
     namespaces_file: Path | None = None
+    certs: Literal["self-managed", "files", "injected"] | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    service: str = NAME
+    service_namespace: str = NAME
+    cluster_domain: str = "cluster.local"
+    secret: str = f"{NAME}-tls"
+    webhook_configuration: str = NAME
     defaults: str = ""
+    events: bool = False
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    drain_seconds: float = 5.0
+
+    @property
+    def mode(self) -> Mode:
+        """How certificates come."""
+        return Mode(self.certs) if self.certs else Mode.FILES if self.tls_cert else Mode.SELF_MANAGED
 
     def __post_init__(self) -> None:
         """Refuse what cannot work together, before anything listens.
@@ -48,8 +73,10 @@ class Settings:
             raise SettingsError("--tls-cert and --tls-key belong together: give both, or neither")
         if self.kubeconfig and self.namespaces_file:
             raise SettingsError("--kubeconfig and --namespaces-file exclude each other: give one")
-        if self.tls_cert is None and self.namespaces_file is None:
-            raise SettingsError("--tls-cert and --tls-key are needed: the API server calls a webhook over TLS only")
+        if self.mode is not Mode.SELF_MANAGED and self.tls_cert is None:
+            raise SettingsError(f"--certs {self.mode} needs --tls-cert and --tls-key: the files to serve")
+        if self.mode is Mode.SELF_MANAGED and self.tls_cert is not None:
+            raise SettingsError("--certs self-managed makes its own certificate: leave --tls-cert and --tls-key out")
 
 
 def assignments(text: str) -> Mapping[str, str]:

@@ -39,7 +39,7 @@ class Served:
 
 
 @contextmanager
-def serving(bed: Bed, name: str = "webhook") -> Iterator[Served]:
+def serving(bed: Bed, *flags_more: str, name: str = "webhook") -> Iterator[Served]:
     """Start `serve` against the bed's API server and wait until it is ready; nobody calls it yet."""
     (port,) = free_ports(1)
     pair = bed.plane.authority.issue(name, ["127.0.0.1"])
@@ -51,6 +51,7 @@ def serving(bed: Bed, name: str = "webhook") -> Iterator[Served]:
         "--tls-key": pair.key,
     }
     argv = [sys.executable, "-m", "webhook", "serve", *(str(part) for flag in flags.items() for part in flag)]
+    argv += flags_more
     process = bed.plane.spawn(name, argv)
     context = ssl.create_default_context(cafile=bed.plane.ca)
     url = f"https://127.0.0.1:{port}"
@@ -61,10 +62,10 @@ def serving(bed: Bed, name: str = "webhook") -> Iterator[Served]:
 
 
 @contextmanager
-def installed(bed: Bed) -> Iterator[Served]:
+def installed(bed: Bed, *flags: str) -> Iterator[Served]:
     """Serve, and have the API server call it by exactly the configuration that is deployed."""
     with (
-        serving(bed) as served,
+        serving(bed, *flags) as served,
         bed.webhook_configuration(CONFIGURATION, f"{served.url}/mutate", bed.plane.ca),
     ):
         yield served

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+
+import jsonpatch
+import pytest
+import yaml
+
+from tests.unit.objects import cluster, namespace, pod, review
+from webhook import cli
+from webhook.policy import PREFIX
+from webhook.raw import Raw
+
+EXAMPLES = Path(str(resources.files("webhook"))) / "examples"
+STRIPPED, GUIDE = str(EXAMPLES / "cluster.yaml"), str(EXAMPLES / "guide-cluster.yaml")
+NAMESPACE = EXAMPLES / "namespace.yaml"
+
+
+def run(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """`dask-colocate review ARGUMENTS` as a process of its own."""
+    argv = [sys.executable, "-m", "webhook", "review", *arguments]
+    variables = {"PATH": os.environ["PATH"], "COLUMNS": "200", **environment}
+    return subprocess.run(
+        argv,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        env=variables,
+        cwd=EXAMPLES.parents[1],
+        timeout=60,
+        check=False,
+    )
+
+
+def written(folder: Path, *documents: Raw) -> str:
+    """A YAML file with these documents."""
+    file = folder / "manifests.yaml"
+    file.write_text(yaml.safe_dump_all(documents))
+    return str(file)
+
+
+# ---- as a process: status, stdin, stderr ----------------------------------------------------------
+
+
+def test_showing_is_no_failure() -> None:
+    """Without --check the status is 0, and diff, decisions and reasons are shown."""
+    done = run(STRIPPED)
+    assert (done.returncode, done.stderr) == (0, "")
+    for part in ("+", "dask-cuda-worker", "nvidia.com/gpu", "affinity-added", "gpu-limit-added", "command-converted"):
+        assert part in done.stdout
+
+
+def test_check_says_whether_something_would_change(capsys: pytest.CaptureFixture[str]) -> None:
+    """With --check the status is 1 when something would change, else 0."""
+    assert run("--check", STRIPPED).returncode == 1
+    assert cli.review(GUIDE, check=True, output="patch") == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+@pytest.mark.parametrize("arguments", [(), ("-",)])
+def test_standard_input_is_read(arguments: tuple[str, ...]) -> None:
+    """`-` reads standard input, and so does no file at all."""
+    done = run(*arguments, "--output", "json", stdin=json.dumps(cluster()))
+    assert [one["source"] for one in json.loads(done.stdout)] == ["<stdin>"]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("apiVersion: v1\nkind: Pod\nmetadata: {\n", "<stdin>:4: "),
+        ("apiVersion: v1\nkind: \x07\n", "<stdin>:"),
+        (json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}), "<stdin>:1: "),
+    ],
+)
+def test_bad_input_is_status_2_with_file_and_line(text: str, complaint: str) -> None:
+    """What cannot be read ends with status 2, one line that names file and line, and no traceback."""
+    done = run(stdin=text)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert complaint in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_bad_usage_is_status_2(tmp_path: Path) -> None:
+    """A missing file, one that is no text, an unknown word or a malformed setting is status 2, not a traceback."""
+    (tmp_path / "latin1").write_bytes(b"apiVersion: \xe9")
+    for arguments in (
+        ("nowhere.yaml",),
+        (str(tmp_path / "latin1"),),
+        ("--output", "xml", STRIPPED),
+        ("--defaults", "gpu-limit=one", STRIPPED),
+    ):
+        done = run(*arguments)
+        assert done.returncode == 2, arguments
+        assert "Traceback" not in done.stderr
+        assert done.stderr + done.stdout
+
+
+def test_settings_come_from_the_environment_too() -> None:
+    """Every setting is a flag and an environment variable."""
+    done = run("--output", "patch", STRIPPED, DASK_COLOCATE_DEFAULTS="gpu-limit=3")
+    (one,) = json.loads(done.stdout)
+    assert {"limits": {"nvidia.com/gpu": "3"}} in [operation["value"] for operation in one["patch"]]
+
+
+# ---- within this process: what is written ---------------------------------------------------------
+
+
+def shown(capsys: pytest.CaptureFixture[str], *files: str, namespaces: str | None = None) -> Raw:
+    """What `--output json` writes for `files`."""
+    cli.review(*files, namespace_file=Path(namespaces) if namespaces else None, output="json")
+    return json.loads(capsys.readouterr().out)
+
+
+def test_patch_makes_the_yaml(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--output patch` on the manifest gives what `--output yaml` writes, and that is the end of it."""
+    cli.review(STRIPPED, output="patch")
+    (one,) = json.loads(capsys.readouterr().out)
+    cli.review(STRIPPED, output="yaml")
+    text = capsys.readouterr().out
+    manifest = yaml.safe_load(Path(STRIPPED).read_text())
+    assert jsonpatch.apply_patch(manifest, one["patch"]) == yaml.safe_load(text)
+    assert (one["kind"], one["namespace"], one["name"]) == ("DaskCluster", "rapids", "rapids-dask-cluster")
+
+
+def test_reviewed_yaml_needs_no_second_review(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What `--output yaml` writes is unchanged by another review."""
+    cli.review(STRIPPED, output="yaml")
+    again = tmp_path / "again.yaml"
+    again.write_text(capsys.readouterr().out)
+    assert cli.review(str(again), check=True, output="json") == 0
+
+
+def test_every_document_is_reviewed_on_its_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A file with several objects, Lists and AdmissionReviews gives one result for each, in order, with its line."""
+    listed = {"apiVersion": "v1", "kind": "List", "items": [pod(), {"apiVersion": "v1", "kind": "ConfigMap"}]}
+    file = written(tmp_path, cluster(), listed, review(cluster(name="sent"), name="sent"))
+    found = shown(capsys, file)
+    assert [one["kind"] for one in found] == ["DaskCluster", "Pod", "ConfigMap", "DaskCluster"]
+    assert [one["status"] for one in found] == ["decided", "decided", "no-target", "decided"]
+    assert [one["name"] for one in found] == ["demo", "demo-", "", "sent"]
+    assert found[0]["line"] < found[1]["line"] == found[2]["line"] < found[3]["line"]
+
+
+def test_namespaces_among_the_manifests_count(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A Namespace in the file is taken as the real one and not reviewed itself."""
+    file = written(tmp_path, namespace(enabled="false"), cluster())
+    assert [one["status"] for one in shown(capsys, file)] == ["not-enabled"]
+
+
+def test_without_namespaces_each_is_taken_as_enabled(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The question of a user without a Namespace at hand is what an enabled one would do."""
+    assert [one["status"] for one in shown(capsys, written(tmp_path, cluster()))] == ["decided"]
+
+
+def test_namespaces_of_the_file_are_the_only_ones(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """With namespaces given, another one is not known; an object that names none is in the only one there is."""
+    elsewhere, nowhere = cluster(), cluster()
+    elsewhere["metadata"]["namespace"] = "elsewhere"
+    del nowhere["metadata"]["namespace"]
+    found = shown(capsys, written(tmp_path, elsewhere, nowhere), namespaces=str(NAMESPACE))
+    assert [(one["namespace"], one["status"]) for one in found] == [
+        ("elsewhere", "namespace-unknown"),
+        ("rapids", "decided"),
+    ]
+
+
+def test_diff_shows_warnings_and_why_nothing_happens(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """An unchanged object has its reason, and a warning stands where its user would read it."""
+    out = cluster(annotations={f"{PREFIX}enabled": "false"})
+    cli.review(written(tmp_path, namespace(gpu_limit="many"), out, cluster(name="other")))
+    text = " ".join(capsys.readouterr().out.split())
+    assert "unchanged: it is opted out" in text
+    assert "Warning: " in text
+    assert "gpu-limit='many'" in text
