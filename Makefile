@@ -4,7 +4,7 @@ BIN     = $(VENV)/bin
 # The lock files are complete, so pip has nothing to resolve; what is imported is compiled then.
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile
 
-.PHONY: demo test unit lint lock clean
+.PHONY: demo test unit lint lock render clean
 demo: $(VENV)/demo.stamp       ## the main job, on this machine alone
 	@$(BIN)/dask-colocate demo
 
@@ -17,10 +17,15 @@ unit: $(VENV)/test.stamp       ## the tests that need no control plane
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-lock: $(VENV)/test.stamp       ## refresh both lock files from pyproject.toml
+lock: $(VENV)/test.stamp       ## refresh the lock files
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade pyproject.toml -o deploy/requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --group dev -c deploy/requirements.txt pyproject.toml -o tests/requirements.txt
+
+	echo 'hatchling>=1.27' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade - -o deploy/build-requirements.txt
+
+render: $(VENV)/test.stamp     ## deploy/kustomize from deploy/chart
+	@$(BIN)/python -m tests.unit.deploy.chart
 
 clean:
 	rm -rf $(VENV)
