@@ -4,7 +4,7 @@ BIN     = $(VENV)/bin
 # The lock files are complete, so pip has nothing to resolve; what is imported is compiled then.
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile
 
-.PHONY: demo test unit lint lock render clean
+.PHONY: demo test unit lint lock render bench-placement clean
 demo: $(VENV)/demo.stamp       ## the main job, on this machine alone
 	@$(BIN)/dask-colocate demo
 
@@ -23,6 +23,9 @@ lock: $(VENV)/test.stamp       ## refresh the lock files
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --group dev -c deploy/requirements.txt pyproject.toml -o tests/requirements.txt
 
 	echo 'hatchling>=1.27' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade - -o deploy/build-requirements.txt
+
+bench-placement: $(VENV)/test.stamp  ## nodes used over the fewest possible, on a real scheduler; ARGS=--quick for a minute
+	@$(BIN)/python -m tests.bench.placement $(ARGS)
 
 render: $(VENV)/test.stamp     ## deploy/kustomize from deploy/chart
 	@$(BIN)/python -m tests.unit.deploy.chart

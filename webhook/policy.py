@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from webhook.presets import PRESETS
 from webhook.raw import Raw
 
 PREFIX = "colocate.dask.org/"
@@ -158,7 +159,7 @@ def _version(text: str) -> tuple[int, int]:
 def _topology(text: str) -> tuple[TopologyLevel, ...]:
     if text == "none":
         return ()
-    items = text.split(",")
+    items = PRESETS.get(text) or text.split(",")
     if len(items) > len(FALLING_WEIGHTS):
         raise ValueError(text)
     levels = tuple(map(_topology_level, items, FALLING_WEIGHTS))
@@ -240,7 +241,7 @@ ANNOTATIONS = (
     ),
     Annotation(
         "topology",
-        f"none, or up to {len(FALLING_WEIGHTS)} key[=weight] with weights 1-100",
+        f"none, {', '.join(PRESETS)}, or up to {len(FALLING_WEIGHTS)} key[=weight] with weights 1-100",
         "the node labels workers are kept together at, nearest first, comma separated",
         _topology,
     ),

@@ -1,0 +1,93 @@
+"""The figures as pictures: nodes over fewest for each load, and the GPUs of a room coloured by cluster."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+
+mpl.use("svg")  # no display, and text stays text
+
+from matplotlib import colormaps
+from matplotlib.figure import Figure as Canvas
+from matplotlib.patches import Rectangle
+
+from tests.bench.traces import BY_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+    from tests.bench.figures import Figure
+    from tests.bench.replay import Run
+
+COLOURS = ("#b0b0b0", "#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#0072b2", "#d55e00")  # Okabe and Ito: for all eyes
+FREE = "#f2f2f2"
+
+
+def bars(found: Sequence[Figure], titles: Mapping[str, str], file: Path) -> None:
+    """Nodes over fewest: a group for each load, a bar for each strategy, a line from lowest to highest seed."""
+    canvas = Canvas(figsize=(11, 4.2), layout="constrained")
+    axes = canvas.subplots()
+    loads = list(dict.fromkeys(each.trace for each in found))
+    strategies = list(dict.fromkeys(each.strategy for each in found))
+    width = 0.8 / len(strategies)
+    for number, (strategy, colour) in enumerate(zip(strategies, cycle(COLOURS), strict=False)):
+        of = [each for each in found if each.strategy == strategy]
+        places = [loads.index(each.trace) + (number - (len(strategies) - 1) / 2) * width for each in of]
+        _bar(axes, of, places, (width, colour, titles[strategy]))
+    axes.axhline(1, color="black", lw=0.8)
+    axes.set_xticks(range(len(loads)), [BY_NAME[load].title for load in loads])
+    axes.set_ylabel("nodes used / fewest possible")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, ncols=len(strategies), loc="upper center", bbox_to_anchor=(0.5, 1.12))
+    _save(canvas, file)
+
+
+def _bar(axes: Axes, of: Sequence[Figure], places: Sequence[float], style: tuple[float, str, str]) -> None:
+    width, colour, title = style
+    means = [each.nodes_over_fewest for each in of]
+    spread = [[each.nodes_over_fewest - each.least for each in of], [each.most - each.nodes_over_fewest for each in of]]
+    axes.bar(places, means, width, yerr=spread, color=colour, label=title, error_kw={"lw": 0.8})
+    for place, value in zip(places, means, strict=True):
+        axes.annotate(f"{value:.2f}", (place, 0), (0, 2), textcoords="offset points", ha="center", fontsize=6)
+
+
+def maps(runs: Sequence[Run], titles: Mapping[str, str], file: Path) -> None:
+    """The GPUs at the end of each run side by side: a row for each node, a gap between racks."""
+    canvas = Canvas(figsize=(3.6 * len(runs), 4.4), layout="constrained")
+    panels = canvas.subplots(1, len(runs), squeeze=False)[0]
+    for axes, run in zip(panels, runs, strict=True):
+        _map(axes, run)
+        axes.set_title(titles[run.strategy], fontsize=10)
+    load = BY_NAME[runs[0].trace]
+    canvas.suptitle(
+        f"The same clusters, {load.title}: a row is a node, a square a GPU, a colour a cluster", fontsize=11
+    )
+    _save(canvas, file)
+
+
+def _map(axes: Axes, run: Run) -> None:
+    rack = len(run.nodes) // BY_NAME[run.trace].room.racks
+    names = sorted({cluster for node in run.nodes for cluster in node if cluster})
+    colours = {name: colormaps["tab20"](number % 20) for number, name in enumerate(names)}
+    for row, node in enumerate(run.nodes):
+        for column, cluster in enumerate(sorted(node, key=lambda each: (each is None, each or ""))):
+            place = (column, -row - 0.6 * (row // rack))
+            axes.add_patch(Rectangle(place, 0.92, 0.92, color=colours[cluster] if cluster else FREE))
+    axes.set_xlim(-0.1, len(run.nodes[0]))
+    axes.set_ylim(-len(run.nodes) - 1.2, 1.1)
+    axes.set_aspect("equal")
+    axes.set_axis_off()
+    spread = sum(len({cluster for cluster in node if cluster}) for node in run.nodes)
+    share = f"{len(names)} clusters, each on {spread / len(names):.1f} nodes in the mean"
+    axes.text(0, -len(run.nodes) - 1.6, share, fontsize=9, va="top")
+
+
+def _save(canvas: Canvas, file: Path) -> None:
+    """Without the date and with fixed ids, so that the same figures give the same file."""
+    mpl.rcParams["svg.hashsalt"] = file.name
+    canvas.savefig(file, metadata={"Date": None})

@@ -1,0 +1,56 @@
+"""What the workers of a replay carry: nothing, the guide's affinity, or what the webhook gives them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from webhook.mutation.affinity import GUIDE_TERM, PREFERRED
+from webhook.settings import assignments
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.e2e.bed.api import Object
+
+ENABLED = "colocate.dask.org/enabled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strategy:
+    """One way to place workers.
+
+    Attributes:
+        name: Short, for the JSON.
+        title: For the table and the plot.
+        annotations: What the namespaces say; nothing of ours leaves the pods as they are written.
+        affinity: What a user writes into each worker.
+    """
+
+    name: str
+    title: str
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    affinity: Mapping[str, Object] = field(default_factory=dict)
+
+
+GUIDE: Mapping[str, Object] = {"podAffinity": {PREFERRED: [GUIDE_TERM]}}
+LEVELS = "kubernetes.io/hostname,topology.kubernetes.io/zone"
+STRATEGIES = (
+    Strategy(name="none", title="nothing"),
+    Strategy(name="guide", title="the guide's affinity", affinity=GUIDE),
+    Strategy(name="default", title="dask-colocate's default", annotations={ENABLED: "true"}),
+    Strategy(
+        name="default-rack",
+        title="the same, with the rack named",
+        annotations=assignments(f"enabled=true; topology={LEVELS}"),
+    ),
+)
+
+
+SPELLING = "NAME: KEY=VALUE; KEY=VALUE"
+
+
+def written(text: str) -> Strategy:
+    """A strategy spelled as `SPELLING`, the annotations of a namespace without their prefix."""
+    name, _, values = text.partition(":")
+    return Strategy(name=name.strip(), title=name.strip(), annotations={ENABLED: "true", **assignments(values)})
