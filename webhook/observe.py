@@ -161,10 +161,10 @@ def log_to(stream: TextIO, level: str, on_drop: Callable[[], None]) -> logging.h
             reserved_attrs=[*RESERVED_ATTRS, "color_message"],  # uvicorn's text once more, with escape codes
         )
     )
+    handler.addFilter(lambda record: record.name != "stamina")  # the watch's own line says more
     root = logging.getLogger()
     root.handlers[:] = [_DroppingHandler(lines, on_drop)]
     root.setLevel(level)
-    logging.getLogger("stamina").setLevel(logging.ERROR)  # the watch's own line says more
     listener = logging.handlers.QueueListener(lines, handler)
     listener.start()
     return listener

@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.bed import binaries
 from tests.e2e.bed.bed import Bed, Output, running
+from tests.e2e.webhook_process import ENABLED, Served, installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -75,3 +76,17 @@ def gpu_nodes(bed: Bed) -> Iterator[list[str]]:
     """Four nodes with two GPUs each, of this test alone; their names."""
     with bed.nodes(4, gpus=2) as names:
         yield names
+
+
+@pytest.fixture(scope="module")
+def webhook(bed: Bed) -> Iterator[Served]:
+    """The webhook of a file's tests, called by the API server."""
+    with installed(bed) as served:
+        yield served
+
+
+@pytest.fixture
+def enabled(webhook: Served, make_namespace: NamespaceFactory) -> str:
+    """A namespace that its admin has annotated, and nothing more."""
+    assert webhook.client.get("/healthz").is_success
+    return make_namespace(ENABLED)

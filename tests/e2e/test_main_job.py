@@ -10,28 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.examples import CLUSTERS, manifest
-from tests.e2e.webhook_process import ENABLED, Served, installed
+from tests.e2e.webhook_process import ENABLED, Served
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.e2e.bed.api import Object
     from tests.e2e.bed.bed import Bed
-    from tests.e2e.conftest import Kubectl, NamespaceFactory
-
-
-@pytest.fixture(scope="module")
-def webhook(bed: Bed) -> Iterator[Served]:
-    """The webhook of this file's tests."""
-    with installed(bed) as served:
-        yield served
-
-
-@pytest.fixture
-def enabled(webhook: Served, make_namespace: NamespaceFactory) -> str:
-    """A namespace that its admin has annotated, and nothing more."""
-    assert webhook.client.get("/healthz").is_success
-    return make_namespace(ENABLED)
+    from tests.e2e.conftest import Kubectl
 
 
 def worker_spec(pod: Object) -> Object:

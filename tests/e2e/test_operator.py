@@ -9,10 +9,9 @@ import pytest
 from dask_kubernetes.operator import make_cluster_spec  # type: ignore[import-untyped] # the package has no py.typed
 
 from tests.e2e.examples import manifest
-from tests.e2e.webhook_process import ENABLED, Served, installed
+from tests.e2e.webhook_process import installed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.e2e.bed.api import Object
@@ -20,20 +19,6 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Kubectl, NamespaceFactory
 
 CLUSTER = "rapids-dask-cluster"
-
-
-@pytest.fixture(scope="module")
-def webhook(bed: Bed) -> Iterator[Served]:
-    """The webhook of this file's tests."""
-    with installed(bed) as served:
-        yield served
-
-
-@pytest.fixture
-def enabled(webhook: Served, make_namespace: NamespaceFactory) -> str:
-    """A namespace that its admin has annotated, and nothing more."""
-    assert webhook.url
-    return make_namespace(ENABLED)
 
 
 def is_right(pod: Object, cluster: str) -> bool:

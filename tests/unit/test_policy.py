@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from webhook.policy import (
     ANNOTATIONS,
     ENABLED,
-    MOST_GPUS,
     PREFIX,
     AffinityScope,
     Annotation,
@@ -23,6 +22,7 @@ from webhook.policy import (
     opted_out,
     resolve,
 )
+from webhook.policy.values import MOST_GPUS
 
 HOST, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
 

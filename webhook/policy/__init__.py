@@ -1,0 +1,214 @@
+"""Annotations and an installation's defaults become a Policy. Every annotation key lives here.
+
+Who wins, from the strongest: what the user wrote in the spec, an object's opt-out, the namespace's
+annotation, the installation's default. Parsing is total: a usable policy always comes back, with what was
+wrong beside it; a malformed value falls back to the installation's default, which ships as not enabled.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from webhook.policy import values
+from webhook.policy.model import (
+    AffinityScope,
+    GuideAffinity,
+    Mode,
+    Policy,
+    Problem,
+    TargetGroup,
+    TopologyLevel,
+    WorkerCommand,
+)
+from webhook.presets import PRESETS
+from webhook.raw import Raw
+
+__all__ = [
+    "ANNOTATIONS",
+    "ENABLED",
+    "PREFIX",
+    "AffinityScope",
+    "Annotation",
+    "GuideAffinity",
+    "Mode",
+    "Policy",
+    "Problem",
+    "TargetGroup",
+    "TopologyLevel",
+    "WorkerCommand",
+    "object_problems",
+    "opted_out",
+    "resolve",
+]
+
+PREFIX = "colocate.dask.org/"
+ENABLED = f"{PREFIX}enabled"
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """One annotation of a Namespace.
+
+    Attributes:
+        name: The key behind `PREFIX`; `-` for `_`, it is the field's name in `Policy`.
+        accepted: The values, as a user reads them.
+        meaning: One line.
+        parse: Text to value; raises ValueError or KeyError for anything else.
+        unset: How having no value is spelled.
+    """
+
+    name: str
+    accepted: str
+    meaning: str
+    parse: Callable[[str], Raw]
+    unset: str = "unset"
+
+    @property
+    def key(self) -> str:
+        """The whole key, as it stands on a Namespace."""
+        return f"{PREFIX}{self.name}"
+
+    @property
+    def field(self) -> str:
+        """The name of the field in `Policy`."""
+        return self.name.replace("-", "_")
+
+    def value(self, policy: Policy) -> str:
+        """What the policy holds, in the spelling the annotation takes."""
+        return values.written(getattr(policy, self.field), self.unset)
+
+
+ANNOTATIONS = (
+    Annotation("enabled", "true, false", "whether this namespace is served", values.boolean),
+    Annotation("mode", "enforce, warn", "`warn`: nothing is patched; the user is told what would be", Mode),
+    Annotation(
+        "gpu-limit",
+        f"a whole number, 0-{values.MOST_GPUS}",
+        "GPUs for each worker container; `0` leaves resources alone",
+        values.gpus,
+    ),
+    Annotation(
+        "gpu-resource",
+        "an extended resource, such as nvidia.com/gpu",
+        "also MIG slices and other vendors",
+        values.extended_resource,
+    ),
+    Annotation(
+        "worker-command",
+        "dask-cuda-worker, dask cuda worker, keep",
+        "what a worker's command becomes",
+        WorkerCommand,
+    ),
+    Annotation(
+        "dask-cuda-version",
+        "YY.MM, such as 24.12",
+        "which options the image's dask-cuda takes; unset: those common to all versions",
+        values.version,
+    ),
+    Annotation(
+        "topology",
+        f"none, {', '.join(PRESETS)}, or up to {len(values.FALLING_WEIGHTS)} key[=weight] with weights 1-100",
+        "the node labels workers are kept together at, nearest first, comma separated",
+        values.topology,
+    ),
+    Annotation(
+        "affinity-scope",
+        "cluster, namespace",
+        "`cluster`: drawn to workers of the same cluster; `namespace`: to any Dask worker there",
+        AffinityScope,
+    ),
+    Annotation(
+        "guide-affinity",
+        "keep, upgrade",
+        "whether the RAPIDS guide's own term in a manifest may be replaced by ours",
+        GuideAffinity,
+    ),
+    Annotation(
+        "apart", "a whole number, 0-100", "weight for hosts that hold no other cluster's workers", values.weight
+    ),
+    Annotation(
+        "capacity-hint",
+        "true, false",
+        "also prefer the hosts where the whole cluster fits",
+        values.boolean,
+    ),
+    Annotation(
+        "scheduler-gpu",
+        f"keep, or a whole number, 0-{values.MOST_GPUS}",
+        "GPUs for the Dask scheduler; `keep` leaves it as written",
+        values.scheduler_gpu,
+        unset="keep",
+    ),
+    Annotation(
+        "targets",
+        "resources, pods, or both comma separated",
+        "`pods` alone leaves custom resources as Git has them",
+        values.targets,
+    ),
+)
+
+_BY_KEY = {annotation.key: annotation for annotation in ANNOTATIONS}
+
+
+# ---- resolving ------------------------------------------------------------------------------------
+
+
+def resolve(annotations: Mapping[str, str], defaults: Policy | None = None) -> Policy:
+    """The policy of a namespace. Never raises: what could not be taken is in `problems`.
+
+    Args:
+        annotations: All annotations of the Namespace; those outside `PREFIX` are not looked at.
+        defaults: The installation's; where none are given, the ones that ship.
+    """
+    defaults = defaults or Policy()
+    found: dict[str, Raw] = {}
+    problems: list[Problem] = []
+    for key in sorted(key for key in annotations if key.startswith(PREFIX)):
+        annotation = _BY_KEY.get(key)
+        if annotation is None:
+            problems.append(_unknown(key))
+            continue
+        try:
+            found[annotation.field] = annotation.parse(annotations[key].strip())
+        except (ValueError, KeyError):
+            problems.append(_malformed(annotation, annotations[key], defaults))
+    return dataclasses.replace(defaults, **found, problems=tuple(problems))
+
+
+def opted_out(annotations: Iterable[Mapping[str, str]]) -> bool:
+    """Whether any of an object's annotations take it out. Only the exact `false` does; see `object_problems`."""
+    return any(each.get(ENABLED, "").strip() == "false" for each in annotations)
+
+
+def object_problems(annotations: Iterable[Mapping[str, str]]) -> tuple[Problem, ...]:
+    """What is wrong with our annotations on an object, where only `enabled` has a meaning."""
+    return tuple(problem for each in annotations for problem in _on_object(each))
+
+
+def _on_object(annotations: Mapping[str, str]) -> tuple[Problem, ...]:
+    problems = []
+    for key in sorted(key for key in annotations if key.startswith(PREFIX)):
+        if key != ENABLED:
+            problems.append(Problem(key, f"{key} has no effect here: it belongs on the Namespace"))
+        elif annotations[key].strip() not in {"true", "false"}:
+            problems.append(Problem(key, f'{key}={_shown(annotations[key])}: only "false" opts an object out'))
+    return tuple(problems)
+
+
+def _unknown(key: str) -> Problem:
+    near = difflib.get_close_matches(key, _BY_KEY, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return Problem(key, f"namespace annotation {_shown(key)} is unknown{hint}")
+
+
+def _malformed(annotation: Annotation, text: str, defaults: Policy) -> Problem:
+    used = annotation.value(defaults)
+    found = f"namespace annotation {annotation.key}={_shown(text)}"
+    return Problem(annotation.key, f"{found}: accepted: {annotation.accepted}; using {used}")
+
+
+def _shown(text: str) -> str:
+    """Quoted and short: an annotation may be 256 KiB of anything, a warning header may not."""
+    most = 40
+    return ascii(text if len(text) <= most else f"{text[:most]}...")

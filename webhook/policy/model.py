@@ -1,0 +1,87 @@
+"""What holds in a namespace, as data."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Mode(StrEnum):
+    """Whether decisions are patched in, or only told to the user."""
+
+    ENFORCE = "enforce"
+    WARN = "warn"
+
+
+class WorkerCommand(StrEnum):
+    """What the command of a worker becomes."""
+
+    SCRIPT = "dask-cuda-worker"
+    SUBCOMMAND = "dask cuda worker"
+    KEEP = "keep"
+
+
+class AffinityScope(StrEnum):
+    """Which pods a worker is drawn to."""
+
+    CLUSTER = "cluster"
+    NAMESPACE = "namespace"
+
+
+class GuideAffinity(StrEnum):
+    """What becomes of the RAPIDS guide's own affinity term in a user's manifest."""
+
+    KEEP = "keep"
+    UPGRADE = "upgrade"
+
+
+class TargetGroup(StrEnum):
+    """What is patched: the Dask custom resources, the worker pods, or both."""
+
+    RESOURCES = "resources"
+    PODS = "pods"
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyLevel:
+    """One level that workers are kept together at.
+
+    Attributes:
+        key: A node label, such as `kubernetes.io/hostname`.
+        weight: 1-100, the range of `preferredDuringSchedulingIgnoredDuringExecution`. Kubernetes refuses any
+            other number, Dask's CRDs do not: the operator would then retry the Deployment for ever.
+    """
+
+    key: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An annotation that could not be taken as it stands.
+
+    Attributes:
+        key: The annotation.
+        text: One line for the user: key, value, what is accepted, what is used instead.
+    """
+
+    key: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What holds in a namespace. The defaults are the ones that ship; meaning is in `ANNOTATIONS`."""
+
+    enabled: bool = False
+    mode: Mode = Mode.ENFORCE
+    gpu_limit: int = 1
+    gpu_resource: str = "nvidia.com/gpu"
+    worker_command: WorkerCommand = WorkerCommand.SCRIPT
+    dask_cuda_version: tuple[int, int] | None = None
+    topology: tuple[TopologyLevel, ...] = (TopologyLevel("kubernetes.io/hostname", 100),)
+    affinity_scope: AffinityScope = AffinityScope.CLUSTER
+    guide_affinity: GuideAffinity = GuideAffinity.KEEP
+    apart: int = 0
+    capacity_hint: bool = False
+    scheduler_gpu: int | None = None
+    targets: frozenset[TargetGroup] = frozenset(TargetGroup)
+    problems: tuple[Problem, ...] = ()

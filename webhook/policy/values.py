@@ -1,0 +1,106 @@
+"""Annotation values: text to value, and back. Each parser raises ValueError or KeyError for anything else."""
+
+import re
+
+from webhook.policy.model import TargetGroup, TopologyLevel
+from webhook.presets import PRESETS
+from webhook.raw import Raw
+
+# Falling by about a third from level to level, so that a nearer level outweighs all farther ones together.
+# 30 for the second (rack) level is the weight measured on a real scheduler; nodes are not split for it.
+FALLING_WEIGHTS = (100, 30, 10, 3, 1)
+
+# A node with more than 1000 GPUs does not exist; the bound keeps a slip of the finger out of pod specs.
+MOST_GPUS = 1000
+
+_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN = rf"(?=.{{1,253}}/){_LABEL}(?:\.{_LABEL})*"
+# A label key as Kubernetes validates it (IsQualifiedName): an optional DNS prefix, a name of at most 63.
+_LABEL_KEY = re.compile(rf"(?:{_DOMAIN}/)?{_NAME}")
+# An extended resource (IsExtendedResourceName): always with a domain, never Kubernetes' own.
+_EXTENDED_RESOURCE = re.compile(rf"(?!requests\.)(?!(?:[^/]*\.)?kubernetes\.io/){_DOMAIN}/{_NAME}")
+_VERSION = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})(?:\.[0-9]+)?")
+
+
+def boolean(text: str) -> bool:
+    """`true` or `false`."""
+    return {"true": True, "false": False}[text]
+
+
+def gpus(text: str) -> int:
+    """A number of GPUs, 0 to `MOST_GPUS`."""
+    return _bounded(text, 0, MOST_GPUS)
+
+
+def weight(text: str) -> int:
+    """A weight that may be off: 0-100."""
+    return _bounded(text, 0, 100)
+
+
+def _bounded(text: str, least: int, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and least <= int(text) <= most):
+        raise ValueError(text)
+    return int(text)
+
+
+def scheduler_gpu(text: str) -> int | None:
+    """A number of GPUs, or None for `keep`."""
+    return None if text == "keep" else gpus(text)
+
+
+def extended_resource(text: str) -> str:
+    """An extended resource's name."""
+    if not _EXTENDED_RESOURCE.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
+def version(text: str) -> tuple[int, int]:
+    """`YY.MM`, with or without a patch level behind it."""
+    found = _VERSION.fullmatch(text)
+    if not found:
+        raise ValueError(text)
+    return int(found[1]), int(found[2])
+
+
+def topology(text: str) -> tuple[TopologyLevel, ...]:
+    """`none`, a preset, or `key[=weight]` nearest first."""
+    if text == "none":
+        return ()
+    items = PRESETS.get(text) or text.split(",")
+    if len(items) > len(FALLING_WEIGHTS):
+        raise ValueError(text)
+    levels = tuple(map(_topology_level, items, FALLING_WEIGHTS))
+    if len({level.key for level in levels}) < len(levels):
+        raise ValueError(text)
+    return levels
+
+
+def _topology_level(item: str, weight: int) -> TopologyLevel:
+    key, equals, written = item.strip().partition("=")
+    if not _LABEL_KEY.fullmatch(key):
+        raise ValueError(item)
+    return TopologyLevel(key, _bounded(written, 1, 100) if equals else weight)
+
+
+def targets(text: str) -> frozenset[TargetGroup]:
+    """Target groups, comma separated."""
+    return frozenset(TargetGroup(item.strip()) for item in text.split(","))
+
+
+def written(value: Raw, unset: str) -> str:
+    """A policy value in the spelling that its annotation takes; `unset` for None."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case None:
+            return unset
+        case (int(major), int(minor)):
+            return f"{major:02}.{minor:02}"
+        case tuple():
+            return ",".join(f"{level.key}={level.weight}" for level in value) or "none"
+        case frozenset():
+            return ",".join(sorted(value, reverse=True))
+        case _:
+            return str(value)
