@@ -6,7 +6,6 @@ A preferred term whose label a node lacks gives that node nothing and blocks nob
 from collections.abc import Mapping, Sequence
 
 HOSTNAME = "kubernetes.io/hostname"
-ZONE = "topology.kubernetes.io/zone"
 
 # The levels of the platforms whose nodes say in which rack they stand, by name. Never more than three: a level costs
 # the scheduler about as much as the first. Each begins with the node, whose label all of them have.
