@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 AT_ONCE = 4
 QUICK = 6  # clusters that count in a quick replay
 JUDGED = 48  # in any other: the spread between seeds is then about 0.02, half of what the figures are to show
-PICTURED = ("none", "guide", "default-rack")
+PICTURED = ("none", "guide", "default")
 RESULTS = Path(__file__).with_name("results")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from webhook.mutation.affinity import GUIDE_TERM, PREFERRED
+from webhook.mutation.affinity import GUIDE_TERM
+from webhook.mutation.selector import PREFERRED
 from webhook.settings import assignments
 
 if TYPE_CHECKING:
@@ -34,16 +35,15 @@ class Strategy:
 
 
 GUIDE: Mapping[str, Object] = {"podAffinity": {PREFERRED: [GUIDE_TERM]}}
-LEVELS = "kubernetes.io/hostname,topology.kubernetes.io/zone"
 STRATEGIES = (
     Strategy(name="none", title="nothing"),
     Strategy(name="guide", title="the guide's affinity", affinity=GUIDE),
-    Strategy(name="default", title="dask-colocate's default", annotations={ENABLED: "true"}),
     Strategy(
-        name="default-rack",
-        title="the same, with the rack named",
-        annotations=assignments(f"enabled=true; topology={LEVELS}"),
+        name="host",
+        title="own cluster, host only",
+        annotations=assignments("enabled=true; topology=kubernetes.io/hostname; emptier-first=false"),
     ),
+    Strategy(name="default", title="dask-colocate's default", annotations={ENABLED: "true"}),
 )
 
 

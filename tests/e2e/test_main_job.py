@@ -29,12 +29,17 @@ def worker_spec(pod: Object) -> Object:
     return spec
 
 
-def without_cluster_name(spec: Object, name: str) -> Object:
-    """The spec with the cluster's name taken out of the affinity's selector, where it has to be."""
+def without_what_goes_beyond_the_guide(spec: Object, name: str) -> Object:
+    """The spec less the three things the guide's has not: the cluster's name, the zone, the constraint. No more."""
     copy = json.loads(json.dumps(spec))
-    (item,) = copy["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
-    expressions = item["podAffinityTerm"]["labelSelector"]["matchExpressions"]
+    host, zone = copy["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    level = {**host["podAffinityTerm"], "topologyKey": "topology.kubernetes.io/zone"}
+    assert zone == {"weight": 30, "podAffinityTerm": level}
+    copy["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"].remove(zone)
+    expressions = host["podAffinityTerm"]["labelSelector"]["matchExpressions"]
     expressions.remove({"key": "dask.org/cluster-name", "operator": "In", "values": [name]})
+    (constraint,) = copy.pop("topologySpreadConstraints")
+    assert constraint["whenUnsatisfiable"] == "ScheduleAnyway"
     return copy
 
 
@@ -45,7 +50,7 @@ def assert_colocated(pods: list[Object], cluster: str) -> None:
         assert container["args"][0] == "dask-cuda-worker"
         assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
         assert container["resources"]["requests"]["nvidia.com/gpu"] == "1"
-        without_cluster_name(pod["spec"], cluster)
+        without_what_goes_beyond_the_guide(pod["spec"], cluster)
 
 
 def test_plain_cluster_becomes_the_guides(
@@ -63,7 +68,7 @@ def test_plain_cluster_becomes_the_guides(
     guides = bed.wait_for_workers(namespace, "rapids-dask-cluster", 4)
     expected = worker_spec(guides[0])
     for pod in ours:
-        assert without_cluster_name(worker_spec(pod), "rapids-dask-cluster") == expected
+        assert without_what_goes_beyond_the_guide(worker_spec(pod), "rapids-dask-cluster") == expected
 
 
 def test_guide_manifest_is_admitted_unchanged(bed: Bed, kubectl: Kubectl, enabled: str, gpu_nodes: list[str]) -> None:

@@ -25,11 +25,12 @@ def is_right(pod: Object, cluster: str) -> bool:
     """Whether a worker pod has the GPU limit, the dask-cuda command and the affinity to its own cluster."""
     (container,) = pod["spec"]["containers"]
     terms = pod["spec"]["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
-    (selector,) = (each["podAffinityTerm"]["labelSelector"]["matchExpressions"] for each in terms)
+    selectors = [each["podAffinityTerm"]["labelSelector"]["matchExpressions"] for each in terms]
     return bool(
         container["args"][0] == "dask-cuda-worker"
         and container["resources"]["limits"]["nvidia.com/gpu"] == "1"
-        and {"key": "dask.org/cluster-name", "operator": "In", "values": [cluster]} in selector
+        and {"key": "dask.org/cluster-name", "operator": "In", "values": [cluster]} in selectors[0]
+        and selectors == [selectors[0]] * 2
     )
 
 

@@ -153,6 +153,7 @@ def test_audit_annotations_say_what_was_decided() -> None:
     assert audit["mode"] == "enforce"
     assert audit["decisions"].split() == [
         "worker/affinity=applied:affinity-added",
+        "worker/emptier=applied:emptier-added",
         "worker/gpu=applied:gpu-limit-added",
         "worker/command=applied:command-converted",
     ]

@@ -21,7 +21,8 @@ LIST = "/spec/worker/spec/affinity/podAffinity/preferredDuringSchedulingIgnoredD
 def decided(affinity_of_user: Raw = None, name: str | None = "demo", **policy: Raw) -> Decision:
     """What the rule decides on a cluster whose manifest has this affinity."""
     fields = {} if affinity_of_user is None else {"affinity": affinity_of_user}
-    return affinity(target(spec(**fields), name), Policy(**policy))
+    levels = (TopologyLevel(HOSTNAME, 100),)
+    return affinity(target(spec(**fields), name), Policy(**{"topology": levels, **policy}))
 
 
 def test_term_is_the_guides_and_names_the_cluster() -> None:
@@ -67,6 +68,21 @@ def test_level_that_the_user_left_open_is_added() -> None:
     """A term at another level says nothing about this one."""
     decision = decided({"podAffinity": preferred(term(ZONE, matchLabels={"dask.org/component": "worker"}))})
     assert decision.reason is Reason.AFFINITY_ADDED
+
+
+@pytest.mark.parametrize("section", ["podAffinity", "podAntiAffinity"])
+def test_who_spoke_for_the_nearest_level_spoke_for_all(section: str) -> None:
+    """A manifest that says how workers stand at the nearest level gets no farther one beside it."""
+    levels = (TopologyLevel(HOSTNAME, 100), TopologyLevel("rack", 30))
+    assert decided({section: preferred(GUIDE)}, topology=levels).outcome is Outcome.KEPT
+
+
+def test_level_that_the_namespace_added_later_is_added() -> None:
+    """Our own term of an earlier pass leaves farther levels open."""
+    levels = (TopologyLevel(HOSTNAME, 100), TopologyLevel("rack", 30))
+    (first,) = decided(topology=levels[:1]).operations
+    (second,) = decided(first.value, topology=levels).operations
+    assert second.value["podAffinityTerm"]["topologyKey"] == "rack"
 
 
 def test_each_level_is_a_term() -> None:

@@ -28,6 +28,7 @@ PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 OWNED = {
     "affinity": (f"/affinity/podAffinity/{PREFERRED}",),
     "apart": (f"/affinity/podAntiAffinity/{PREFERRED}",),
+    "emptier": ("/topologySpreadConstraints",),
     "gpu": ("/containers/{index}/resources/limits/{resource}",),
     "scheduler-gpu": ("/containers/{index}/resources/limits/{resource}",),
     "command": ("/containers/{index}/command", "/containers/{index}/args"),

@@ -29,5 +29,5 @@ def test_unknown_preset_is_told_with_the_known_ones() -> None:
 
 
 def test_default_is_portable() -> None:
-    """As shipped, only the node is named: the one label that every platform has and that is a rack to nobody."""
-    assert [level.key for level in Policy().topology] == [HOSTNAME]
+    """As shipped, node and zone are named: the labels that Kubernetes and every cloud's controller set."""
+    assert [level.key for level in Policy().topology] == [HOSTNAME, "topology.kubernetes.io/zone"]

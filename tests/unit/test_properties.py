@@ -102,6 +102,7 @@ SECTIONS = sloppy(
 SPECS = some(
     containers=sloppy(st.lists(sloppy(CONTAINERS), max_size=3)),
     affinity=sloppy(some(podAffinity=SECTIONS, podAntiAffinity=SECTIONS)),
+    topologySpreadConstraints=sloppy(st.lists(sloppy(TERMS), max_size=1)),
 )
 METADATA = some(
     name=sloppy(st.sampled_from(["demo", "c" * 64])),
@@ -151,16 +152,18 @@ POLICIES = st.fixed_dictionaries(
             "gpu-limit": ["0", "2"],
             "gpu-resource": ["amd.com/gpu", "example.com/a.b"],
             "worker-command": ["dask cuda worker", "keep"],
-            "topology": ["none", f"rack,{HOSTNAME}"],
+            "topology": ["none", "gke", f"rack,{HOSTNAME}"],
             "affinity-scope": ["namespace"],
             "guide-affinity": ["upgrade"],
             "apart": ["7"],
+            "emptier-first": ["false"],
             "capacity-hint": ["true"],
             "scheduler-gpu": ["1"],
         }.items()
     },
 ).map(resolve)
 
+OWNED = ("/affinity/", "/topologySpreadConstraints/", "/resources/limits/", "/command/", "/args/")
 thorough = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
@@ -196,7 +199,7 @@ def test_nothing_that_stands_there_is_lost(item: Raw, policy: Policy) -> None:
             assert operation.path.endswith(("/command", "/args")) or "podAffinity" in operation.path
     result = jsonpatch.apply_patch(item, [one.as_json() for one in plan(subject.targets, policy).operations])
     for path in changed(item, result):
-        assert any(word in path for word in ("/affinity/", "/resources/limits/", "/command/", "/args/")), path
+        assert any(word in path for word in OWNED), path
 
 
 @thorough

@@ -167,7 +167,8 @@ def test_rule_that_cannot_be_sure_is_refused() -> None:
     item = cluster(spec(container("sh", "-c", "dask-worker 2>&1 | tee log")))
     response = admission.answered(served().mutate(review(item)).content)
     assert len(response["warnings"]) == 1
-    assert [operation["path"].rpartition("/")[2] for operation in response["patch"]] == ["affinity", "resources"]
+    changed = [operation["path"].rpartition("/")[2] for operation in response["patch"]]
+    assert changed == ["affinity", "topologySpreadConstraints", "resources"]
 
 
 def test_our_own_exception(caplog: pytest.LogCaptureFixture) -> None:

@@ -12,6 +12,7 @@ from webhook.mutation.affinity import affinity
 from webhook.mutation.apart import apart
 from webhook.mutation.capacity import capacity_hint
 from webhook.mutation.command import command
+from webhook.mutation.emptier import emptier
 from webhook.mutation.gpu import gpu, scheduler_gpu
 from webhook.mutation.model import Decision, Outcome, Reason, Rule, Ruling, told
 from webhook.mutation.patch import Operation, UnpatchableError, combine
@@ -21,6 +22,7 @@ RULES: Mapping[Role, Mapping[str, Rule]] = {
     Role.WORKER: {
         "affinity": affinity,
         "apart": apart,
+        "emptier": emptier,
         "gpu": gpu,
         "command": command,
         "capacity-hint": capacity_hint,

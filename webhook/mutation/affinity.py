@@ -6,25 +6,24 @@ namespace says `guide-affinity: upgrade`.
 
 A level is left alone where the user already said how workers stand to workers at its topology key: by any pod
 affinity or anti-affinity term, preferred or required, whose selector takes in this cluster's workers. The
-guide's own term and an earlier pass of this rule are two such terms.
+guide's own term and an earlier pass of this rule are two such terms. Who spoke for the nearest level spoke for the
+farther ones too: the guide's manifest stays as it is.
 
 The cluster's name is spelled out in the selector: `matchLabelKeys` is pruned from Dask's CRDs, whose pod spec
 is that of Kubernetes 1.21.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import TypeAlias
 
 from webhook.dask import CLUSTER_NAME, COMPONENT, Role, Target
 from webhook.mutation.model import Decision, Reason, Ruling
 from webhook.mutation.patch import END, Operation, put
-from webhook.mutation.selector import takes_in
+from webhook.mutation.selector import PREFERRED, Term, about_workers
 from webhook.policy import AffinityScope, GuideAffinity, Policy, TopologyLevel
-from webhook.raw import Raw, mapping, sequence
+from webhook.raw import Raw
 
 NAME = "affinity"
-PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
-REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 # The guide "Colocate Dask workers on Kubernetes while using nodes with multiple GPUs", rapidsai/deployment.
 GUIDE_TERM = {
@@ -36,21 +35,8 @@ GUIDE_TERM = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
-    """A pod (anti-)affinity term as it stands in a spec.
-
-    Attributes:
-        section: `podAffinity` or `podAntiAffinity`.
-        index: Its place among the preferred ones, None when it is required.
-        item: The list's item as written: for a preferred one with its weight.
-        raw: The term itself.
-    """
-
-    section: str
-    index: int | None
-    item: Raw
-    raw: Raw
+Upgrades: TypeAlias = tuple[tuple[str, TopologyLevel], ...]
+"""Indices of the guide's terms, and the level that each stands for."""
 
 
 def affinity(target: Target, policy: Policy) -> Decision:
@@ -58,12 +44,11 @@ def affinity(target: Target, policy: Policy) -> Decision:
     rule = Ruling(NAME, target)
     if not policy.topology:
         return rule.skipped(Reason.TOPOLOGY_NONE, "the namespace's topology is none")
-    about_workers = tuple(term for term in terms(target.spec) if takes_in(term.raw, target))
-    covered = {str(term.raw.get("topologyKey")) for term in about_workers}
-    missing = tuple(level for level in policy.topology if level.key not in covered)
-    upgrades = _upgrades(about_workers, policy)
+    standing = about_workers(target)
+    upgrades = _upgrades(standing, policy)
+    missing = () if _spoken_for(target, policy, standing, upgrades) else _missing(policy, standing)
     if not missing and not upgrades:
-        return _kept(rule, about_workers)
+        return _kept(rule, standing)
     if policy.affinity_scope is AffinityScope.CLUSTER:
         if target.cluster is None:
             return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster has no name yet; its pods will")
@@ -72,42 +57,45 @@ def affinity(target: Target, policy: Policy) -> Decision:
     return _applied(rule, policy, upgrades, missing)
 
 
-def terms(spec: Raw) -> Iterator[Term]:
-    """Every pod affinity and anti-affinity term of a pod spec, malformed ones left out."""
-    for section in ("podAffinity", "podAntiAffinity"):
-        there = mapping(spec, "affinity", section)
-        for index, item in enumerate(sequence(there, PREFERRED)):
-            if raw := mapping(item, "podAffinityTerm"):
-                yield Term(section, index, item, raw)
-        for item in sequence(there, REQUIRED):
-            if isinstance(item, dict):
-                yield Term(section, None, item, item)
+def _missing(policy: Policy, standing: Sequence[Term]) -> tuple[TopologyLevel, ...]:
+    covered = {term.topology_key for term in standing}
+    return tuple(level for level in policy.topology if level.key not in covered)
 
 
-def _kept(rule: Ruling, about_workers: Sequence[Term]) -> Decision:
-    if any(term.section == "podAntiAffinity" for term in about_workers):
+def _spoken_for(target: Target, policy: Policy, standing: Sequence[Term], upgrades: Upgrades) -> bool:
+    """Whether the user said how workers stand at the nearest level, and so left nothing open farther out."""
+    nearest = policy.topology[0]
+    ours, replaced = _term(target, nearest, policy)["podAffinityTerm"], {place for place, _ in upgrades}
+    return any(
+        term.topology_key == nearest.key and term.raw != ours and not (term.attracts and str(term.index) in replaced)
+        for term in standing
+    )
+
+
+def _kept(rule: Ruling, standing: Sequence[Term]) -> Decision:
+    if any(not term.attracts for term in standing):
         return rule.kept(Reason.ANTI_AFFINITY_PRESENT, "the manifest keeps workers apart itself")
-    if any(term.item == GUIDE_TERM for term in about_workers):
+    if any(term.item == GUIDE_TERM for term in standing):
         return rule.kept(Reason.GUIDE_AFFINITY_PRESENT, "the manifest carries the guide's own affinity")
     return rule.kept(Reason.AFFINITY_PRESENT, "an affinity to the cluster's workers is there already")
 
 
-def _upgrades(about_workers: Sequence[Term], policy: Policy) -> tuple[tuple[str, TopologyLevel], ...]:
+def _upgrades(standing: Sequence[Term], policy: Policy) -> Upgrades:
     """Where the guide's own term stands and the level to put there, if the namespace wants it replaced."""
     if policy.guide_affinity is GuideAffinity.KEEP or policy.affinity_scope is AffinityScope.NAMESPACE:
         return ()
     levels = {level.key: level for level in policy.topology}
     return tuple(
-        (str(term.index), levels[term.raw["topologyKey"]])
-        for term in about_workers
-        if term.section == "podAffinity" and term.item == GUIDE_TERM and term.raw["topologyKey"] in levels
+        (str(term.index), levels[term.topology_key])
+        for term in standing
+        if term.attracts and term.item == GUIDE_TERM and term.topology_key in levels
     )
 
 
 def _applied(
     rule: Ruling,
     policy: Policy,
-    upgrades: Sequence[tuple[str, TopologyLevel]],
+    upgrades: Upgrades,
     missing: Sequence[TopologyLevel],
 ) -> Decision:
     places = (*upgrades, *((END, level) for level in missing))

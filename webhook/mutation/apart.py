@@ -9,11 +9,11 @@ the annotation out.
 from webhook.dask import CLUSTER_NAME, COMPONENT, Role, Target
 from webhook.mutation.model import Decision, Reason, Ruling
 from webhook.mutation.patch import END, put
+from webhook.mutation.selector import PREFERRED
 from webhook.policy import Policy
 from webhook.raw import Raw, mapping, sequence
 
 NAME = "apart"
-PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
 
 def apart(target: Target, policy: Policy) -> Decision:

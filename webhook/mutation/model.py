@@ -34,6 +34,11 @@ class Reason(StrEnum):
     # apart
     APART_ADDED = "apart-added"
     APART_OFF = "apart-off"
+    # emptier
+    EMPTIER_ADDED = "emptier-added"
+    EMPTIER_OFF = "emptier-off"
+    REQUESTS_PRESENT = "requests-already-set"
+    SPREAD_PRESENT = "spread-already-set"
     # gpu, scheduler-gpu
     GPU_LIMIT_ADDED = "gpu-limit-added"
     GPU_LIMIT_COMPLETED = "gpu-limit-completed"

@@ -3,10 +3,53 @@
 Source: Kubernetes API reference, `PodAffinityTerm` and `LabelSelector` v1.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from webhook.dask import Target
 from webhook.raw import Raw, mapping, sequence, texts
+
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A pod (anti-)affinity term as it stands in a spec.
+
+    Attributes:
+        attracts: Whether it stands in `podAffinity`; else in `podAntiAffinity`.
+        index: Its place among the preferred ones, None when it is required.
+        item: The list's item as written: for a preferred one with its weight.
+        raw: The term itself.
+    """
+
+    attracts: bool
+    index: int | None
+    item: Raw
+    raw: Raw
+
+    @property
+    def topology_key(self) -> str:
+        """The label of its level; whatever stands there, as text."""
+        return str(self.raw.get("topologyKey"))
+
+
+def about_workers(target: Target) -> tuple[Term, ...]:
+    """The terms by which the manifest says itself how the target's workers stand to each other."""
+    return tuple(term for term in _terms(target.spec) if takes_in(term.raw, target))
+
+
+def _terms(spec: Raw) -> Iterator[Term]:
+    """Every pod affinity and anti-affinity term of a pod spec, malformed ones left out."""
+    for section, attracts in (("podAffinity", True), ("podAntiAffinity", False)):
+        there = mapping(spec, "affinity", section)
+        for index, item in enumerate(sequence(there, PREFERRED)):
+            if raw := mapping(item, "podAffinityTerm"):
+                yield Term(attracts, index, item, raw)
+        for item in sequence(there, REQUIRED):
+            if isinstance(item, dict):
+                yield Term(attracts, None, item, item)
 
 
 def takes_in(term: Raw, target: Target) -> bool:

@@ -128,6 +128,12 @@ ANNOTATIONS = (
         "apart", "a whole number, 0-100", "weight for hosts that hold no other cluster's workers", values.weight
     ),
     Annotation(
+        "emptier-first",
+        "true, false",
+        "workers without CPU and memory requests begin on hosts with the fewest workers of other clusters",
+        values.boolean,
+    ),
+    Annotation(
         "capacity-hint",
         "true, false",
         "also prefer the hosts where the whole cluster fits",

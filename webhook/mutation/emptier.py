@@ -1,0 +1,86 @@
+"""Rule `emptier`: of hosts that are otherwise as good, the one with the fewest other workers comes first.
+
+Owns: `/topologySpreadConstraints`, to which it appends one constraint that schedules anyway, for the nearest
+topology level.
+
+It decides where the first worker of a cluster goes: none of its own is there yet, and kube-scheduler's own
+preference for empty nodes goes by CPU and memory. Workers that ask for nothing but a GPU make all nodes look
+alike, and a cluster begins on a node with one free GPU as easily as on an empty one. Where workers do ask for CPU
+or memory the scheduler sees it for itself, and the rule saves it the work. Measured in `tests/bench`: 1.31 times the
+fewest nodes become 1.03.
+
+A spread constraint and not the anti-affinity of rule `apart`, which asks for much the same: it costs the scheduler
+less, and with `MAX_SKEW` an autoscaler that takes preferences for requirements first (Karpenter) has nothing to
+require. It sees its own namespace only.
+"""
+
+from webhook.dask import CLUSTER_NAME, COMPONENT, Role, Target
+from webhook.mutation.model import Decision, Reason, Ruling
+from webhook.mutation.patch import END, put
+from webhook.mutation.selector import about_workers
+from webhook.policy import Policy
+from webhook.raw import Raw, mapping, sequence
+
+NAME = "emptier"
+CONSTRAINTS = "topologySpreadConstraints"
+
+# More workers than any node holds, so that no placement ever exceeds it. kube-scheduler adds it to every count
+# before it compares them: the differences stay, but never outweigh an affinity to a rack.
+MAX_SKEW = 32
+
+
+def emptier(target: Target, policy: Policy) -> Decision:
+    """Let the target's pods begin on hosts with the fewest workers of other clusters."""
+    rule = Ruling(NAME, target)
+    if why := _nothing_to_do(target, policy):
+        return rule.skipped(*why)
+    if target.cluster is None:
+        return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster has no name yet; its pods will")
+    if not target.selectable:
+        return rule.skipped(Reason.CLUSTER_NAME_INVALID, f"{target.cluster[:63]!a} is no label value")
+    key = policy.topology[0].key
+    if _spoken_for(target, key):
+        return rule.kept(Reason.SPREAD_PRESENT, f"the manifest says itself how workers stand at {key}")
+    operation = put(target.spec, target.pointer, (CONSTRAINTS, END), _constraint(target.cluster, key))
+    return rule.applied(Reason.EMPTIER_ADDED, f"hosts with fewer workers of other clusters first, by {key}", operation)
+
+
+def _nothing_to_do(target: Target, policy: Policy) -> tuple[Reason, str] | None:
+    if not policy.emptier_first:
+        return Reason.EMPTIER_OFF, "emptier-first is false"
+    if not policy.topology:
+        return Reason.TOPOLOGY_NONE, "the namespace's topology is none"
+    if _seen_by_the_scheduler(target.spec):
+        return Reason.REQUESTS_PRESENT, "the workers ask for CPU or memory: the scheduler sees them"
+    return None
+
+
+def _spoken_for(target: Target, key: str) -> bool:
+    """Whether a constraint or a term says how workers stand at the level; a term of an earlier pass does too."""
+    return any(mapping(each).get("topologyKey") == key for each in sequence(target.spec, CONSTRAINTS)) or any(
+        term.topology_key == key for term in about_workers(target)
+    )
+
+
+def _seen_by_the_scheduler(spec: Raw) -> bool:
+    """Whether any container asks for CPU or memory; a limit alone is a request too."""
+    asked = (
+        mapping(container, "resources", field)
+        for container in sequence(spec, "containers")
+        for field in ("requests", "limits")
+    )
+    return any(each.get(name) is not None for each in asked for name in ("cpu", "memory"))
+
+
+def _constraint(cluster: str, topology_key: str) -> Raw:
+    return {
+        "maxSkew": MAX_SKEW,
+        "topologyKey": topology_key,
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {
+            "matchExpressions": [
+                {"key": COMPONENT, "operator": "In", "values": [Role.WORKER.value]},
+                {"key": CLUSTER_NAME, "operator": "NotIn", "values": [cluster]},
+            ]
+        },
+    }
