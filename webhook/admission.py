@@ -14,7 +14,7 @@ decided:
 """
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -136,15 +136,19 @@ def review_of(document: Raw) -> Review:
 # ---- Review to Verdict ----------------------------------------------------------------------------
 
 
-def consider(review: Review) -> dask.Subject | Verdict:
+def consider(review: Review, read: Callable[[Raw], dask.Subject | None] = dask.read) -> dask.Subject | Verdict:
     """What concerns us in a review, or the verdict when nothing does. Needs no namespace.
 
     Pods are looked at when they are created, and never again: most of their spec is immutable. Custom resources
     are looked at whenever their spec changes, since `kubectl apply` puts back what its manifest says.
+
+    Args:
+        review: The request.
+        read: `dask.read`, or the same with a memory.
     """
     if review.subresource or review.operation not in {"CREATE", "UPDATE"}:
         return Verdict(Status.NO_TARGET)
-    subject = dask.read(review.item)
+    subject = read(review.item)
     if subject is None or (review.operation == "UPDATE" and subject.kind == "Pod"):
         return Verdict(Status.NO_TARGET)
     if mapping(review.item, "metadata").get("deletionTimestamp"):
@@ -215,9 +219,29 @@ def _audit(decided: Plan, policy: Policy) -> tuple[tuple[str, str], ...]:
 # ---- Verdict to bytes -----------------------------------------------------------------------------
 
 
-def render(uid: str, verdict: Verdict) -> bytes:
-    """The AdmissionReview that answers the request `uid`."""
-    response: dict[str, Raw] = {"uid": uid, "allowed": True}
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """A verdict as it goes out, but for the uid of the request it answers.
+
+    Attributes:
+        verdict: What is answered.
+        behind_uid: The AdmissionReview's bytes that follow the uid.
+    """
+
+    verdict: Verdict
+    behind_uid: bytes
+
+    def to(self, uid: str) -> bytes:
+        """The AdmissionReview that answers the request `uid`."""
+        return _BEFORE_UID + orjson.dumps(uid) + self.behind_uid
+
+
+_BEFORE_UID = f'{{"apiVersion":"{API_VERSION}","kind":"AdmissionReview","response":{{"uid":'.encode()
+
+
+def answer(verdict: Verdict) -> Answer:
+    """A verdict made ready to be sent, as often as it is asked for."""
+    response: dict[str, Raw] = {"allowed": True}
     if verdict.operations:
         patch = orjson.dumps([operation.as_json() for operation in verdict.operations])
         response |= {"patchType": "JSONPatch", "patch": base64.b64encode(patch).decode()}
@@ -225,11 +249,16 @@ def render(uid: str, verdict: Verdict) -> bytes:
         response["warnings"] = verdict.warnings
     if verdict.audit:
         response["auditAnnotations"] = dict(verdict.audit)
-    return orjson.dumps({"apiVersion": API_VERSION, "kind": "AdmissionReview", "response": response})
+    return Answer(verdict, b"," + orjson.dumps(response)[1:] + b"}")
+
+
+def render(uid: str, verdict: Verdict) -> bytes:
+    """The AdmissionReview that answers the request `uid`."""
+    return answer(verdict).to(uid)
 
 
 def answered(body: bytes) -> Mapping[str, Raw]:
-    """The response in an AdmissionReview as `render` makes it, its patch decoded into a list of operations."""
+    """The response in an AdmissionReview as `Answer.to` makes it, its patch decoded into a list of operations."""
     response = dict(mapping(orjson.loads(body), "response"))
     if encoded := response.pop("patch", None):
         response["patch"] = orjson.loads(base64.b64decode(encoded))

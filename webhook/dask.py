@@ -80,9 +80,9 @@ class Target:
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """An object that concerns us.
+    """An object that concerns us. Equal to itself alone, so that what was decided on it can be kept.
 
     Attributes:
         kind: DaskCluster, DaskWorkerGroup, DaskJob or Pod.
@@ -130,11 +130,44 @@ def _worker_group(item: Raw) -> Subject:
     )
 
 
-def _pod(item: Raw) -> Subject | None:
-    labels = texts(item, "metadata", "labels")
-    spec = mapping(item, "spec")
-    if labels.get(COMPONENT) != Role.WORKER or not spec:
+# What a worker pod has for itself alone: the operator's name for the worker, the ReplicaSet's hash.
+_OWN_LABELS = frozenset({"dask.org/worker-name", "pod-template-hash"})
+# All that rules look at in a pod spec and in its containers. What is not here reaches no rule.
+_SEEN_IN_SPEC = ("affinity", "topologySpreadConstraints", "nodeSelector", "tolerations")
+_SEEN_IN_CONTAINER = ("name", "command", "args", "resources")
+
+
+def shared(item: Raw) -> Raw | None:
+    """A worker pod with no more than it shares with its cluster's other workers; None for any other object.
+
+    The pods of a worker group differ in names, environment and volumes, which no rule looks at: what is decided
+    on one holds for all. Lists keep their length, so that pointers into them stay right.
+    """
+    metadata, spec = mapping(item, "metadata"), mapping(item, "spec")
+    labels = texts(metadata, "labels")
+    if labels.get(COMPONENT) != "worker" or not spec or item.get("kind") != "Pod":
         return None
+    seen = {key: spec[key] for key in _SEEN_IN_SPEC if key in spec}
+    seen["containers"] = _seen_containers(spec.get("containers"))
+    named = {key: metadata[key] for key in ("namespace", "annotations") if key in metadata}
+    own = {key: labels[key] for key in labels if key not in _OWN_LABELS}
+    return {"apiVersion": item.get("apiVersion"), "kind": "Pod", "metadata": {**named, "labels": own}, "spec": seen}
+
+
+def _seen_containers(containers: Raw) -> Raw:
+    if not isinstance(containers, list):
+        return containers
+    return [
+        {key: each[key] for key in _SEEN_IN_CONTAINER if key in each} if isinstance(each, dict) else each
+        for each in containers
+    ]
+
+
+def _pod(whole: Raw) -> Subject | None:
+    item = shared(whole)
+    if item is None:
+        return None
+    labels, spec = texts(item, "metadata", "labels"), item["spec"]
     target = Target(
         role=Role.WORKER,
         spec=spec,

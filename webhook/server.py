@@ -2,26 +2,27 @@
 
 import time
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TypeAlias
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from webhook import admission
-from webhook.admission import MalformedReviewError, Review, Verdict
-from webhook.namespaces import Annotations, Namespaces, NamespaceUnknownError
+from webhook.admission import Answer, MalformedReviewError, Review, Verdict
+from webhook.namespaces import Namespaces, NamespaceUnknownError
 from webhook.observe import Recorder
-from webhook.policy import Policy, resolve
+from webhook.policy import Policy
+from webhook.verdicts import Verdicts
 
 # An API server takes objects of at most 3 MiB (its request limit), and an UPDATE carries two; 7 MiB is what
 # controller-runtime derives from the same limits (pkg/webhook/admission/http.go).
 BODY_LIMIT = 7 * 1024 * 1024
-# Distinct sets of annotations, not namespaces: a cluster has a handful.
-POLICIES_KEPT = 1024
 
-JSON = "application/json"
+JSON, TEXT = b"application/json", b"text/plain; charset=utf-8"
 
 
 class TooLargeError(MalformedReviewError):
@@ -50,8 +51,7 @@ class Webhook:
         self._tell = tell
         self._namespaces = namespaces
         self._recorder = recorder
-        # A namespace's policy is resolved when its annotations change, not for each request.
-        self._policy = lru_cache(POLICIES_KEPT)(lambda annotations: resolve(dict(annotations), defaults))
+        self._verdicts = Verdicts(defaults)
 
     async def answer(self, body: bytes) -> bytes:
         """The AdmissionReview that answers the one in `body`.
@@ -62,27 +62,65 @@ class Webhook:
         started = time.perf_counter()
         review = admission.parse(body)
         try:
-            verdict = await self._decide(review)
+            answer = await self._decide(review)
         except Exception:  # noqa: BLE001 - whatever it is, other people's work goes on
             self._recorder.failed(review)
-            verdict = admission.failed()
-        self._tell(review, verdict)
-        self._recorder.admitted(review, verdict, time.perf_counter() - started)
-        return admission.render(review.uid, verdict)
+            answer = admission.answer(admission.failed())
+        self._tell(review, answer.verdict)
+        self._recorder.admitted(review, answer.verdict, time.perf_counter() - started)
+        return answer.to(review.uid)
 
-    async def _decide(self, review: Review) -> Verdict:
-        subject = admission.consider(review)
+    async def _decide(self, review: Review) -> Answer:
+        subject = self._verdicts.consider(review)
         if isinstance(subject, Verdict):
-            return subject
-        return admission.decide(subject, await self._policy_of(review.namespace))
-
-    async def _policy_of(self, namespace: str) -> Policy | None:
+            return admission.answer(subject)
         try:
-            annotations: Annotations = await self._namespaces.annotations(namespace)
+            annotations = await self._namespaces.annotations(review.namespace)
         except NamespaceUnknownError as error:
             self._recorder.namespace_unknown(str(error))
+            return admission.answer(admission.decide(subject, None))
+        return self._verdicts.answer(subject, annotations)
+
+
+@dataclass(frozen=True, slots=True)
+class Mutate:
+    """`POST /mutate` as a plain ASGI application: one body in, one body out, nothing between."""
+
+    webhook: Webhook
+    recorder: Recorder
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; one whose client left in the middle gets none."""
+        del scope
+        try:
+            body = await _body(receive)
+            if body is not None:
+                await _send(send, HTTPStatus.OK, JSON, await self.webhook.answer(body))
+        except MalformedReviewError as error:
+            self.recorder.malformed(str(error))
+            too_large = isinstance(error, TooLargeError)
+            code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST
+            await _send(send, code, TEXT, f"{error}\n".encode())
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The whole body, given up as soon as it is too large: the announced length is only a promise."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
             return None
-        return self._policy(annotations)
+        body += message.get("body", b"")
+        if len(body) > BODY_LIMIT:
+            raise TooLargeError(f"the body is larger than {BODY_LIMIT} bytes")
+        if not message.get("more_body"):
+            return bytes(body)
+
+
+async def _send(send: Send, code: HTTPStatus, media_type: bytes, body: bytes) -> None:
+    headers = [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": code, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def create_app(webhook: Webhook, recorder: Recorder, readiness: Mapping[str, Callable[[], bool]]) -> FastAPI:
@@ -94,16 +132,7 @@ def create_app(webhook: Webhook, recorder: Recorder, readiness: Mapping[str, Cal
         readiness: What `GET /readyz` asks, by name; ready when all say so.
     """
     app = FastAPI(title="dask-colocate", docs_url=None, redoc_url=None, openapi_url=None)
-
-    @app.post("/mutate")
-    async def mutate(request: Request) -> Response:
-        try:
-            return Response(await webhook.answer(await _body(request)), media_type=JSON)
-        except MalformedReviewError as error:
-            recorder.malformed(str(error))
-            too_large = isinstance(error, TooLargeError)
-            code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST
-            return Response(f"{error}\n", code, media_type="text/plain")
+    app.router.routes.append(Route("/mutate", Mutate(webhook, recorder), methods=["POST"]))
 
     @app.get("/healthz")
     async def healthz() -> Response:
@@ -122,13 +151,3 @@ def create_app(webhook: Webhook, recorder: Recorder, readiness: Mapping[str, Cal
         return Response(recorder.metrics(), media_type=CONTENT_TYPE_LATEST)
 
     return app
-
-
-async def _body(request: Request) -> bytes:
-    """The whole body, given up as soon as it is too large: the announced length is only a promise."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            raise TooLargeError(f"the body is larger than {BODY_LIMIT} bytes")
-    return bytes(body)

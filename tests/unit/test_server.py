@@ -17,10 +17,12 @@ from webhook.namespaces import Annotations, Namespaces, NamespaceUnknownError
 from webhook.namespaces.static import Static
 from webhook.observe import Recorder
 from webhook.policy import PREFIX, Policy
-from webhook.server import BODY_LIMIT, Webhook, create_app
+from webhook.server import BODY_LIMIT, Mutate, Webhook, create_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
+
+    from starlette.types import Message
 
     from webhook.raw import Raw
 
@@ -228,6 +230,23 @@ def test_reviews_at_once_are_not_mixed_up() -> None:
 
     answers = asyncio.run(all_at_once())
     assert [admission.answered(answer)["uid"] for answer in answers] == [f"uid-{number}" for number in range(50)]
+
+
+def test_client_that_leaves_in_the_middle_is_no_error() -> None:
+    """Half a body and a closed connection: nothing is answered, nothing counted as malformed."""
+    recorder, sent = Recorder(), []
+    mutate = Mutate(Webhook(Asked(), Policy(), recorder), recorder)
+    messages = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> Message:
+        return next(messages)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(mutate({"type": "http"}, receive, send))
+    assert sent == []
+    assert recorder.registry.get_sample_value("dask_colocate_malformed_requests_total") == 0
 
 
 def test_alive_whatever_it_waits_for() -> None:

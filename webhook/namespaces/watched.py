@@ -14,20 +14,22 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
+from urllib.parse import quote
 
 import orjson
 import stamina
 import urllib3
-from kubernetes.client import ApiClient, ApiException, CoreV1Api
+from kubernetes.client import ApiClient
 
+from webhook.kube import Reader, RefusedError
 from webhook.namespaces import Annotations, NamespaceUnknownError, ours
 from webhook.raw import Raw, mapping, sequence, text
 
 _log = logging.getLogger(__name__)
 
+PATH = "/api/v1/namespaces"
 PAGE = 500  # kubectl's own chunk size
 LIVE_DEADLINE = 0.3  # seconds; a fraction of the API server's patience with a webhook, 5 s
-CONNECT = 5.0  # seconds
 LIST_SECONDS = 30.0  # for one page
 # The API server ends a watch after 5-10 minutes by itself; ending it here keeps the interval known.
 WATCH_SECONDS = (240, 300)
@@ -46,7 +48,7 @@ class Watched:
 
     def __init__(self, client: ApiClient, *, live_deadline: float = LIVE_DEADLINE) -> None:
         """Use `client` for every call; a live read may take `live_deadline` seconds."""
-        self._core = CoreV1Api(client)
+        self._reader = Reader(client)
         self._live_deadline = live_deadline
         self._namespaces: dict[str, Annotations] = {}
         self._version = ""
@@ -96,9 +98,8 @@ class Watched:
 
     def _get(self, name: str) -> Annotations:
         try:
-            return ours(
-                _document(self._call("read_namespace", "PartialObjectMetadata", self._live_deadline, name=name))
-            )
+            path = f"{PATH}/{quote(name, safe='')}"
+            return ours(_document(self._read(path, "PartialObjectMetadata", self._live_deadline)))
         except (_ExpiredError, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise NamespaceUnknownError(f"namespace {name!a}: {error}") from error
 
@@ -157,26 +158,23 @@ class Watched:
         _log.info("namespaces: listed %d at version %s", len(found), version)
 
     def _pages(self) -> Iterator[Raw]:
-        proceed: str | None = None
+        query: dict[str, str | int] = {"limit": PAGE}
         while True:
-            page = _document(
-                self._call("list_namespace", "PartialObjectMetadataList", LIST_SECONDS, limit=PAGE, _continue=proceed)
-            )
+            page = _document(self._read(PATH, "PartialObjectMetadataList", LIST_SECONDS, query))
             yield page
             proceed = text(page, "metadata", "continue")
             if proceed is None:
                 return
+            query["continue"] = proceed
 
     def _watch(self) -> Iterator[Raw]:
-        response = self._call(
-            "list_namespace",
-            "PartialObjectMetadata",
-            SILENCE,
-            watch=True,
-            resource_version=self._version,
-            allow_watch_bookmarks=True,
-            timeout_seconds=random.randint(*WATCH_SECONDS),  # noqa: S311 - spreads reconnects, guards nothing
-        )
+        query: dict[str, str | int] = {
+            "watch": "true",
+            "resourceVersion": self._version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": random.randint(*WATCH_SECONDS),  # noqa: S311 - spreads reconnects, guards nothing
+        }
+        response = self._read(PATH, "PartialObjectMetadata", SILENCE, query)
         try:
             yield from map(orjson.loads, _lines(response))
         finally:
@@ -185,7 +183,7 @@ class Watched:
     def _take(self, event: Raw) -> None:
         item, change = mapping(event, "object"), text(event, "type")
         if change == "ERROR":
-            raise _refusal(item.get("code"), text(item, "message") or "the watch ended with an error")
+            raise _refusal(item.get("code"), text(item, "message") or f"the watch ended with {item.get('code')}")
         name = text(item, "metadata", "name")
         if name and change in {"ADDED", "MODIFIED"}:
             self._namespaces[name] = ours(item)
@@ -199,30 +197,24 @@ class Watched:
 
     # ---- the API server ---------------------------------------------------------------------------
 
-    def _call(self, method: str, shape: str, read_seconds: float, **arguments: Raw) -> urllib3.HTTPResponse:
+    def _read(
+        self, path: str, shape: str, seconds: float, query: Mapping[str, str | int] | None = None
+    ) -> urllib3.BaseHTTPResponse:
         try:
-            response: urllib3.HTTPResponse = getattr(self._core, method)(
-                **arguments,
-                _preload_content=False,
-                _request_timeout=(min(CONNECT, read_seconds), read_seconds),
-                _headers={"Accept": _AS_METADATA.format(shape)},
-            )
-        except ApiException as error:
-            raise _refusal(error.status, f"{error.reason}") from None
-        return response
+            return self._reader.get(path, query or {}, _AS_METADATA.format(shape), seconds)
+        except RefusedError as error:
+            raise _refusal(error.status, str(error)) from None
 
 
 def _refusal(code: Raw, message: str) -> Exception:
-    if code == HTTPStatus.GONE:
-        return _ExpiredError(message)
-    return OSError(f"the API server answered {code}: {message}")
+    return _ExpiredError(message) if code == HTTPStatus.GONE else OSError(message)
 
 
-def _document(response: urllib3.HTTPResponse) -> Mapping[str, Raw]:
+def _document(response: urllib3.BaseHTTPResponse) -> Mapping[str, Raw]:
     return mapping(orjson.loads(response.data))
 
 
-def _lines(response: urllib3.HTTPResponse) -> Iterator[bytes]:
+def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
     """The complete lines of a stream; a line cut off by a broken connection is no event."""
     rest = b""
     for chunk in response.stream(amt=None):

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.case import Case, every
+from tests.unit.objects import container, pod, preferred, review, spec, term
+from webhook import admission
+from webhook.admission import Answer, Status, Verdict
+from webhook.dask import Subject, shared
+from webhook.namespaces import ours
+from webhook.policy import ENABLED, PREFIX, Policy
+from webhook.settings import default_policy
+from webhook.verdicts import LARGEST_KEPT, Verdicts
+
+if TYPE_CHECKING:
+    from webhook.raw import Raw
+
+ON = frozenset({(ENABLED, "true")})
+
+
+def answered(verdicts: Verdicts, item: Raw) -> Answer:
+    """The answer for a worker pod in an enabled namespace."""
+    subject = considered(verdicts, item)
+    assert isinstance(subject, Subject)
+    return verdicts.answer(subject, ON)
+
+
+def considered(verdicts: Verdicts, item: Raw) -> Subject | Verdict:
+    """What is found in an object that is created."""
+    return verdicts.consider(admission.review_of(review(item)))
+
+
+def worker(number: int, **fields: Raw) -> Raw:
+    """One of a group's worker pods: its own name, labels and environment."""
+    own = {"dask.org/worker-name": f"demo-{number}", "pod-template-hash": f"{number}"}
+    labels = {"dask.org/cluster-name": "demo", "dask.org/component": "worker", **own}
+    env = [{"name": "DASK_WORKER_NAME", "value": f"demo-{number}"}]
+    return pod(spec(container(env=env, **fields)), name=f"demo-{number}", labels=labels)
+
+
+def test_workers_of_a_group_are_decided_on_once() -> None:
+    """Pods that differ only in what is their own share one answer."""
+    verdicts = Verdicts(Policy())
+    assert answered(verdicts, worker(1)) is answered(verdicts, worker(2))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"args": ["dask-worker", "--nthreads", "2"]}, {"resources": {"limits": {"cpu": 1}}}, {"command": ["tini", "--"]}],
+)
+def test_what_a_rule_looks_at_tells_pods_apart(fields: Raw) -> None:
+    """A pod with another command or other resources is decided on for itself."""
+    verdicts = Verdicts(Policy())
+    answered(verdicts, worker(1))
+    fresh = answered(Verdicts(Policy()), worker(2, **fields))
+    assert answered(verdicts, worker(2, **fields)).behind_uid == fresh.behind_uid
+    assert answered(verdicts, worker(2, **fields)) is not answered(verdicts, worker(1))
+
+
+def test_namespace_tells_answers_apart() -> None:
+    """The same pod under other annotations is decided on anew."""
+    verdicts = Verdicts(Policy())
+    subject = considered(verdicts, worker(1))
+    assert isinstance(subject, Subject)
+    two = frozenset({*ON, (f"{PREFIX}gpu-limit", "2")})
+    assert b"auditAnnotations" in verdicts.answer(subject, ON).behind_uid
+    assert verdicts.answer(subject, two).verdict.operations != verdicts.answer(subject, ON).verdict.operations
+    assert verdicts.answer(subject, frozenset()).verdict.status is Status.NOT_ENABLED
+
+
+@pytest.mark.parametrize("case", every(), ids=lambda case: case.name)
+def test_memory_changes_no_answer(case: Case) -> None:
+    """Decided for the first time or from memory, a case's verdict is that of the pure core."""
+    verdicts = Verdicts(default_policy(case.settings.get("defaults", "")))
+    found, plain = verdicts.consider(admission.review_of(case.review)), case.verdict(case.review)
+    if isinstance(found, Verdict):
+        assert found == plain
+    elif case.policy is not None:
+        assert [verdicts.answer(found, ours(case.namespace)).verdict for _ in range(2)] == [plain, plain]
+
+
+def test_shared_keeps_places() -> None:
+    """What is no container keeps its place in the list, and a list that is none stays what it is."""
+    mixed = spec(container("tail"), None, container())
+    assert [type(each) for each in (shared(pod(mixed)) or {})["spec"]["containers"]] == [dict, type(None), dict]
+    assert (shared(pod({"containers": "none"})) or {})["spec"]["containers"] == "none"
+
+
+def test_worker_too_large_or_too_deep_is_decided_on_all_the_same() -> None:
+    """Bounds of the memory are no bounds of what is answered."""
+    deep: Raw = {}
+    for _ in range(300):
+        deep = {"matchLabels": deep}
+    large = worker(1, args=["dask-worker", "x" * LARGEST_KEPT])
+    nested = pod(spec(affinity={"podAffinity": preferred(term(**deep))}))
+    for item in (large, nested):
+        assert answered(Verdicts(Policy()), item).verdict.status is Status.DECIDED
+
+
+def test_answer_is_json_whatever_the_uid() -> None:
+    """The uid is put in as JSON, quotes and all."""
+    body = admission.answer(Verdict(Status.NO_TARGET)).to('a"b')
+    assert json.loads(body)["response"] == {"uid": 'a"b', "allowed": True}

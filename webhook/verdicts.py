@@ -1,0 +1,61 @@
+"""Decisions that are kept: the hot path decides once on what comes again.
+
+A thousand workers of a cluster are a thousand reviews and one decision: what their pods share with each other is the
+same to the byte. Everything here is bounded, and a pure function of its key, so that nothing can go stale.
+"""
+
+from functools import lru_cache
+
+import orjson
+
+from webhook import admission, dask
+from webhook.admission import Answer, Review, Verdict
+from webhook.dask import Subject
+from webhook.namespaces import Annotations
+from webhook.policy import Policy, resolve
+from webhook.raw import Raw
+
+# Distinct sets of annotations, not namespaces: a cluster has a handful.
+POLICIES_KEPT = 1024
+# Worker groups that start workers at about the same time. At most 512 * 2 * 16 KiB, usually 3 MiB.
+WORKERS_KEPT = 512
+LARGEST_KEPT = 16 * 1024  # bytes of one worker pod, as `dask.shared` leaves it; usually 1 KiB
+
+
+class Verdicts:
+    """Answers for subjects under namespaces' annotations."""
+
+    def __init__(self, defaults: Policy) -> None:
+        """Decide with the installation's `defaults`."""
+        self._policy = lru_cache(POLICIES_KEPT)(lambda annotations: resolve(dict(annotations), defaults))
+        self._subject = lru_cache(WORKERS_KEPT)(lambda seen: dask.read(orjson.loads(seen)))
+        self._of_worker = lru_cache(WORKERS_KEPT)(self._decide)
+
+    def consider(self, review: Review) -> Subject | Verdict:
+        """As `admission.consider`: the same Subject for each worker pod of a group."""
+        return admission.consider(review, self._read)
+
+    def answer(self, subject: Subject, annotations: Annotations) -> Answer:
+        """What is answered for a subject from `consider`, whose namespace carries `annotations`."""
+        if subject.kind != "Pod":
+            return self._decide(subject, annotations)
+        answer: Answer = self._of_worker(subject, annotations)
+        return answer
+
+    def _read(self, item: Raw) -> Subject | None:
+        key = _key(dask.shared(item))
+        if key is None or len(key) > LARGEST_KEPT:
+            return dask.read(item)
+        subject: Subject | None = self._subject(key)
+        return subject
+
+    def _decide(self, subject: Subject, annotations: Annotations) -> Answer:
+        return admission.answer(admission.decide(subject, self._policy(annotations)))
+
+
+def _key(seen: Raw | None) -> bytes | None:
+    """The bytes of a worker pod as `dask.shared` leaves it; None for other objects, and for what nests too deep."""
+    try:
+        return None if seen is None else orjson.dumps(seen)
+    except orjson.JSONEncodeError:  # it writes 254 levels and reads 1,024
+        return None
