@@ -60,6 +60,7 @@ def review(
     namespace_file: Path | None = None,
     output: Literal["diff", "yaml", "patch", "json"] = "diff",
     check: bool = False,
+    explain: bool = False,
     defaults: str = "",
 ) -> int:
     """Show what would be done to manifests, and why. No cluster.
@@ -69,6 +70,7 @@ def review(
         namespace_file: Namespaces with their annotations. Without any, every namespace is taken as enabled.
         output: `diff` with reasons, the resulting `yaml`, the JSON `patch`, or `json` with everything.
         check: Exit with status 1 when something would change.
+        explain: Show every rule's decision, also of those that have nothing to do, and what there is to gain.
         defaults: The installation's policy, as for `serve`.
     """
     from webhook import manifests, report
@@ -81,7 +83,7 @@ def review(
     if output in renderings:
         print(renderings[output](reviewed))
     else:
-        report.show_diffs(Console(), reviewed)
+        report.show_diffs(Console(), reviewed, explain=explain)
     return WOULD_CHANGE if check and reviewing.any_changed(reviewed) else 0
 
 

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from webhook.advice import advice
 from webhook.manifests import dump
 from webhook.mutation.model import Decision, Outcome
 from webhook.raw import Raw
@@ -17,18 +18,31 @@ from webhook.review import Reviewed, explained
 COLOURS = {Outcome.APPLIED: "green", Outcome.KEPT: "cyan", Outcome.SKIPPED: "dim", Outcome.REFUSED: "yellow"}
 
 
-def show_diffs(console: Console, reviewed: Sequence[Reviewed]) -> None:
-    """Each object: its diff, the decisions that are not `skipped`, the warnings its user would get."""
+def show_diffs(console: Console, reviewed: Sequence[Reviewed], *, explain: bool = False) -> None:
+    """Each object: its diff, the decisions, the warnings its user would get.
+
+    Args:
+        console: Where to.
+        reviewed: The objects.
+        explain: Also the decisions that are `skipped`, and what there is to gain.
+    """
     for one in reviewed:
         console.rule(Text(title(one)), align="left", style="dim")
         for line in diff(one):
             console.print(line)
         if one.verdict.decisions:
-            console.print(decisions(one))
+            console.print(decisions(one, every=explain))
         else:
             console.print(Text(f"unchanged: {explained(one.verdict.status)}", style="dim"))
+        for told in advised(one) if explain else ():
+            console.print(Text(told))
         for warning in one.verdict.warnings:
             console.print(Text(f"Warning: {warning}", style="yellow"))
+
+
+def advised(one: Reviewed) -> tuple[str, ...]:
+    """What there is to gain beyond what was decided, a line each."""
+    return tuple(f"{each.reason}: {line}" for each in one.verdict.decisions for line in advice(each.reason))
 
 
 def title(one: Reviewed) -> str:
@@ -48,13 +62,13 @@ def _line_style(line: str) -> str:
     return {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
 
 
-def decisions(one: Reviewed) -> Table:
-    """Every decision with its reason; those of rules that are off are left out."""
+def decisions(one: Reviewed, *, every: bool = False) -> Table:
+    """The decisions with their reasons; those of rules that have nothing to do only where `every` one is wanted."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in ("rule", "outcome", "reason", "detail"):
         table.add_column(column, overflow="fold")
     for decision in one.verdict.decisions:
-        if decision.outcome is not Outcome.SKIPPED or decision.warnings:
+        if every or decision.outcome is not Outcome.SKIPPED or decision.warnings:
             table.add_row(*_cells(decision))
     return table
 

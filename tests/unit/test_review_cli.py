@@ -13,12 +13,15 @@ import yaml
 
 from tests.unit.objects import cluster, namespace, pod, review
 from webhook import cli
+from webhook.advice import GUIDE_TERM_NODES
+from webhook.mutation import RULES
 from webhook.policy import PREFIX
 from webhook.raw import Raw
 
 EXAMPLES = Path(str(resources.files("webhook"))) / "examples"
 STRIPPED, GUIDE = str(EXAMPLES / "cluster.yaml"), str(EXAMPLES / "guide-cluster.yaml")
 NAMESPACE = EXAMPLES / "namespace.yaml"
+RULE_NAMES = {name for rules in RULES.values() for name in rules}
 
 
 def run(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
@@ -105,6 +108,32 @@ def test_settings_come_from_the_environment_too() -> None:
     done = run("--output", "patch", STRIPPED, DASK_COLOCATE_DEFAULTS="gpu-limit=3")
     (one,) = json.loads(done.stdout)
     assert {"limits": {"nvidia.com/gpu": "3"}} in [operation["value"] for operation in one["patch"]]
+
+
+def test_explain_shows_every_rule_also_when_nothing_changes() -> None:
+    """With --explain each rule is there with outcome, reason and detail, and the guide's own term with what to gain."""
+    done = run("--explain", "--check", GUIDE)
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert {tuple(row[:3]) for row in rows if row and row[0] in RULE_NAMES} == {
+        ("affinity", "kept", "guide-affinity-already-set"),
+        ("apart", "skipped", "apart-off"),
+        ("emptier", "kept", "spread-already-set"),
+        ("gpu", "kept", "gpu-already-set"),
+        ("command", "kept", "command-already-dask-cuda"),
+        ("capacity-hint", "skipped", "capacity-hint-off"),
+        ("scheduler-gpu", "skipped", "gpu-limit-off"),
+    }
+    assert all(len(row) > 3 for row in rows if row and row[0] in RULE_NAMES)
+    assert "colocate.dask.org/guide-affinity: upgrade" in done.stdout
+    assert GUIDE_TERM_NODES in done.stdout
+
+
+def test_without_explain_rules_that_are_off_are_left_out() -> None:
+    """Without --explain there is no row for a rule that is off, and no advice."""
+    done = run(GUIDE)
+    assert "apart-off" not in done.stdout
+    assert GUIDE_TERM_NODES not in done.stdout
 
 
 # ---- within this process: what is written ---------------------------------------------------------
