@@ -1,9 +1,10 @@
 """Where Dask workers end up: seeded traces on a real kube-scheduler, with the real webhook in the path.
 
 `python -m tests.bench.placement` replays every load under every strategy with three seeds, prints the table, and
-writes `placement.json`, `placement.svg` and `placement-map.svg`. Worker pods are created as pods, with the
-labels and in the order that the operator's Deployments would create them; `tests/bench/test_placement.py`
-checks that clusters made by the operator itself stand as well.
+writes `placement.json`, `placement.svg` and `placement-map.svg`; `python -m tests.bench.readme` then takes the
+table into the README. Worker pods are created as pods, with the
+labels and in the order that the operator's Deployments would create them; `tests/e2e/test_main_job.py` and
+`test_operator.py` show clusters that the operator itself made.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 # pod fits at most 32, and the scheduler looks until it has found 100 that fit.
 AT_ONCE = 4
 QUICK = 6  # clusters that count in a quick replay
+SEEDS = 3
 JUDGED = 48  # in any other: the spread between seeds is then about 0.02, half of what the figures are to show
 PICTURED = ("none", "guide", "default")
 RESULTS = Path(__file__).with_name("results")
@@ -123,12 +125,12 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.placement", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="half a minute: one load, one seed, few clusters")
-    parser.add_argument("--seeds", type=int, default=3, help="how many, from 1 on")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="how many, from 1 on")
     parser.add_argument("--judged", type=int, default=JUDGED, help="clusters that count in each replay")
     parser.add_argument("--trace", action="append", choices=sorted(BY_NAME), help="only these loads")
     parser.add_argument("--strategy", action="append", choices=[each.name for each in STRATEGIES], help="only these")
     parser.add_argument("--also", action="append", default=[], metavar=SPELLING, help="a namespace's annotations")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, help="a folder; a whole run goes to tests/bench/results, others nowhere")
     return parser.parse_args(arguments)
 
 
@@ -140,8 +142,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     about = {"machine": where, "versions": ran, "minutes": round((time.monotonic() - began) / 60, 1)}
     titles = {each.name: each.title for each in plan.strategies}
     Console(width=max(120, 24 * (len(plan.traces) + 1))).print(table(figures(runs), titles))
-    write({**about, **record(runs, plan)}, given.out / "placement.json")
-    draw(runs, titles, given.out)
+    out = given.out or (RESULTS if _whole(plan) else None)
+    if out:
+        write({**about, **record(runs, plan)}, out / "placement.json")
+        draw(runs, titles, out)
+
+
+def _whole(plan: Plan) -> bool:
+    """Whether it is what the README shows: every load and strategy, three seeds or more."""
+    return (*plan.traces,) == TRACES and (*plan.strategies,) == STRATEGIES and len(plan.seeds) >= SEEDS
 
 
 def write(about: dict[str, object], file: Path) -> None:

@@ -213,10 +213,16 @@ def _samples(bed: Bed, placements: Placements, case: Case, space: str, when: tup
                 nodes_over_fewest=round(over_fewest, 3),
             )
         )
-    bed.api.delete(f"/api/v1/namespaces/{space}/pods", gracePeriodSeconds="0")
-    for request in size.clusters:
-        placements.gone((space, request.cluster))
+    _delete(bed, placements, space, size)
     return samples
+
+
+def _delete(bed: Bed, placements: Placements, space: str, size: Size) -> None:
+    """Cluster by cluster: thousands of pods at once take the API server longer than a client waits."""
+    for request in size.clusters:
+        only = f"dask.org/cluster-name={request.cluster}"
+        bed.api.delete(f"/api/v1/namespaces/{space}/pods", gracePeriodSeconds="0", labelSelector=only)
+        placements.gone((space, request.cluster))
 
 
 def _create(bed: Bed, placements: Placements, case: Case, space: str, clusters: Sequence[Request]) -> float:
