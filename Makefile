@@ -4,7 +4,7 @@ BIN     = $(VENV)/bin
 # The lock files are complete, so pip has nothing to resolve; what is imported is compiled then.
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile
 
-.PHONY: demo test unit lint lock render bench-placement clean
+.PHONY: demo test unit lint lock render bench bench-placement clean
 demo: $(VENV)/demo.stamp       ## the main job, on this machine alone
 	@$(BIN)/dask-colocate demo
 
@@ -26,6 +26,9 @@ lock: $(VENV)/test.stamp       ## refresh the lock files
 
 bench-placement: $(VENV)/test.stamp  ## nodes used over the fewest possible, on a real scheduler; ARGS=--quick for a minute
 	@$(BIN)/python -m tests.bench.placement $(ARGS)
+
+bench: $(VENV)/test.stamp      ## what an admission costs, beside a no-op app, a Go webhook and an in-process policy; ARGS=--quick
+	@$(BIN)/python -m tests.bench.admission $(ARGS)
 
 render: $(VENV)/test.stamp     ## deploy/kustomize from deploy/chart
 	@$(BIN)/python -m tests.unit.deploy.chart

@@ -1,0 +1,108 @@
+"""What an admission costs: the core alone, over HTTPS, through a real API server, in bursts and among many namespaces.
+
+`python -m tests.bench.admission` prints ratios, tables and what must hold, and writes `results/admission.json`.
+`--only a,b` takes some of the parts, `--quick` makes the rounds few and short; both together with (a) and (b) take
+half a minute. All servers are processes of their own on this machine's loopback, and all take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench.load import core, direct, musts, programs, tables
+from tests.bench.load.musts import Must
+from tests.bench.machine import machine
+
+RESULTS = Path(__file__).with_name("results")
+WIDTH = 160
+_PACKAGES = ("dask-colocate", "uvicorn", "fastapi", "uvloop", "httptools", "orjson", "kubernetes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What one part found.
+
+    Attributes:
+        figures: For the file.
+        tables: For the terminal.
+        musts: What must hold of it.
+    """
+
+    figures: Any
+    tables: Sequence[Table]
+    musts: Sequence[Must] = field(default=())
+
+
+def alone(*, quick: bool) -> Part:
+    """(a)."""
+    found = core.measured(3 if quick else core.ROUNDS)
+    return Part(figures=found, tables=[tables.alone("(a) the core alone", found)], musts=musts.alone(found))
+
+
+def straight(*, quick: bool) -> Part:
+    """(b). A quick one asks for 6 loads x 3 servers x 2 rounds x 0.5 s."""
+    found = direct.measured(direct.QUICK, 2, 0.5) if quick else direct.measured(direct.LOADS, 5, 2.0)
+    return Part(figures=found, tables=[tables.straight(found)], musts=musts.straight(found))
+
+
+PARTS: Mapping[str, Callable[..., Part]] = {"a": alone, "b": straight}
+QUICK = "a,b"
+
+
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.admission", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help=f"few short rounds; of the parts {QUICK} unless --only")
+    parser.add_argument("--only", metavar="PARTS", help=f"some of {','.join(PARTS)}")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of admission.json")
+    given = parser.parse_args(arguments)
+    given.parts = (given.only or (QUICK if given.quick else ",".join(PARTS))).split(",")
+    if unknown := set(given.parts) - set(PARTS):
+        parser.error(f"--only: no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    return given
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, show and write."""
+    given, about = parsed(arguments), {"machine": machine(), "versions": versions()}
+    console, held, began = Console(width=WIDTH), [], time.monotonic()
+    for name in given.parts:
+        part = PARTS[name](quick=given.quick)
+        console.print(*part.tables, sep="\n")
+        held += part.musts
+        about[name] = plain(part.figures)
+    console.print(*map(str, held), sep="\n", highlight=False)
+    about |= {"must": [{**asdict(each), "met": each.met} for each in held], "quick": given.quick}
+    about["minutes"] = round((time.monotonic() - began) / 60, 1)
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / "admission.json").write_text(json.dumps(about, indent=1) + "\n")
+
+
+def versions() -> dict[str, str]:
+    """What is compared."""
+    programs_ = {"controller-runtime": programs.controller_runtime(), "bombardier": programs.BOMBARDIER.version}
+    return {"python": python_version(), **{name: version(name) for name in _PACKAGES}, **programs_}
+
+
+def plain(found: object) -> object:
+    """As JSON has it."""
+    if is_dataclass(found) and not isinstance(found, type):
+        return {key: plain(value) for key, value in vars(found).items()}
+    if isinstance(found, Mapping):
+        return {str(key): plain(value) for key, value in found.items()}
+    return [plain(each) for each in found] if isinstance(found, list | tuple) else found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""The reviews that are sent: recorded ones from `tests/cases`, and the same made longer."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import jsonpatch
+import orjson
+import yaml
+
+from tests.unit.case import CASES
+from webhook import admission
+from webhook.policy import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Document = dict[str, Any]
+
+ENABLED = {"colocate.dask.org/enabled": "true"}
+# What the API server really sent, by kind; the worker pod is one that a ReplicaSet's controller created.
+RECORDED = {
+    "worker pod": "pod-made-by-the-replicaset-controller",
+    "DaskCluster": "stripped-guide-cluster",
+    "DaskWorkerGroup": "group-added-by-kubecluster",
+    "DaskJob": "job",
+}
+RIGHT, NOT_ENABLED = "pod already right", "namespace not enabled"
+KINDS = (*RECORDED, RIGHT, NOT_ENABLED)
+WORKER = "worker pod"
+SIZES = (4, 20, 100)  # kB
+
+
+def recorded(kind: str) -> Document:
+    """A review of this kind as it was recorded; `pod already right` has the answer applied."""
+    if kind not in RECORDED:
+        return _right() if kind == RIGHT else recorded(WORKER)
+    document: Document = orjson.loads((CASES / RECORDED[kind] / "review.json").read_bytes())
+    return document
+
+
+def annotations(kind: str) -> dict[str, str]:
+    """What stands on the review's namespace."""
+    return {} if kind == NOT_ENABLED else ENABLED
+
+
+def of_size(kilobytes: int) -> Document:
+    """A worker pod whose review takes about so much: longer by environment variables, as users' pods are.
+
+    Each one is in `managedFields` once more, as it is when an API server sends it.
+    """
+    document = recorded(WORKER)
+    each = len(encoded(_with_variables(document, 1))) - len(encoded(_with_variables(document, 0)))
+    missing = kilobytes * 1000 - len(encoded(document))
+    return _with_variables(document, max(0, missing // each))
+
+
+def with_containers(count: int) -> Document:
+    """A worker pod with `count` containers in all; the worker is the first."""
+    document = copy.deepcopy(recorded(WORKER))
+    containers = document["request"]["object"]["spec"]["containers"]
+    side_car = {**containers[0], "name": "side-car", "image": "side-car", "args": ["serve"]}
+    containers += [{**side_car, "name": f"side-car-{number}"} for number in range(count - 1)]
+    return document
+
+
+def numbered(document: Document, number: int) -> bytes:
+    """The review as bytes, as the `number`th of its kind: no two reviews of an API server are the same bytes."""
+    request = document["request"]
+    return encoded({**document, "request": {**request, "uid": str(UUID(int=request_number(number)))}})
+
+
+def request_number(number: int) -> int:
+    """A uid's value that is not all zeros: version 4, variant 1, as the API server makes them."""
+    return (number << 80) | (4 << 76) | (8 << 60) | number
+
+
+def encoded(document: Document) -> bytes:
+    """As the API server writes it: without blanks."""
+    return orjson.dumps(document)
+
+
+def namespace(document: Document, given: Mapping[str, str]) -> str:
+    """The review's namespace as YAML, with these annotations."""
+    about = {"name": document["request"]["namespace"], "annotations": dict(given)}
+    return yaml.safe_dump({"apiVersion": "v1", "kind": "Namespace", "metadata": about})
+
+
+def _right() -> Document:
+    document = recorded(WORKER)
+    review = admission.review_of(document)
+    subject = admission.consider(review)
+    if isinstance(subject, admission.Verdict):
+        raise TypeError(f"the recorded worker pod is none: {subject.status}")
+    patch = admission.answered(admission.render(review.uid, admission.decide(subject, resolve(ENABLED))))["patch"]
+    request = document["request"]
+    return {**document, "request": {**request, "object": jsonpatch.apply_patch(request["object"], patch)}}
+
+
+def _with_variables(document: Document, count: int) -> Document:
+    longer = copy.deepcopy(document)
+    pod = longer["request"]["object"]
+    names = [f"DASK_SETTING_{number:04}" for number in range(count)]
+    pod["spec"]["containers"][0]["env"] += [{"name": name, "value": f"value-of-{name}"} for name in names]
+    fields = pod["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:containers"]
+    kept = fields['k:{"name":"worker"}']["f:env"]
+    kept |= {f'k:{{"name":"{name}"}}': {".": {}, "f:name": {}, "f:value": {}} for name in names}
+    return longer

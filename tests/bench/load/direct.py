@@ -1,0 +1,152 @@
+"""(b) HTTPS, straight to each server: connections, new TLS connections, sizes of body."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.bench.load import bodies, contenders, programs
+from tests.bench.load.contenders import GO, NOOP, OURS, Contender
+from tests.bench.load.scrape import cpu_seconds
+from tests.bench.load.spread import Spread, ratio, spread
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NEW = "new TLS"  # a connection for each request, 8 at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What a server is asked.
+
+    Attributes:
+        connections: At once.
+        kilobytes: Size of each review.
+        fresh: Whether each request has a TLS connection of its own.
+    """
+
+    connections: int
+    kilobytes: int = 4
+    fresh: bool = False
+
+    @property
+    def title(self) -> str:
+        """For a table."""
+        return f"{NEW if self.fresh else self.connections}, {self.kilobytes} kB"
+
+
+FRESH = Load(connections=8, fresh=True)
+MUST = (Load(connections=1), Load(connections=32))
+LOADS = (
+    *(Load(connections=count) for count in (1, 8, 32)),
+    FRESH,
+    *(Load(connections=count, kilobytes=size) for size in bodies.SIZES[1:] for count in (1, 32)),
+)
+QUICK = (*(Load(connections=count) for count in (1, 8, 32)), FRESH, *LOADS[-3::2])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shot:
+    """One server under one load for one round.
+
+    Attributes:
+        rate: Requests a second.
+        p50: Of the answers, ms.
+        p99: The same.
+        cpu: Processor time of the server for each request, ms.
+        failed: Requests without a 2xx answer.
+    """
+
+    rate: float
+    p50: float
+    p99: float
+    cpu: float
+    failed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One server under one load, over all rounds. `over` are ratios of rates to the other servers', by name."""
+
+    load: Load
+    server: str
+    rate: Spread
+    p50: Spread
+    p99: Spread
+    cpu: Spread
+    failed: int
+    over: dict[str, Spread]
+
+
+def measured(loads: Sequence[Load], rounds: int, seconds: float) -> list[Figure]:
+    """Every load on every server, the servers in turns within each round, each round begun by another one."""
+    with contenders.without_kubernetes() as servers, tempfile.TemporaryDirectory() as folder:
+        files = {size: Path(folder) / f"{size}.json" for size in bodies.SIZES}
+        for size, file in files.items():
+            file.write_bytes(bodies.encoded(bodies.of_size(size)))
+        for server in servers:
+            shoot(server, Load(connections=8), files[4], 0.3)  # imports, caches, Go's heap
+        taken: dict[tuple[Load, str], list[Shot]] = {}
+        for number in range(rounds):
+            for load in loads:
+                for server in turned(servers, number):
+                    shot = shoot(server, load, files[load.kilobytes], seconds)
+                    taken.setdefault((load, server.name), []).append(shot)
+    return [_figure(load, name, taken) for load in loads for name in contenders.NAMES]
+
+
+def turned(servers: Sequence[Contender], number: int) -> list[Contender]:
+    """The same, begun by another one."""
+    begin = number % len(servers)
+    return [*servers[begin:], *servers[:begin]]
+
+
+def shoot(server: Contender, load: Load, file: Path, seconds: float) -> Shot:
+    """Ask for so many seconds."""
+    argv = [str(programs.load_generator()), "--fasthttp", "--insecure", "--latencies", "-m", "POST", "-f", str(file)]
+    argv += ["-H", "Content-Type: application/json", "-c", str(load.connections), "-d", f"{round(seconds * 1000)}ms"]
+    argv += ["-H", "Connection: close"] if load.fresh else []
+    argv += ["-p", "r", "-o", "json", f"{server.url}/mutate"]
+    before = cpu_seconds(server.pid)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + 30, check=True)
+    return taken_from(done.stdout, cpu_seconds(server.pid) - before)
+
+
+def taken_from(printed: str, cpu: float) -> Shot:
+    """The shot in what bombardier printed; its latencies are in microseconds.
+
+    Args:
+        printed: JSON.
+        cpu: What the server used meanwhile, s.
+    """
+    result = json.loads(printed)["result"]
+    answered = result["req2xx"]
+    failed = sum(result[name] for name in ("req1xx", "req3xx", "req4xx", "req5xx", "others"))
+    percentiles = result["latency"]["percentiles"]
+    return Shot(
+        rate=answered / result["timeTakenSeconds"],
+        p50=percentiles["50"] / 1000,
+        p99=percentiles["99"] / 1000,
+        cpu=1000 * cpu / max(1, answered),
+        failed=failed,
+    )
+
+
+def _figure(load: Load, name: str, taken: dict[tuple[Load, str], list[Shot]]) -> Figure:
+    shots = taken[load, name]
+    rates = {each: [shot.rate for shot in taken[load, each]] for each in contenders.NAMES}
+    return Figure(
+        load=load,
+        server=name,
+        rate=spread(rates[name]),
+        p50=spread([shot.p50 for shot in shots]),
+        p99=spread([shot.p99 for shot in shots]),
+        cpu=spread([shot.cpu for shot in shots]),
+        failed=sum(shot.failed for shot in shots),
+        over={each: ratio(rates[name], rates[each]) for each in (NOOP, GO) if name == OURS},
+    )

@@ -1,0 +1,65 @@
+"""What must hold, as lines that say whether it does."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.bench.load import bodies, direct
+from tests.bench.load.contenders import GO, NOOP, OURS
+from tests.bench.load.spread import short
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.bench.load.core import Alone
+    from tests.bench.load.direct import Figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Must:
+    """One line.
+
+    Attributes:
+        what: What is bounded.
+        found: What was measured.
+        relation: `>=`, `<=` or `<`.
+        bound: What it must be.
+    """
+
+    what: str
+    found: float
+    relation: str
+    bound: float
+
+    @property
+    def met(self) -> bool:
+        """Whether it holds; what could not be measured does not."""
+        compare = {">=": operator.ge, "<=": operator.le, "<": operator.lt}[self.relation]
+        return bool(compare(self.found, self.bound))
+
+    def __str__(self) -> str:
+        """`met` or `NOT MET`, then the sentence."""
+        return f"{'met    ' if self.met else 'NOT MET'} {self.what}: {short(self.found)} {self.relation} {self.bound:g}"
+
+
+def alone(found: Sequence[Alone]) -> list[Must]:
+    """Of the core."""
+    (worker,) = (each for each in found if each.kind == bodies.WORKER)
+    return [Must(what="core alone, worker pod, us", found=worker.core.median, relation="<", bound=60)]
+
+
+def straight(found: Sequence[Figure]) -> list[Must]:
+    """Of HTTPS direct."""
+    return [
+        Must(
+            what=f"requests/s over the {other}, {each.load.connections} connections",
+            found=each.over[other].median,
+            relation=">=",
+            bound=bound,
+        )
+        for each in found
+        if each.server == OURS and each.load in direct.MUST
+        for other, bound in ((NOOP, 0.75), (GO, 1.3))
+    ]

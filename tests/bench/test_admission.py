@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from tests.bench import admission
+from tests.bench.load import bodies, direct, musts, scrape
+from tests.bench.load.spread import percentile, quantile, ratio, short, spread
+from webhook.admission import parse
+
+METRICS = """# TYPE dask_colocate_admissions counter
+dask_colocate_admissions_total{kind="Pod",status="decided"} 7.0
+dask_colocate_admissions_total{kind="Pod",status="not-enabled"} 2.0
+dask_colocate_admissions_total{kind="DaskJob",status="decided"} 1.0
+# TYPE dask_colocate_admission_seconds histogram
+dask_colocate_admission_seconds_bucket{le="0.001"} 4.0
+dask_colocate_admission_seconds_bucket{le="0.005"} 9.0
+dask_colocate_admission_seconds_bucket{le="+Inf"} 10.0
+"""
+
+
+def test_a_spread_is_the_median_and_the_ends() -> None:
+    """One wild round moves an end of the spread and leaves the median."""
+    found = spread([3, 1, 90])
+    assert (found.median, found.least, found.most, found.rounds) == (3, 1, 90, 3)
+    assert str(found) == "3.00 (1.00-90.0)"
+
+
+def test_ratios_are_taken_round_by_round() -> None:
+    """A round in which the machine was half as fast leaves the ratio as it is."""
+    assert ratio([100, 50], [50, 25]) == spread([2, 2])
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.5, 2), (0.99, 4), (0, 1), (1, 4)])
+def test_a_percentile_is_a_measured_value(share: float, expected: float) -> None:
+    """The nearest rank, whatever the order of the values."""
+    assert percentile([4, 1, 3, 2], share) == expected
+
+
+def test_a_quantile_is_a_buckets_upper_bound() -> None:
+    """Of a histogram only the bound that was not exceeded is known; beyond the last bound nothing is."""
+    found = scrape.buckets(METRICS)
+    assert quantile(found, 0.5) == 0.005
+    assert quantile(found, 0.99) == math.inf
+    assert math.isnan(quantile({}, 0.5))
+
+
+def test_a_histogram_is_taken_between_two_scrapes() -> None:
+    """What was counted before a load does not count for it."""
+    after = scrape.buckets(METRICS)
+    assert scrape.since({0.001: 4, 0.005: 4, math.inf: 4}, after) == {0.001: 0, 0.005: 5, math.inf: 6}
+
+
+def test_a_counter_is_summed_over_the_labels_that_are_not_named() -> None:
+    """Calls are counted over all statuses, or over one."""
+    name = "dask_colocate_admissions_total"
+    assert scrape.total(METRICS, name) == 10
+    assert scrape.total(METRICS, name, kind="Pod") == 9
+    assert scrape.total(METRICS, "absent") == 0
+
+
+def test_proc_is_read_behind_a_name_with_blanks() -> None:
+    """A process's name may hold blanks and parentheses; the times stand at fixed places behind it."""
+    stat = "17 (a) b) c) S 1 17 17 0 -1 4194560 1 0 0 0 250 50 0 0 20 0 1 0 1 1 1 1"
+    assert scrape.ticks(stat) == 300
+    assert scrape.resident("VmSize:\t9 kB\nVmRSS:\t   2048 kB\n") == 2
+
+
+def test_a_shot_counts_what_was_not_answered() -> None:
+    """Rates are of good answers, times are in milliseconds, and anything else is a failure."""
+    counts = {"req1xx": 0, "req2xx": 500, "req3xx": 0, "req4xx": 1, "req5xx": 2, "others": 3}
+    latency = {"percentiles": {"50": 1500, "99": 4000}}
+    printed = json.dumps({"result": {**counts, "timeTakenSeconds": 0.5, "latency": latency}})
+    shot = direct.taken_from(printed, 0.25)
+    assert shot == direct.Shot(rate=1000, p50=1.5, p99=4, cpu=0.5, failed=6)
+
+
+@pytest.mark.parametrize("kind", bodies.KINDS)
+def test_every_review_sent_is_another_and_a_good_one(kind: str) -> None:
+    """Reviews of a kind differ in their uid alone, so no answer can be that of the one before."""
+    one, other = (bodies.numbered(bodies.recorded(kind), number) for number in range(2))
+    assert parse(one).uid != parse(other).uid
+    assert parse(one).item == parse(other).item
+
+
+@pytest.mark.parametrize("size", bodies.SIZES)
+def test_a_longer_review_has_the_size_it_is_named_after(size: int) -> None:
+    """Within a tenth: environment variables come whole."""
+    assert len(bodies.encoded(bodies.of_size(size))) == pytest.approx(size * 1000, rel=0.1)
+
+
+def test_a_must_says_whether_it_holds() -> None:
+    """What could not be measured is not met."""
+    assert str(musts.Must(what="ratio", found=1.31, relation=">=", bound=1.3)) == "met     ratio: 1.31 >= 1.3"
+    assert not musts.Must(what="p99", found=math.nan, relation="<", bound=25).met
+
+
+@pytest.mark.parametrize(("value", "expected"), [(1234.5, "1,234"), (12.34, "12.3"), (0.5, "0.50"), (0.0123, "0.012")])
+def test_figures_show_the_digits_that_count(value: float, expected: str) -> None:
+    """Never an exponent."""
+    assert short(value) == expected
+
+
+def test_an_unknown_part_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """A slip of the pen must not end in an empty table."""
+    with pytest.raises(SystemExit):
+        admission.parsed(["--only", "a,zz"])
+    assert "zz" in capsys.readouterr().err
