@@ -51,8 +51,8 @@ def alone(*, quick: bool) -> Part:
 
 
 def straight(*, quick: bool) -> Part:
-    """(b). A quick one asks for 6 loads x 3 servers x 2 rounds x 0.5 s."""
-    found = direct.measured(direct.QUICK, 2, 0.5) if quick else direct.measured(direct.LOADS, 5, 2.0)
+    """(b). A quick one asks for 4 loads x 3 servers x 2 rounds x 1 s."""
+    found = direct.measured(direct.QUICK, 2, direct.LEAST) if quick else direct.measured(direct.LOADS, 5, 2.0)
     return Part(figures=found, tables=[tables.straight(found)], musts=musts.straight(found))
 
 
@@ -75,8 +75,9 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, show and write."""
-    given, about = parsed(arguments), {"machine": machine(), "versions": versions()}
-    console, held, began = Console(width=WIDTH), [], time.monotonic()
+    given, console, began = parsed(arguments), Console(width=WIDTH), time.monotonic()
+    about: dict[str, object] = {"machine": machine(), "versions": versions()}
+    held: list[Must] = []
     for name in given.parts:
         part = PARTS[name](quick=given.quick)
         console.print(*part.tables, sep="\n")

@@ -17,7 +17,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/tools/clientcmd"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
@@ -33,8 +32,7 @@ func main() {
 	cert := flag.String("tls-cert", "", "PEM file with the certificate")
 	key := flag.String("tls-key", "", "PEM file with its key, in the same folder")
 	file := flag.String("namespaces-file", "", "YAML file with one Namespace, in place of an API server")
-	kubeconfig := flag.String("kubeconfig", "", "cluster to watch")
-	flag.Parse()
+	flag.Parse() // --kubeconfig is controller-runtime's own
 	ctrl.SetLogger(logr.Discard())
 	ctx := ctrl.SetupSignalHandler()
 
@@ -42,7 +40,7 @@ func main() {
 	if *file != "" {
 		read = fromFile(*file)
 	} else {
-		read = fromCluster(ctx, *kubeconfig)
+		read = fromCluster(ctx)
 	}
 	server := webhook.NewServer(webhook.Options{
 		Host: "127.0.0.1", Port: *port,
@@ -62,8 +60,8 @@ func fromFile(path string) annotations {
 	return func(context.Context, string) (map[string]string, error) { return one.Annotations, nil }
 }
 
-func fromCluster(ctx context.Context, kubeconfig string) annotations {
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+func fromCluster(ctx context.Context) annotations {
+	config, err := ctrl.GetConfig()
 	must(err)
 	known, err := cache.New(config, cache.Options{Scheme: scheme.Scheme})
 	must(err)

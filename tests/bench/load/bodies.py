@@ -41,7 +41,7 @@ def recorded(kind: str) -> Document:
     return document
 
 
-def annotations(kind: str) -> dict[str, str]:
+def given(kind: str) -> dict[str, str]:
     """What stands on the review's namespace."""
     return {} if kind == NOT_ENABLED else ENABLED
 

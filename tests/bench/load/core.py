@@ -46,7 +46,7 @@ class Alone:
 
 def measured(rounds: int = ROUNDS) -> list[Alone]:
     """Every kind, in turns."""
-    kinds = {kind: (bodies.recorded(kind), bodies.annotations(kind)) for kind in bodies.KINDS}
+    kinds = {kind: (bodies.recorded(kind), bodies.given(kind)) for kind in bodies.KINDS}
     return timed(kinds, rounds)
 
 

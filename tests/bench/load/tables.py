@@ -19,7 +19,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     """The first column is a name, the others are numbers."""
     drawn = Table(title=title, title_justify="left")
     for number, column in enumerate(columns):
-        drawn.add_column(column, justify="right" if number else "left")
+        drawn.add_column(column, justify="right" if number else "left", no_wrap=True)
     for row in rows:
         drawn.add_row(*map(str, row))
     return drawn
