@@ -30,6 +30,7 @@ _WATCHED_FOR = 300
 """Seconds after which the server ends a watch, so that a dead connection is noticed."""
 _SKEW_NOTICED = timedelta(seconds=5)
 """Below this a difference of clocks may be the request's duration and the whole seconds of ``Date``."""
+_METHODS = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH"}
 _PAUSED = frozenset({429, 500, 502, 503, 504})
 
 logger = logging.getLogger(__name__)
@@ -58,11 +59,11 @@ class _UnavailableError(ApiError):
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
-    """One object: what it is and where."""
+    """One object, or without a name a whole collection: what it is and where."""
 
     group: str
     plural: str
-    name: str
+    name: str = ""
     namespace: str | None = None
 
     @property
@@ -74,13 +75,13 @@ class Resource:
     @property
     def path(self) -> str:
         """The path of the object."""
-        return f"{self.collection}/{quote(self.name, safe='')}"
+        return f"{self.collection}/{quote(self.name, safe='')}" if self.name else self.collection
 
     def missing_right(self, verb: str) -> str:
         """What to say when a verb is refused: everything needed to write the rule."""
         role = f"Role in namespace {self.namespace}" if self.namespace else "ClusterRole"
         group = self.group or '""'
-        names = "" if verb == "create" else f", resourceNames: [{self.name}]"
+        names = "" if verb in {"create", "list"} else f", resourceNames: [{self.name}]"
         return (
             f"missing right: {verb} {self.title}. A {role} needs the rule {{apiGroups: [{group}], "
             f"resources: [{self.plural}]{names}, verbs: [{verb}]}}"
@@ -90,7 +91,8 @@ class Resource:
     def title(self) -> str:
         """Such as ``secrets "certs" in namespace "apps"``."""
         kind = f"{self.plural}.{self.group}" if self.group else self.plural
-        return f'{kind} "{self.name}"' + (f' in namespace "{self.namespace}"' if self.namespace else "")
+        named = f'{kind} "{self.name}"' if self.name else kind
+        return named + (f' in namespace "{self.namespace}"' if self.namespace else "")
 
 
 class Api:
@@ -110,7 +112,12 @@ class Api:
 
     def get(self, resource: Resource) -> Json | None:
         """The object, or ``None`` when there is none."""
-        return self._call("GET", resource, "get")
+        return self._call("get", resource)
+
+    def items(self, resource: Resource) -> list[Json] | None:
+        """All objects of a collection, or ``None`` when the API server does not know their kind."""
+        listed = self._call("list", resource)
+        return None if listed is None else listed.get("items") or []
 
     def create(self, resource: Resource, body: Json) -> Json:
         """Create the object.
@@ -118,15 +125,16 @@ class Api:
         Raises:
             ConflictError: it exists.
         """
-        return self._call("POST", resource, "create", body=body) or {}
+        return self._call("create", resource, body=body) or {}
 
-    def patch(self, resource: Resource, body: Json | list[Json], kind: PatchType) -> Json:
-        """Change the object.
+    def patch(self, resource: Resource, body: Json | list[Json], kind: PatchType, *, dry_run: bool = False) -> Json:
+        """Change the object; on a dry run the API server only says what it would be.
 
         Raises:
             ConflictError: it changed since the version named in the patch, or is gone.
         """
-        changed = self._call("PATCH", resource, "patch", body=body, kind=kind)
+        query = "?dryRun=All" if dry_run else ""
+        changed = self._call("patch", resource, body=body, kind=kind, query=query)
         if changed is None:
             raise ConflictError(f"{resource.title} is gone")
         return changed
@@ -151,14 +159,14 @@ class Api:
             response.close()
 
     def _call(
-        self, method: str, resource: Resource, verb: str, *, body: object = None, kind: str = "application/json"
+        self, verb: str, resource: Resource, *, body: object = None, kind: str = "application/json", query: str = ""
     ) -> Json | None:
-        path = resource.collection if verb == "create" else resource.path
+        path = (resource.collection if verb == "create" else resource.path) + query
         # A context, not stamina's decorator: that one logs the arguments of what it retries, here keys.
         for attempt in stamina.retry_context(on=_UnavailableError, attempts=3, timeout=5, wait_initial=0.1):
             with attempt:
                 sent = None if body is None else orjson.dumps(body)
-                response = self._send(method, path, timeout=_TIMEOUT, body=sent, content_type=kind)
+                response = self._send(_METHODS[verb], path, timeout=_TIMEOUT, body=sent, content_type=kind)
                 self._hear(response.headers)
                 if response.status == 404 and verb != "create":  # noqa: PLR2004 - HTTP's Not Found
                     return None

@@ -1,19 +1,22 @@
 """The command `dask-colocate`."""
 
+import logging
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated, Literal
 
 import cyclopts
 from cyclopts import App, Parameter
 from rich.console import Console
 
-from webhook.settings import Settings, SettingsError, default_policy
+from webhook.errors import InputError
+from webhook.options import ChangeOptions, ReviewOptions
+from webhook.policy import ENABLED
+from webhook.settings import Settings, SettingsError, tried
 
 BAD_INPUT = 2
-WOULD_CHANGE = 1
 
 app = App(
     name="dask-colocate",
@@ -25,14 +28,13 @@ app = App(
 
 def main() -> None:
     """Run the command line; bad input ends with status 2 and a sentence on what to do."""
-    from webhook.manifests import ManifestError
-
     try:
         app(exit_on_error=False, print_error=True)
     except cyclopts.CycloptsError:
         sys.exit(BAD_INPUT)
-    except (SettingsError, ManifestError) as error:
-        print(f"dask-colocate: {error}", file=sys.stderr)
+    except InputError as error:
+        for line in str(error).splitlines():
+            print(f"dask-colocate: {line}", file=sys.stderr)
         sys.exit(BAD_INPUT)
 
 
@@ -57,44 +59,78 @@ def serve(settings: Annotated[Settings | None, Parameter(name="*")] = None) -> N
 @app.command
 def review(
     *files: Annotated[str, Parameter(allow_leading_hyphen=True)],
-    namespace_file: Path | None = None,
-    output: Literal["diff", "yaml", "patch", "json"] = "diff",
-    check: bool = False,
-    explain: bool = False,
-    defaults: str = "",
+    options: Annotated[ReviewOptions | None, Parameter(name="*")] = None,
 ) -> int:
-    """Show what would be done to manifests, and why. No cluster.
+    """Show what would be done to manifests, and why; with --namespace as a live cluster's namespace has it.
+
+    Status 0: done; 1: with --check, something would change; 2: something given cannot be used.
 
     Args:
-        files: YAML or JSON with any number of objects, Lists or AdmissionReviews; `-` reads standard input.
-        namespace_file: Namespaces with their annotations. Without any, every namespace is taken as enabled.
-        output: `diff` with reasons, the resulting `yaml`, the JSON `patch`, or `json` with everything.
-        check: Exit with status 1 when something would change.
-        explain: Show every rule's decision, also of those that have nothing to do, and what there is to gain.
-        defaults: The installation's policy, as for `serve`.
+        files: YAML or JSON with any number of objects, Lists or AdmissionReviews; a directory stands for all *.yaml,
+            *.yml and *.json below it, `-` for standard input.
+        options: What is asked.
     """
-    from webhook import manifests, report
-    from webhook import review as reviewing
+    from webhook.reviewing import run
 
-    given = [found for name in files or ("-",) for found in manifests.read(*_text(name))]
-    namespaces = manifests.read(*_text(str(namespace_file))) if namespace_file else ()
-    reviewed = reviewing.review(given, namespaces, default_policy(defaults))
-    renderings = {"yaml": report.as_yaml, "patch": report.as_patch, "json": report.as_json}
-    if output in renderings:
-        print(renderings[output](reviewed))
-    else:
-        report.show_diffs(Console(), reviewed, explain=explain)
-    return WOULD_CHANGE if check and reviewing.any_changed(reviewed) else 0
+    return run(files, options or ReviewOptions())
 
 
-def _text(name: str) -> tuple[str, str]:
-    """A file's text and its name for messages."""
-    try:
-        return (sys.stdin.read(), "<stdin>") if name == "-" else (Path(name).read_text(encoding="utf-8"), name)
-    except OSError as error:
-        raise SettingsError(f"{name}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{name}: not UTF-8: {error.reason} at byte {error.start}") from None
+@app.command
+def enable(
+    namespace: str,
+    /,
+    *,
+    annotations: Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)] = (),
+    options: Annotated[ChangeOptions | None, Parameter(name="*")] = None,
+) -> int:
+    """Annotate a namespace of a live cluster, so that Dask clusters there are served.
+
+    Shows what that changes for the clusters that live there, and asks. Status 1: the answer was no.
+
+    Args:
+        namespace: Its name.
+        annotations: Another annotation to make, such as `gpu-limit=2`; can be given several times.
+        options: How.
+    """
+    wanted = {ENABLED: "true", **tried(annotations)}
+    if wanted[ENABLED] != "true":
+        raise SettingsError(f"--set enabled={wanted[ENABLED]}: `dask-colocate disable {namespace}` does that")
+    return _change(namespace, wanted, options)
+
+
+@app.command
+def disable(
+    namespace: str,
+    /,
+    *,
+    options: Annotated[ChangeOptions | None, Parameter(name="*")] = None,
+) -> int:
+    """Annotate a namespace of a live cluster with enabled=false; its other annotations stay.
+
+    What was changed in its clusters stays too. Shows what that means, and asks. Status 1: the answer was no.
+
+    Args:
+        namespace: Its name.
+        options: How.
+    """
+    return _change(namespace, {ENABLED: "false"}, options)
+
+
+def _change(namespace: str, wanted: Mapping[str, str], options: ChangeOptions | None) -> int:
+    from webhook.enabling import change
+
+    logging.basicConfig(handlers=[logging.NullHandler()])  # an error is one sentence, without its attempts
+    return change(namespace, wanted, options or ChangeOptions())
+
+
+@app.command
+def completion(shell: Literal["bash", "zsh", "fish", "powershell"], /) -> None:
+    """Print the completion script of a shell; `source <(dask-colocate completion bash)` puts it to use.
+
+    Args:
+        shell: Which.
+    """
+    print(app.generate_completion(shell=shell))
 
 
 @app.command

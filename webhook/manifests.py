@@ -1,15 +1,16 @@
 """What users have, as raw objects: YAML with several documents, JSON, Lists, AdmissionReviews."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import yaml
 
 from webhook import raw
+from webhook.errors import InputError
 from webhook.raw import Raw, sequence
 
 
-class ManifestError(ValueError):
+class ManifestError(InputError):
     """A text that is no manifest; the message begins with `SOURCE:LINE:`."""
 
     def __init__(self, source: str, line: int, problem: str) -> None:
@@ -23,25 +24,51 @@ class Manifest:
 
     Attributes:
         source: The file's name, as the user gave it.
-        line: Where its document begins, from 1.
+        line: Where its document begins, from 1; 0 where it comes from no file.
         item: The raw object.
+        node: Where its parts stand in the text; None where it comes from no text.
     """
 
     source: str
     line: int
     item: Raw
+    node: yaml.Node | None = field(default=None, compare=False, repr=False)
+
+    def line_of(self, pointer: str) -> int:
+        """The line of what stands at a JSON pointer, or of its nearest parent that is there."""
+        node, line = self.node, self.line
+        for token in pointer.split("/")[1:]:
+            key, node = _child(node, token.replace("~1", "/").replace("~0", "~"))
+            if key is None:
+                return line
+            line = int(key.start_mark.line) + 1
+        return line
 
 
-def read(text: str, source: str) -> tuple[Manifest, ...]:
+def _child(node: yaml.Node | None, token: str) -> tuple[yaml.Node | None, yaml.Node | None]:
+    """What names a node's child, and the child."""
+    if isinstance(node, yaml.MappingNode):
+        return next(((key, child) for key, child in reversed(node.value) if key.value == token), (None, None))
+    if isinstance(node, yaml.SequenceNode) and token.isdigit() and int(token) < len(node.value):
+        return node.value[int(token)], node.value[int(token)]
+    return None, None
+
+
+def read(text: str, source: str, *, others: bool = False) -> tuple[Manifest, ...]:
     """All objects of a text, those within Lists one by one. JSON is YAML.
+
+    Args:
+        text: YAML, any number of documents.
+        source: The file's name.
+        others: Whether a document with neither apiVersion nor kind is left out; else it is an error.
 
     Raises:
         ManifestError: The text is no YAML, or a document is no Kubernetes object.
     """
-    return tuple(manifest for found in _documents(text, source) for manifest in _unlisted(found))
+    return tuple(manifest for found in _documents(text, source, others=others) for manifest in _unlisted(found))
 
 
-def _documents(text: str, source: str) -> Iterator[Manifest]:
+def _documents(text: str, source: str, *, others: bool) -> Iterator[Manifest]:
     try:
         loader = _Loader(text)
         while loader.check_node():
@@ -49,11 +76,12 @@ def _documents(text: str, source: str) -> Iterator[Manifest]:
                 return
             item = loader.construct_document(node)
             line = node.start_mark.line + 1
-            if item is None:  # an empty document, as `---` at the end of a file makes
-                continue
+            about = raw.mapping(item)
+            if item is None or (others and not (about.get("apiVersion") or about.get("kind"))):
+                continue  # empty, as `---` at the end of a file makes, or not Kubernetes'
             if not (raw.text(item, "apiVersion") and raw.text(item, "kind")):
                 raise ManifestError(source, line, "expected a Kubernetes object with apiVersion and kind")
-            yield Manifest(source, line, item)
+            yield Manifest(source, line, item, node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise ManifestError(source, mark.line + 1 if mark else 1, error.problem or str(error)) from None
@@ -70,8 +98,9 @@ def _unlisted(manifest: Manifest) -> Iterator[Manifest]:
     if not str(manifest.item["kind"]).endswith("List"):
         yield manifest
         return
-    for item in sequence(manifest.item, "items"):
-        yield Manifest(manifest.source, manifest.line, item)
+    _, items = _child(manifest.node, "items")
+    for index, item in enumerate(sequence(manifest.item, "items")):
+        yield Manifest(manifest.source, manifest.line, item, _child(items, str(index))[1])
 
 
 class _Loader(yaml.SafeLoader):

@@ -1,6 +1,5 @@
 """Reviewed objects as text: for a terminal, for `kubectl`, for programs."""
 
-import difflib
 import json
 from collections.abc import Iterator, Sequence
 
@@ -9,12 +8,15 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from webhook import blame
 from webhook.advice import advice
 from webhook.manifests import dump
 from webhook.mutation.model import Decision, Outcome
 from webhook.raw import Raw
 from webhook.review import Reviewed, explained
 
+LINE_STYLES = {"+": "green", "-": "red", "@": "cyan"}
+BESIDE = 72  # a reason stands no farther right than this, however long another line is
 COLOURS = {Outcome.APPLIED: "green", Outcome.KEPT: "cyan", Outcome.SKIPPED: "dim", Outcome.REFUSED: "yellow"}
 
 
@@ -27,13 +29,14 @@ def show_diffs(console: Console, reviewed: Sequence[Reviewed], *, explain: bool 
         explain: Also the decisions that are `skipped`, and what there is to gain.
     """
     for one in reviewed:
-        console.rule(Text(title(one)), align="left", style="dim")
+        _show_title(console, one)
         for line in diff(one):
-            console.print(line)
+            console.print(line, soft_wrap=True)
         if one.verdict.decisions:
             console.print(decisions(one, every=explain))
         else:
-            console.print(Text(f"unchanged: {explained(one.verdict.status)}", style="dim"))
+            status = one.verdict.status
+            console.print(Text(f"unchanged: {explained(status)}" + (f" ({status})" if explain else ""), style="dim"))
         for told in advised(one) if explain else ():
             console.print(Text(told))
         for warning in one.verdict.warnings:
@@ -45,21 +48,33 @@ def advised(one: Reviewed) -> tuple[str, ...]:
     return tuple(f"{each.reason}: {line}" for each in one.verdict.decisions for line in advice(each.reason))
 
 
+def _show_title(console: Console, one: Reviewed) -> None:
+    if console.is_terminal:
+        console.rule(Text(title(one)), align="left", style="dim")
+    else:
+        console.print(Text(title(one)), soft_wrap=True)
+
+
 def title(one: Reviewed) -> str:
     """The object's kind, name, namespace and place."""
-    where = f"{one.manifest.source}:{one.manifest.line}"
+    manifest = one.manifest
+    where = f"{manifest.source}:{manifest.line}" if manifest.line else manifest.source
     return f"{one.review.kind}/{one.review.name} in namespace {one.review.namespace} ({where})"
 
 
 def diff(one: Reviewed) -> Iterator[Text]:
-    """The lines of a unified diff, coloured; none where nothing changes."""
-    before, after = (dump(item).splitlines() for item in (one.review.item, one.result))
-    for line in list(difflib.unified_diff(before, after, lineterm="", n=3))[2:]:
-        yield Text(line, style=_line_style(line))
-
-
-def _line_style(line: str) -> str:
-    return {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
+    """The lines of a unified diff, coloured, with the reason beside each change; none where nothing changes."""
+    lines = tuple(blame.diff(one))
+    beside = max((len(line.text) for line in lines if line.decision), default=0)
+    before: Decision | None = None
+    for line in lines:
+        text = line.text if line.sign == "@" else f"{line.sign}{line.text}"
+        shown = Text(text, style=LINE_STYLES.get(line.sign, ""))
+        if line.decision and line.decision is not before:
+            pad = " " * (min(beside, BESIDE) - len(line.text))
+            shown.append(f"{pad}  # {line.decision.rule}: {line.decision.reason}", style="not bold dim")
+        yield shown
+        before = line.decision
 
 
 def decisions(one: Reviewed, *, every: bool = False) -> Table:
@@ -90,12 +105,12 @@ def as_yaml(reviewed: Sequence[Reviewed]) -> str:
 
 def as_patch(reviewed: Sequence[Reviewed]) -> str:
     """The JSON patch of each object, as a JSON list with the objects it is for."""
-    return _json([{**_named(one), "patch": _operations(one)} for one in reviewed if one.changed])
+    return as_text([{**_named(one), "patch": _operations(one)} for one in reviewed if one.changed])
 
 
 def as_json(reviewed: Sequence[Reviewed]) -> str:
     """Everything, for programs."""
-    return _json([_whole(one) for one in reviewed])
+    return as_text([_whole(one) for one in reviewed])
 
 
 def _whole(one: Reviewed) -> Raw:
@@ -113,6 +128,7 @@ def _whole(one: Reviewed) -> Raw:
             for decision in one.verdict.decisions
         ],
         "warnings": one.verdict.warnings,
+        "advice": advised(one),
         "patch": _operations(one),
     }
 
@@ -131,5 +147,6 @@ def _operations(one: Reviewed) -> Raw:
     return [operation.as_json() for operation in one.verdict.operations]
 
 
-def _json(document: Raw) -> str:
+def as_text(document: Raw) -> str:
+    """A document as JSON for people and programs."""
     return json.dumps(document, indent=2)

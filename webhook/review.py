@@ -1,13 +1,15 @@
 """What the webhook would do to manifests, and why. No cluster; the decisions are the webhook's own."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import jsonpatch
 
 from webhook import admission
 from webhook.admission import MalformedReviewError, Review, Status, Verdict
 from webhook.manifests import Manifest, ManifestError
+from webhook.mutation.patch import Operation
 from webhook.namespaces import Annotations
 from webhook.namespaces.static import Static
 from webhook.policy import ENABLED, Policy, resolve
@@ -41,56 +43,79 @@ class Reviewed:
         return bool(self.verdict.operations)
 
 
-def review(manifests: Sequence[Manifest], namespaces: Sequence[Manifest], defaults: Policy) -> tuple[Reviewed, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Assumptions:
+    """What is taken for granted about the cluster."""
+
+    known: Static
+    defaults: Policy
+    tried: Mapping[str, str]
+
+    @property
+    def only(self) -> str:
+        """Where an object lives that names no namespace."""
+        return self.known.names[0] if len(self.known.names) == 1 else "default"
+
+    def policy(self, namespace: str) -> Policy | None:
+        """What holds in a namespace; None where it is not known."""
+        annotations = self.known.find(namespace) if self.known.names else ASSUMED
+        return None if annotations is None else resolve({**dict(annotations), **self.tried}, self.defaults)
+
+
+def review(
+    manifests: Sequence[Manifest],
+    namespaces: Sequence[Manifest],
+    defaults: Policy,
+    tried: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[Reviewed, ...]:
     """Review every object that is no Namespace.
 
     Args:
         manifests: What would be applied; Namespaces among them count as such.
         namespaces: Further Namespaces. Where there are none at all, every namespace is taken as enabled.
         defaults: The installation's.
+        tried: Annotations that every namespace is taken to have as well.
 
     Raises:
         ManifestError: An AdmissionReview among the manifests is malformed.
     """
     known = Static(manifest.item for manifest in (*namespaces, *manifests))
+    assumptions = _Assumptions(known=known, defaults=defaults, tried=tried)
     return tuple(
-        _reviewed(manifest, _request(manifest, known), known, defaults)
+        _reviewed(manifest, _request(manifest, assumptions.only), assumptions)
         for manifest in manifests
         if text(manifest.item, "kind") != "Namespace"
     )
 
 
-def _request(manifest: Manifest, known: Static) -> Review:
+def _request(manifest: Manifest, namespace: str) -> Review:
     if text(manifest.item, "kind") == "AdmissionReview":
         try:
             return admission.review_of(manifest.item)
         except MalformedReviewError as error:
             raise ManifestError(manifest.source, manifest.line, str(error)) from None
-    only = known.names[0] if len(known.names) == 1 else "default"
     return Review(
         uid="",
         kind=text(manifest.item, "kind") or "",
         operation="CREATE",
         subresource="",
-        namespace=text(manifest.item, "metadata", "namespace") or only,
+        namespace=text(manifest.item, "metadata", "namespace") or namespace,
         name=text(manifest.item, "metadata", "name") or text(manifest.item, "metadata", "generateName") or "",
         item=manifest.item,
         old_item=None,
     )
 
 
-def _reviewed(manifest: Manifest, request: Review, known: Static, defaults: Policy) -> Reviewed:
-    annotations = known.find(request.namespace) if known.names else ASSUMED
-    policy = None if annotations is None else resolve(dict(annotations), defaults)
+def _reviewed(manifest: Manifest, request: Review, assumptions: _Assumptions) -> Reviewed:
+    policy = assumptions.policy(request.namespace)
     subject = admission.consider(request)
     verdict = subject if isinstance(subject, Verdict) else admission.decide(subject, policy)
-    return Reviewed(manifest, request, policy, verdict, _applied(request.item, verdict))
+    return Reviewed(manifest, request, policy, verdict, applied(request.item, verdict.operations))
 
 
-def _applied(item: Raw, verdict: Verdict) -> Raw:
-    if not verdict.operations:
-        return item
-    return jsonpatch.apply_patch(item, [operation.as_json() for operation in verdict.operations])
+def applied(item: Raw, operations: Sequence[Operation]) -> Raw:
+    """The object after a patch; itself where there is none."""
+    return jsonpatch.apply_patch(item, [each.as_json() for each in operations]) if operations else item
 
 
 def explained(status: Status) -> str:

@@ -1,18 +1,19 @@
 """The settings of `serve`: each is a flag and an environment variable `DASK_COLOCATE_...`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from certs.modes import Mode
-from webhook.policy import PREFIX, Policy, resolve
+from webhook.errors import InputError
+from webhook.policy import PREFIX, Policy, refusals, resolve
 
 NAME = "dask-colocate"
 PORT = 8443  # unprivileged; 10250 or 443 where a private GKE cluster's firewall lets nothing else through
 
 
-class SettingsError(ValueError):
+class SettingsError(InputError):
     """A setting cannot be used; the message says which, why, and what to write instead."""
 
 
@@ -85,12 +86,25 @@ def assignments(text: str) -> Mapping[str, str]:
     Raises:
         SettingsError: An item has no `=`.
     """
-    found = {}
-    for item in filter(None, map(str.strip, text.split(";"))):
-        name, equals, value = item.partition("=")
-        if not equals:
-            raise SettingsError(f"{item!r}: expected KEY=VALUE, such as gpu-limit=1")
-        found[f"{PREFIX}{name.strip().removeprefix(PREFIX)}"] = value.strip()
+    return dict(map(_assignment, filter(None, map(str.strip, text.split(";")))))
+
+
+def _assignment(item: str) -> tuple[str, str]:
+    name, equals, value = item.partition("=")
+    if not equals:
+        raise SettingsError(f"{item!r}: expected KEY=VALUE, such as gpu-limit=1")
+    return f"{PREFIX}{name.strip().removeprefix(PREFIX)}", value.strip()
+
+
+def tried(items: Iterable[str]) -> Mapping[str, str]:
+    """The annotations of `--set key=value`, each checked.
+
+    Raises:
+        SettingsError: A line for each that cannot be used, with key, value and what is accepted.
+    """
+    found = dict(map(_assignment, items))
+    if wrong := refusals(found):
+        raise SettingsError("\n".join(f"--set {each}" for each in wrong))
     return found
 
 

@@ -15,6 +15,7 @@ from tests.unit.objects import cluster, namespace, pod, review
 from webhook import cli
 from webhook.advice import GUIDE_TERM_NODES
 from webhook.mutation import RULES
+from webhook.options import ReviewOptions
 from webhook.policy import PREFIX
 from webhook.raw import Raw
 
@@ -59,9 +60,12 @@ def test_showing_is_no_failure() -> None:
 
 
 def test_check_says_whether_something_would_change(capsys: pytest.CaptureFixture[str]) -> None:
-    """With --check the status is 1 when something would change, else 0."""
-    assert run("--check", STRIPPED).returncode == 1
-    assert cli.review(GUIDE, check=True, output="patch") == 0
+    """With --check the status is 1 with the reasons when something would change, else 0."""
+    done = run("--check", STRIPPED)
+    assert done.returncode == 1
+    assert {"affinity-added", "emptier-added", "gpu-limit-added", "command-converted"} <= set(done.stdout.split())
+    assert run("--check", GUIDE).returncode == 0
+    assert cli.review(GUIDE, options=ReviewOptions(check=True, output="patch")) == 0
     assert json.loads(capsys.readouterr().out) == []
 
 
@@ -82,7 +86,7 @@ def test_standard_input_is_read(arguments: tuple[str, ...]) -> None:
 )
 def test_bad_input_is_status_2_with_file_and_line(text: str, complaint: str) -> None:
     """What cannot be read ends with status 2, one line that names file and line, and no traceback."""
-    done = run(stdin=text)
+    done = run("--check", stdin=text)
     assert (done.returncode, done.stdout) == (2, "")
     assert complaint in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -141,15 +145,16 @@ def test_without_explain_rules_that_are_off_are_left_out() -> None:
 
 def shown(capsys: pytest.CaptureFixture[str], *files: str, namespaces: str | None = None) -> Raw:
     """What `--output json` writes for `files`."""
-    cli.review(*files, namespace_file=Path(namespaces) if namespaces else None, output="json")
+    file = Path(namespaces) if namespaces else None
+    cli.review(*files, options=ReviewOptions(namespace_file=file, output="json"))
     return json.loads(capsys.readouterr().out)
 
 
 def test_patch_makes_the_yaml(capsys: pytest.CaptureFixture[str]) -> None:
     """`--output patch` on the manifest gives what `--output yaml` writes, and that is the end of it."""
-    cli.review(STRIPPED, output="patch")
+    cli.review(STRIPPED, options=ReviewOptions(output="patch"))
     (one,) = json.loads(capsys.readouterr().out)
-    cli.review(STRIPPED, output="yaml")
+    cli.review(STRIPPED, options=ReviewOptions(output="yaml"))
     text = capsys.readouterr().out
     manifest = yaml.safe_load(Path(STRIPPED).read_text())
     assert jsonpatch.apply_patch(manifest, one["patch"]) == yaml.safe_load(text)
@@ -158,10 +163,10 @@ def test_patch_makes_the_yaml(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_reviewed_yaml_needs_no_second_review(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """What `--output yaml` writes is unchanged by another review."""
-    cli.review(STRIPPED, output="yaml")
+    cli.review(STRIPPED, options=ReviewOptions(output="yaml"))
     again = tmp_path / "again.yaml"
     again.write_text(capsys.readouterr().out)
-    assert cli.review(str(again), check=True, output="json") == 0
+    assert cli.review(str(again), options=ReviewOptions(check=True, output="json")) == 0
 
 
 def test_every_document_is_reviewed_on_its_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from webhook.dask import Role, Target
 from webhook.mutation.patch import Operation
@@ -20,51 +20,81 @@ class Outcome(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why. Stable: dashboards, alerts and tests hold on to these codes."""
+    """Why. Stable: dashboards, alerts and tests hold on to these codes.
+
+    Attributes:
+        meaning: The code in one line, for people.
+    """
+
+    meaning: str
+
+    def __new__(cls, code: str, meaning: str) -> Self:
+        """A code with its meaning."""
+        reason = str.__new__(cls, code)
+        reason._value_, reason.meaning = code, meaning
+        return reason
 
     # affinity
-    AFFINITY_ADDED = "affinity-added"
-    AFFINITY_PRESENT = "affinity-already-set"
-    ANTI_AFFINITY_PRESENT = "anti-affinity-already-set"
-    GUIDE_AFFINITY_PRESENT = "guide-affinity-already-set"
-    GUIDE_AFFINITY_UPGRADED = "guide-affinity-upgraded"
-    TOPOLOGY_NONE = "topology-none"
-    CLUSTER_NAME_UNKNOWN = "cluster-name-unknown"
-    CLUSTER_NAME_INVALID = "cluster-name-invalid"
+    AFFINITY_ADDED = "affinity-added", "workers are drawn to their cluster's other workers"
+    AFFINITY_PRESENT = "affinity-already-set", "the term is there already, by the user's hand or by an earlier pass"
+    ANTI_AFFINITY_PRESENT = "anti-affinity-already-set", "the manifest keeps workers apart itself; that stands"
+    GUIDE_AFFINITY_PRESENT = (
+        "guide-affinity-already-set",
+        "the manifest carries the RAPIDS guide's own term; that stands",
+    )
+    GUIDE_AFFINITY_UPGRADED = (
+        "guide-affinity-upgraded",
+        "the guide's own term now names the cluster, as the namespace asks",
+    )
+    TOPOLOGY_NONE = "topology-none", "the namespace's topology is none: there is no level to keep workers together at"
+    CLUSTER_NAME_UNKNOWN = (
+        "cluster-name-unknown",
+        "the API server has yet to make the name; the workers' pods are patched later",
+    )
+    CLUSTER_NAME_INVALID = "cluster-name-invalid", "the cluster's name is no label value, so no selector can name it"
     # apart
-    APART_ADDED = "apart-added"
-    APART_OFF = "apart-off"
+    APART_ADDED = "apart-added", "workers prefer hosts without other clusters' workers"
+    APART_OFF = "apart-off", "the namespace's apart is 0"
     # emptier
-    EMPTIER_ADDED = "emptier-added"
-    EMPTIER_OFF = "emptier-off"
-    REQUESTS_PRESENT = "requests-already-set"
-    SPREAD_PRESENT = "spread-already-set"
+    EMPTIER_ADDED = "emptier-added", "workers begin on the hosts with the fewest workers of other clusters"
+    EMPTIER_OFF = "emptier-off", "the namespace's emptier-first is false"
+    REQUESTS_PRESENT = (
+        "requests-already-set",
+        "workers ask for CPU or memory, so the scheduler itself sees which hosts are empty",
+    )
+    SPREAD_PRESENT = "spread-already-set", "the manifest says itself how workers stand at this level"
     # gpu, scheduler-gpu
-    GPU_LIMIT_ADDED = "gpu-limit-added"
-    GPU_LIMIT_COMPLETED = "gpu-limit-completed"
-    GPU_PRESENT = "gpu-already-set"
-    OTHER_DEVICE_PRESENT = "other-device-already-set"
-    RESOURCE_CLAIM_PRESENT = "resource-claim-already-set"
-    GPU_LIMIT_OFF = "gpu-limit-off"
-    NO_CONTAINER = "no-container"
+    GPU_LIMIT_ADDED = "gpu-limit-added", "the Dask container gets a GPU limit"
+    GPU_LIMIT_COMPLETED = (
+        "gpu-limit-completed",
+        "the container's GPU request becomes its limit too, without which it is invalid",
+    )
+    GPU_PRESENT = "gpu-already-set", "the container asks for this GPU resource itself"
+    OTHER_DEVICE_PRESENT = "other-device-already-set", "the container asks for another accelerator"
+    RESOURCE_CLAIM_PRESENT = "resource-claim-already-set", "the container gets its devices by a resource claim"
+    GPU_LIMIT_OFF = "gpu-limit-off", "the namespace leaves the GPU resources of this role alone"
+    NO_CONTAINER = "no-container", "the pod spec has no container"
     # command
-    COMMAND_CONVERTED = "command-converted"
-    COMMAND_CUDA_ALREADY = "command-already-dask-cuda"
-    COMMAND_FROM_IMAGE = "command-from-image"
-    COMMAND_OF_USER = "command-not-dask-worker"
-    COMMAND_UNSURE = "command-unsure"
-    COMMAND_SHELL_UNSURE = "command-shell-unsure"
-    COMMAND_OPTION_UNSURE = "command-option-unsure"
-    COMMAND_NOT_IN_VERSION = "command-not-in-version"
-    COMMAND_OFF = "command-off"
-    NO_GPU_WANTED = "no-gpu-wanted"
-    NOT_A_CUDA_DEVICE = "not-a-cuda-device"
+    COMMAND_CONVERTED = "command-converted", "the worker is started by dask-cuda"
+    COMMAND_CUDA_ALREADY = "command-already-dask-cuda", "the worker is started by dask-cuda already"
+    COMMAND_FROM_IMAGE = "command-from-image", "the command comes from the image and cannot be seen"
+    COMMAND_OF_USER = "command-not-dask-worker", "the container starts no Dask worker, or only prints something"
+    COMMAND_UNSURE = "command-unsure", "a Dask worker is started in a way that cannot be converted with certainty"
+    COMMAND_SHELL_UNSURE = "command-shell-unsure", "a shell text cannot be converted with certainty"
+    COMMAND_OPTION_UNSURE = "command-option-unsure", "an option of the command cannot be converted with certainty"
+    COMMAND_NOT_IN_VERSION = (
+        "command-not-in-version",
+        "the image's dask-cuda does not have that spelling of the command",
+    )
+    COMMAND_OFF = "command-off", "the namespace's worker-command is keep"
+    NO_GPU_WANTED = "no-gpu-wanted", "the worker asks for 0 GPUs, so its plain command stands"
+    NOT_A_CUDA_DEVICE = "not-a-cuda-device", "the worker's accelerator is none of NVIDIA's"
     # capacity-hint
-    CAPACITY_HINT_OFF = "capacity-hint-off"
-    CAPACITY_UNKNOWN = "capacity-unknown"
+    CAPACITY_HINT_OFF = "capacity-hint-off", "the namespace's capacity-hint is false"
+    CAPACITY_UNKNOWN = "capacity-unknown", "this installation does not watch capacity"
     # any rule
-    MALFORMED = "malformed"
-    WARN_MODE = "warn-mode"
+    MALFORMED = "malformed", "a field on the way is not of the type that Kubernetes gives it"
+    WARN_MODE = "warn-mode", "the namespace's mode is warn: the change is told, not made"
 
 
 # What the API reference of AdmissionResponse asks of a warning: "limit warnings to 120 characters if possible".

@@ -39,6 +39,7 @@ __all__ = [
     "WorkerCommand",
     "object_problems",
     "opted_out",
+    "refusals",
     "resolve",
 ]
 
@@ -180,6 +181,26 @@ def resolve(annotations: Mapping[str, str], defaults: Policy | None = None) -> P
         except (ValueError, KeyError):
             problems.append(_malformed(annotation, annotations[key], defaults))
     return dataclasses.replace(defaults, **found, problems=tuple(problems))
+
+
+def refusals(annotations: Mapping[str, str]) -> tuple[str, ...]:
+    """What is wrong with annotations that somebody is about to make: a line each with key, value, what is accepted."""
+    return tuple(line for key, written in annotations.items() if (line := _refusal(key, written)))
+
+
+def _refusal(key: str, written: str) -> str | None:
+    annotation = _BY_KEY.get(key)
+    if annotation is None:
+        name = key.removeprefix(PREFIX)
+        near = difflib.get_close_matches(name, [each.name for each in ANNOTATIONS], n=1) or [
+            each.name for each in ANNOTATIONS
+        ]
+        return f"{name}={_shown(written)}: there is no {_shown(name)}; accepted: {', '.join(near)}"
+    try:
+        annotation.parse(written.strip())
+    except (ValueError, KeyError):
+        return f"{annotation.name}={_shown(written)}: accepted: {annotation.accepted}"
+    return None
 
 
 def opted_out(annotations: Iterable[Mapping[str, str]]) -> bool:

@@ -1,0 +1,254 @@
+"""What `review` can be asked: directories, annotations to try, reasons beside lines, SARIF."""
+
+from __future__ import annotations
+
+import io
+import json
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from tests.unit.objects import cluster, namespace, pod
+from webhook import cli
+from webhook.blame import diff
+from webhook.errors import InputError
+from webhook.manifests import read
+from webhook.mutation.model import Reason
+from webhook.options import ReviewOptions
+from webhook.policy import PREFIX, Policy
+from webhook.report import diff as shown
+from webhook.review import review
+from webhook.sarif import GRADES, sarif
+from webhook.settings import SettingsError
+from webhook.sources import read as found_in
+
+if TYPE_CHECKING:
+    from webhook.raw import Raw
+    from webhook.review import Reviewed
+
+EXAMPLES = Path(str(resources.files("webhook"))) / "examples"
+STRIPPED = EXAMPLES / "cluster.yaml"
+GUIDE = EXAMPLES / "guide-cluster.yaml"
+
+
+def reviewed(text: str, **tried: str) -> Reviewed:
+    """The only object of a text, reviewed where its namespace also has the annotations `tried`."""
+    annotations = {f"{PREFIX}{key.replace('_', '-')}": value for key, value in tried.items()}
+    (one,) = review(read(text, "it.yaml"), (), Policy(), annotations)
+    return one
+
+
+def as_json(capsys: pytest.CaptureFixture[str], *files: str, options: ReviewOptions) -> Raw:
+    """What `review` writes, read."""
+    cli.review(*files, options=options)
+    return json.loads(capsys.readouterr().out)
+
+
+# ---- --set ----------------------------------------------------------------------------------------
+
+
+def test_set_tries_annotations(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each --set is an annotation on the namespace, with or without the prefix."""
+    options = ReviewOptions(tried=("gpu-limit=3", f"{PREFIX}worker-command=keep"), output="patch")
+    (one,) = as_json(capsys, str(STRIPPED), options=options)
+    assert {"limits": {"nvidia.com/gpu": "3"}} in [each["value"] for each in one["patch"]]
+    assert "dask-cuda-worker" not in json.dumps(one)
+
+
+def test_set_goes_over_what_the_namespace_says(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A namespace that is not enabled is as if it were with --set enabled=true."""
+    file = tmp_path / "both.yaml"
+    file.write_text(yaml.safe_dump_all([namespace(enabled="false", gpu_limit="2"), cluster()]))
+    (one,) = as_json(capsys, str(file), options=ReviewOptions(tried=("enabled=true",), output="json"))
+    assert one["status"] == "decided"
+    assert "gets 2 nvidia.com/gpu" in json.dumps(one)
+
+
+@pytest.mark.parametrize(
+    ("item", "parts"),
+    [
+        ("gpu-limit=many", ("--set", "gpu-limit", "'many'", "a whole number, 0-1000")),
+        ("gpulimit=1", ("--set", "gpulimit", "'1'", "gpu-limit")),
+        ("gpu-limit", ("gpu-limit", "KEY=VALUE")),
+        ("zzz=1", ("zzz", "topology", "targets")),
+    ],
+)
+def test_set_is_checked(item: str, parts: tuple[str, ...]) -> None:
+    """What cannot be used is named with key, value and what is accepted, before anything is read."""
+    with pytest.raises(SettingsError) as caught:
+        cli.review("nowhere.yaml", options=ReviewOptions(tried=(item,)))
+    assert all(part in str(caught.value) for part in parts)
+
+
+# ---- files and directories ------------------------------------------------------------------------
+
+
+def tell(_told: str) -> None:
+    """Nobody waits."""
+
+
+def test_directory_is_all_below_it(tmp_path: Path) -> None:
+    """A directory stands for its YAML and JSON at any depth, sorted; hidden directories and others are left out."""
+    for name in ("a/one.yaml", "a/b/two.yml", "three.json", ".git/four.yaml", "a/five.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(cluster(name=Path(name).stem)))
+    found = found_in([str(tmp_path)], io.StringIO(), tell)
+    assert [each.item["metadata"]["name"] for each in found] == ["three", "one", "two"]
+
+
+def test_directory_may_hold_other_yaml(tmp_path: Path) -> None:
+    """What is no Kubernetes object at all is left out of a directory; named by itself, it is an error."""
+    (tmp_path / "cluster.yaml").write_text(yaml.safe_dump(cluster()))
+    (tmp_path / "values.yaml").write_text("replicas: 2\n---\n- a list\n")
+    assert len(found_in([str(tmp_path)], io.StringIO(), tell)) == 1
+    with pytest.raises(InputError, match=r"values\.yaml:1: expected a Kubernetes object"):
+        found_in([str(tmp_path / "values.yaml")], io.StringIO(), tell)
+
+
+def test_half_an_object_is_an_error_anywhere(tmp_path: Path) -> None:
+    """A document with a kind and no apiVersion is a slip, also in a directory."""
+    (tmp_path / "cluster.yaml").write_text("# a comment\nkind: DaskCluster\n")
+    with pytest.raises(InputError, match=r"cluster\.yaml:2: expected a Kubernetes object"):
+        found_in([str(tmp_path)], io.StringIO(), tell)
+
+
+def test_every_broken_file_is_named_with_its_line(tmp_path: Path) -> None:
+    """All files that cannot be read are told at once, a line each with file and line."""
+    (tmp_path / "a.yaml").write_text("apiVersion: v1\nkind: [\n")
+    (tmp_path / "b.yaml").write_text("apiVersion: v1\n\nkind: {{ .Values.kind }}\n")
+    with pytest.raises(InputError) as caught:
+        found_in([str(tmp_path)], io.StringIO(), tell)
+    first, second = str(caught.value).splitlines()
+    assert first.startswith(f"{tmp_path}/a.yaml:3: ")
+    assert second.startswith(f"{tmp_path}/b.yaml:3: ")
+
+
+def test_empty_directory_is_an_error(tmp_path: Path) -> None:
+    """A directory with nothing to review is a slip of the user's, and is told."""
+    with pytest.raises(InputError, match=r"no \*\.yaml, \*\.yml, \*\.json in it"):
+        found_in([str(tmp_path)], io.StringIO(), tell)
+
+
+# ---- reasons beside the lines ---------------------------------------------------------------------
+
+
+def test_each_added_line_knows_its_decision() -> None:
+    """Every line that is added belongs to the rule that added it, also where two rules share a parent."""
+    one = reviewed(STRIPPED.read_text(), apart="5")
+    owners = {
+        line.text.strip(): line.decision.reason for line in diff(one) if line.sign == "+" and line.decision is not None
+    }
+    assert owners["- dask-cuda-worker"] is Reason.COMMAND_CONVERTED
+    assert owners["nvidia.com/gpu: '1'"] is Reason.GPU_LIMIT_ADDED
+    assert owners["podAffinity:"] is Reason.AFFINITY_ADDED
+    assert owners["podAntiAffinity:"] is owners["namespaceSelector: {}"] is Reason.APART_ADDED
+    assert owners["- maxSkew: 32"] is Reason.EMPTIER_ADDED
+    assert all(line.decision for line in diff(one) if line.sign == "+")
+
+
+def test_reason_stands_beside_the_first_line_of_each_change() -> None:
+    """A reason stands once beside each change, and its line is still YAML with a comment."""
+    lines = [line.plain for line in shown(reviewed(STRIPPED.read_text()))]
+    beside = [line for line in lines if "  # " in line]
+    assert [line.rpartition("  # ")[2] for line in beside] == [
+        "command: command-converted",
+        "gpu: gpu-limit-added",
+        "affinity: affinity-added",
+        "emptier: emptier-added",
+    ]
+    assert lines[0].startswith("@@ -")
+
+
+def test_nothing_changed_is_no_diff() -> None:
+    """The guide's manifest has no line of a diff."""
+    assert list(diff(reviewed(GUIDE.read_text()))) == []
+
+
+# ---- SARIF ----------------------------------------------------------------------------------------
+
+
+def test_sarif_names_file_and_line() -> None:
+    """Each result stands at the line of the file that its change is about, and its rule is its reason."""
+    one = reviewed(STRIPPED.read_text())
+    (run,) = sarif([one], "1.2.3")["runs"]
+    lines = {each["ruleId"]: each["locations"][0]["physicalLocation"] for each in run["results"]}
+    text = STRIPPED.read_text().splitlines()
+    at = {key: text[place["region"]["startLine"] - 1].strip() for key, place in lines.items()}
+    assert at["command-converted"] == "args:"
+    assert at["gpu-limit-added"] == "- name: worker"
+    assert at["affinity-added"] == "spec:"
+    assert {place["artifactLocation"]["uri"] for place in lines.values()} == {"it.yaml"}
+
+
+def test_sarif_rules_are_the_reasons() -> None:
+    """Every reason is a rule with its meaning, and each result points at its own by id and index."""
+    (run,) = sarif([reviewed(STRIPPED.read_text()), reviewed(GUIDE.read_text())], "1.2.3", every=True)["runs"]
+    rules = run["tool"]["driver"]["rules"]
+    assert [rule["id"] for rule in rules] == [reason.value for reason in Reason]
+    assert all(rule["shortDescription"]["text"] for rule in rules)
+    assert run["results"]
+    for result in run["results"]:
+        assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
+        assert (result["kind"], result["level"]) in GRADES.values()
+
+
+def test_sarif_has_the_shape_of_2_1_0(capsys: pytest.CaptureFixture[str]) -> None:
+    """The log has what SARIF 2.1.0 requires, and nothing at any level that its schema does not know."""
+    options = ReviewOptions(tried=("scheduler-gpu=2",), output="sarif", explain=True)
+    document = as_json(capsys, str(EXAMPLES), options=options)
+    assert (document["version"], document["$schema"]) == ("2.1.0", "https://json.schemastore.org/sarif-2.1.0.json")
+    _shaped(document, "log")
+
+
+def test_sarif_tells_warnings(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A warning that is no rule's, such as a namespace's malformed annotation, is a notification of the run."""
+    file = tmp_path / "both.yaml"
+    file.write_text(yaml.safe_dump_all([namespace(gpu_limit="many"), cluster(), pod()]))
+    (run,) = as_json(capsys, str(file), options=ReviewOptions(output="sarif"))["runs"]
+    _shaped(run, "run")
+    told = run["invocations"][0]["toolExecutionNotifications"]
+    assert any("gpu-limit='many'" in each["message"]["text"] for each in told)
+
+
+# From the specification, sections 3.13-3.28, 3.49, 3.58: what an object of ours must have, and all it has. A name is
+# another object, a list of one name a list of such objects.
+_SHAPES: dict[str, dict[str, Raw]] = {
+    "log": {"$schema": str, "version": str, "runs": ["run"]},
+    "run": {"tool": "tool", "columnKind": str, "invocations": ["invocation"], "results": ["result"]},
+    "tool": {"driver": "component"},
+    "component": {"name": str, "version": str, "informationUri": str, "rules": ["descriptor"]},
+    "descriptor": {"id": str, "shortDescription": "message"},
+    "message": {"text": str},
+    "invocation": {"executionSuccessful": bool, "toolExecutionNotifications": ["notification"]},
+    "notification": {"level": str, "message": "message", "locations": ["location"]},
+    "result": {
+        "ruleId": str,
+        "ruleIndex": int,
+        "kind": str,
+        "level": str,
+        "message": "message",
+        "locations": ["location"],
+    },
+    "location": {"physicalLocation": "physical", "logicalLocations": ["logical"]},
+    "physical": {"artifactLocation": "artifact", "region": "region"},
+    "artifact": {"uri": str},
+    "region": {"startLine": int},
+    "logical": {"fullyQualifiedName": str, "kind": str},
+}
+
+
+def _shaped(document: Raw, name: str) -> None:
+    shape = _SHAPES[name]
+    assert document.keys() == shape.keys(), name
+    for key, wanted in shape.items():
+        value = document[key]
+        if isinstance(wanted, str):
+            _shaped(value, wanted)
+        elif isinstance(wanted, list):
+            for each in value:
+                _shaped(each, wanted[0])
+        else:
+            assert type(value) is wanted, (name, key)

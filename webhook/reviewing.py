@@ -1,0 +1,69 @@
+"""The command `review`: from what the user gave to text on stdout and a status."""
+
+import sys
+from importlib.metadata import version
+
+from rich.console import Console
+
+from webhook import report, sources
+from webhook.manifests import Manifest
+from webhook.options import ReviewOptions
+from webhook.progress import waiting
+from webhook.review import Reviewed, any_changed, review
+from webhook.sarif import sarif
+from webhook.settings import default_policy, tried
+
+WOULD_CHANGE = 1
+# Wider than any table: what a program reads has a line for a line.
+PLAIN = 10_000
+
+
+def run(files: tuple[str, ...], options: ReviewOptions) -> int:
+    """Review, print, and say with which status to end.
+
+    Raises:
+        InputError: Something that was given cannot be used.
+    """
+    policy, annotations = default_policy(options.defaults), tried(options.tried)
+    with waiting("reading") as tell:
+        given, namespaces = _live(files, options) if options.namespace else ((), ())
+        if files or not options.namespace:
+            given = sources.read(files or (sources.STDIN,), sys.stdin, tell)
+        if options.namespace_file:
+            namespaces = sources.read((str(options.namespace_file),), sys.stdin, tell)
+        tell(f"reviewing {len(given)} objects")
+        reviewed = review(given, namespaces, policy, annotations)
+    _show(reviewed, options)
+    return WOULD_CHANGE if options.check and any_changed(reviewed) else 0
+
+
+def _live(files: tuple[str, ...], options: ReviewOptions) -> tuple[tuple[Manifest, ...], tuple[Manifest, ...]]:
+    """The objects to review where no files are given, and the Namespace."""
+    from webhook.cluster import Cluster, Connection  # noqa: PLC0415 - the Kubernetes client takes a second to load
+
+    name = options.namespace or ""
+    cluster = Cluster(Connection(kubeconfig=options.kubeconfig, context=options.context))
+    namespace = cluster.namespace(name)
+    return () if files else cluster.dask_objects(name), (namespace,)
+
+
+def _show(reviewed: tuple[Reviewed, ...], options: ReviewOptions) -> None:
+    match options.output:
+        case "diff":
+            report.show_diffs(console(), reviewed, explain=options.explain)
+            return
+        case "sarif":
+            text = report.as_text(sarif(reviewed, version("dask-colocate"), every=options.explain))
+        case "json":
+            text = report.as_json(reviewed)
+        case "yaml":
+            text = report.as_yaml(reviewed).rstrip("\n")
+        case "patch":
+            text = report.as_patch(reviewed)
+    sys.stdout.write(f"{text}\n")
+
+
+def console() -> Console:
+    """Standard output: as wide as its terminal, and where it is none as wide as it takes."""
+    terminal = Console()
+    return terminal if terminal.is_terminal else Console(width=PLAIN)
