@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Literal
 
 import cyclopts
@@ -58,7 +59,7 @@ def serve(settings: Annotated[Settings | None, Parameter(name="*")] = None) -> N
 
 @app.command
 def review(
-    *files: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    *files: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     options: Annotated[ReviewOptions | None, Parameter(name="*")] = None,
 ) -> int:
     """Show what would be done to manifests, and why; with --namespace as a live cluster's namespace has it.
@@ -72,7 +73,7 @@ def review(
     """
     from webhook.reviewing import run
 
-    return run(files, options or ReviewOptions())
+    return run(tuple(map(str, files)), options or ReviewOptions())
 
 
 @app.command

@@ -19,7 +19,7 @@ from webhook.mutation.model import Decision, Outcome, Reason
 from webhook.raw import Raw
 from webhook.review import Reviewed
 
-SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 HOME = "https://docs.rapids.ai/deployment/stable/guides/colocate-workers/"
 
 Graded: TypeAlias = tuple[Literal["fail", "pass", "notApplicable"], Literal["note", "warning", "none"]]

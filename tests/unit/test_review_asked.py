@@ -199,7 +199,10 @@ def test_sarif_has_the_shape_of_2_1_0(capsys: pytest.CaptureFixture[str]) -> Non
     """The log has what SARIF 2.1.0 requires, and nothing at any level that its schema does not know."""
     options = ReviewOptions(tried=("scheduler-gpu=2",), output="sarif", explain=True)
     document = as_json(capsys, str(EXAMPLES), options=options)
-    assert (document["version"], document["$schema"]) == ("2.1.0", "https://json.schemastore.org/sarif-2.1.0.json")
+    assert (document["version"], document["$schema"]) == (
+        "2.1.0",
+        "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
+    )
     _shaped(document, "log")
 
 
