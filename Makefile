@@ -30,8 +30,9 @@ bench-placement: $(VENV)/test.stamp  ## nodes used over the fewest possible, on 
 bench: $(VENV)/test.stamp      ## what an admission costs, beside a no-op app, a Go webhook and an in-process policy; ARGS=--quick
 	@$(BIN)/python -m tests.bench.admission $(ARGS)
 
-render: $(VENV)/test.stamp     ## deploy/kustomize from deploy/chart
+render: $(VENV)/test.stamp     ## deploy/kustomize from deploy/chart, deploy/reference.md from the code
 	@$(BIN)/python -m tests.unit.deploy.chart
+	@$(BIN)/python -m tests.unit.deploy.reference
 
 clean:
 	rm -rf $(VENV)

@@ -67,8 +67,8 @@ def review(
     Status 0: done; 1: with --check, something would change; 2: something given cannot be used.
 
     Args:
-        files: YAML or JSON with any number of objects, Lists or AdmissionReviews; a directory stands for all *.yaml,
-            *.yml and *.json below it, `-` for standard input.
+        files: YAML or JSON with any number of objects, Lists or AdmissionReviews; a directory stands for all that is
+            below it, `-` for standard input.
         options: What is asked.
     """
     from webhook.reviewing import run

@@ -84,7 +84,10 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class Mutate:
-    """`POST /mutate` as a plain ASGI application: one body in, one body out, nothing between."""
+    """The AdmissionReview v1 that answers the one sent; 400 for no AdmissionReview, 413 for more than 7 MiB.
+
+    A plain ASGI application: one body in, one body out, nothing between.
+    """
 
     webhook: Webhook
     recorder: Recorder
@@ -136,10 +139,12 @@ def create_app(webhook: Webhook, recorder: Recorder, readiness: Mapping[str, Cal
 
     @app.get("/healthz")
     async def healthz() -> Response:
+        """200 while the process runs."""
         return Response("ok\n", media_type="text/plain")
 
     @app.get("/readyz")
     async def readyz() -> Response:
+        """200 when it can vouch for its answers; else 503, naming what it waits for."""
         waiting = [name for name, ready in readiness.items() if not ready()]
         if waiting:
             message = f"waiting for: {', '.join(waiting)}\n"
@@ -148,6 +153,7 @@ def create_app(webhook: Webhook, recorder: Recorder, readiness: Mapping[str, Cal
 
     @app.get("/metrics")
     async def metrics() -> Response:
+        """Metrics in the text format of Prometheus."""
         return Response(recorder.metrics(), media_type=CONTENT_TYPE_LATEST)
 
     return app
