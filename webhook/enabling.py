@@ -16,6 +16,7 @@ from rich.text import Text
 from webhook.cluster import Cluster, Connection
 from webhook.errors import InputError
 from webhook.manifests import Manifest
+from webhook.mutation.model import Outcome, Reason
 from webhook.options import ChangeOptions
 from webhook.policy import Policy, resolve
 from webhook.progress import waiting
@@ -101,7 +102,10 @@ def _agreed(name: str, *, yes: bool) -> bool:
         raise InputError(
             f"nothing was changed: nobody to ask about namespace {name}; give --yes to do it, or --dry-run"
         )
-    return Confirm.ask(f"Annotate namespace {name}?", console=Console(stderr=True), default=False)
+    try:
+        return Confirm.ask(f"Annotate namespace {name}?", console=Console(stderr=True), default=False)
+    except EOFError:  # Ctrl-D
+        return False
 
 
 # ---- what would change ----------------------------------------------------------------------------
@@ -111,8 +115,8 @@ def _show(out: Console, planned: Change, objects: Sequence[Manifest]) -> None:
     out.print(Text(f"Namespace {planned.name}"))
     for key, value in planned.annotations.items():
         if (old := planned.before.get(key)) is not None:
-            out.print(Text(f'-   {key}: "{old}"', style="red"), soft_wrap=True)
-        out.print(Text(f'+   {key}: "{value}"', style="green"), soft_wrap=True)
+            out.print(Text(f"-   {key}: {old!a}", style="red"), soft_wrap=True)
+        out.print(Text(f"+   {key}: {value!a}", style="green"), soft_wrap=True)
     for problem in planned.policy.problems:
         out.print(Text(f"Warning: {problem.text}", style="yellow"), soft_wrap=True)
     if not objects:
@@ -137,7 +141,10 @@ def _table(planned: Change, objects: Sequence[Manifest]) -> Table:
 
 
 def _summary(one: Reviewed) -> str:
-    """What the webhook does to an object, by the reasons of the rules that change it."""
+    """What the webhook does to an object, by the reasons of the rules that change it, or would but for something."""
     if not one.verdict.decisions:
         return str(one.verdict.status)
-    return ", ".join(each.reason for each in one.verdict.decisions if each.operations) or "as it should be"
+    told = {Outcome.APPLIED: "{}", Outcome.REFUSED: "{} (refused)"}
+    reasons = [told[each.outcome].format(each.reason) for each in one.verdict.decisions if each.outcome in told]
+    warned = any(each.reason is Reason.WARN_MODE for each in one.verdict.decisions)
+    return ", ".join([*reasons, *([Reason.WARN_MODE.value] if warned else [])]) or "as it should be"

@@ -1,5 +1,6 @@
 """What users have, as raw objects: YAML with several documents, JSON, Lists, AdmissionReviews."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -36,7 +37,7 @@ class Manifest:
 
     def line_of(self, pointer: str) -> int:
         """The line of what stands at a JSON pointer, or of its nearest parent that is there."""
-        node, line = self.node, self.line
+        node, line = self.node, int(self.node.start_mark.line) + 1 if self.node else self.line
         for token in pointer.split("/")[1:]:
             key, node = _child(node, token.replace("~1", "/").replace("~0", "~"))
             if key is None:
@@ -70,7 +71,7 @@ def read(text: str, source: str, *, others: bool = False) -> tuple[Manifest, ...
 
 def _documents(text: str, source: str, *, others: bool) -> Iterator[Manifest]:
     try:
-        loader = _Loader(text)
+        loader = _Loader(_untabbed(text))
         while loader.check_node():
             if (node := loader.get_node()) is None:
                 return
@@ -92,6 +93,17 @@ def _documents(text: str, source: str, *, others: bool) -> Iterator[Manifest]:
         if isinstance(error, ManifestError):
             raise
         raise ManifestError(source, 1, str(error).splitlines()[0]) from None
+
+
+def _untabbed(text: str) -> str:
+    """JSON may be indented by tabs, which YAML forbids; in valid JSON no tab stands within a value."""
+    if "\t" not in text or not text.lstrip().startswith("{"):
+        return text
+    try:
+        json.loads(text)
+    except ValueError:
+        return text
+    return text.replace("\t", " ")
 
 
 def _unlisted(manifest: Manifest) -> Iterator[Manifest]:

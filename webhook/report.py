@@ -59,7 +59,12 @@ def title(one: Reviewed) -> str:
     """The object's kind, name, namespace and place."""
     manifest = one.manifest
     where = f"{manifest.source}:{manifest.line}" if manifest.line else manifest.source
-    return f"{one.review.kind}/{one.review.name} in namespace {one.review.namespace} ({where})"
+    return printable(f"{one.review.kind}/{one.review.name} in namespace {one.review.namespace} ({where})")
+
+
+def printable(text: str) -> str:
+    """A text of somebody else's as a terminal may have it: nothing in it moves a cursor or changes a colour."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def diff(one: Reviewed) -> Iterator[Text]:
@@ -94,7 +99,7 @@ def _cells(decision: Decision) -> tuple[str, ...]:
         decision.rule,
         f"[{colour}]{decision.outcome}[/]",
         decision.reason.value,
-        escape(decision.detail),
+        escape(printable(decision.detail)),
     )
 
 

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from rich.console import Console
 
 from webhook import report, sources
+from webhook.errors import InputError
 from webhook.manifests import Manifest
 from webhook.options import ReviewOptions
 from webhook.progress import waiting
@@ -24,6 +25,8 @@ def run(files: tuple[str, ...], options: ReviewOptions) -> int:
     Raises:
         InputError: Something that was given cannot be used.
     """
+    if not files and not options.namespace and sys.stdin.isatty():
+        raise InputError("nothing to review: name FILES or directories, - to type it in, or a --namespace of a cluster")
     policy, annotations = default_policy(options.defaults), tried(options.tried)
     with waiting("reading") as tell:
         given, namespaces = _live(files, options) if options.namespace else ((), ())

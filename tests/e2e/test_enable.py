@@ -89,7 +89,7 @@ def test_without_a_terminal_nobody_is_asked(bed: Bed, inhabited: str) -> None:
     assert annotations(bed, inhabited) == {"team": "a"}
 
 
-@pytest.mark.parametrize(("answer", "status", "enabled"), [("y\n", 0, "true"), ("n\n", 1, None), ("\n", 1, None)])
+@pytest.mark.parametrize(("answer", "status", "enabled"), [("y\n", 0, "true"), ("\n", 1, None), ("\x04", 1, None)])
 def test_terminal_is_asked(bed: Bed, inhabited: str, answer: str, status: int, enabled: str | None) -> None:
     """In a terminal the question comes after what would change, and only a yes does it."""
     with Terminal("enable", inhabited, "--kubeconfig", str(bed.plane.kubeconfig)) as terminal:

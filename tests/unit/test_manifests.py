@@ -39,8 +39,8 @@ def test_date_stays_the_text_that_it_is_in_json() -> None:
     assert read(TWO, "x")[1].item["data"]["since"] == "2026-11-24"
 
 
-@pytest.mark.parametrize("indent", [None, 2])
-def test_json_is_yaml(indent: int | None) -> None:
+@pytest.mark.parametrize("indent", [None, 2, "\t"])
+def test_json_is_yaml(indent: int | str | None) -> None:
     """JSON is read as it is, with or without line breaks."""
     (manifest,) = read(json.dumps(cluster(), indent=indent), "x")
     assert manifest.item == cluster()
@@ -92,3 +92,13 @@ def test_what_is_dumped_is_read_back(item: Raw) -> None:
     (manifest,) = read(dump(document), "x")
     assert manifest.item == document
     assert "&id" not in dump(document)
+
+
+def test_line_of_what_a_pointer_names() -> None:
+    """A pointer's line is that of its key or item, else of the nearest parent that is there, also within a List."""
+    text = "# one\napiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Pod\n  spec:\n    a/b: [1,\n      2]\n"
+    (manifest,) = read(text, "x")
+    lines = {
+        pointer: manifest.line_of(pointer) for pointer in ("", "/spec", "/spec/a~1b/1", "/spec/none/0", "/spec/a~1b/-")
+    }
+    assert lines == {"": 5, "/spec": 7, "/spec/a~1b/1": 9, "/spec/none/0": 7, "/spec/a~1b/-": 8}

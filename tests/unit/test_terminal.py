@@ -7,10 +7,12 @@ import subprocess
 import threading
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from tests.terminal import SECONDS, Terminal, argv, environment
+from webhook.cli import app
 
 EXAMPLES = Path(str(resources.files("webhook"))) / "examples"
 STRIPPED = str(EXAMPLES / "cluster.yaml")
@@ -76,6 +78,26 @@ def test_waiting_is_silent_anywhere_else(slow: Path) -> None:
     assert "reading" not in done.stdout
 
 
+def test_nothing_to_review_is_told_in_a_terminal() -> None:
+    """Without files a terminal is not waited for: status 2 and what to give."""
+    with Terminal("review") as terminal:
+        assert terminal.ended() == 2
+    assert "name FILES" in terminal.seen
+
+
+def test_text_of_others_moves_no_cursor(tmp_path: Path) -> None:
+    """A name with escape codes in a manifest reaches the terminal without them."""
+    file = tmp_path / "evil.yaml"
+    text = Path(STRIPPED).read_text()
+    file.write_text(
+        text.replace("- name: worker", '- name: "\\e[2Jevil"').replace("name: rapids-d", 'name: "\\e[2J"\n  x: d', 1)
+    )
+    with Terminal("review", str(file), NO_COLOR="1") as terminal:
+        assert terminal.ended() == 0
+    assert "?[2Jevil" in terminal.seen
+    assert "\x1b[2J" not in terminal.seen
+
+
 def test_completion_of_bash_knows_commands_and_flags() -> None:
     """Bash itself completes commands, flags, the values of a choice and files with the script that is printed."""
     complete = """
@@ -105,3 +127,10 @@ def test_completion_of_bash_knows_commands_and_flags() -> None:
         ["sarif"],
         ["pyproject.toml"],
     ], done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
+def test_every_shell_has_completion(shell: Literal["bash", "zsh", "fish", "powershell"]) -> None:
+    """Each shell that is offered has a script that knows the commands."""
+    script = app.generate_completion(shell=shell)
+    assert all(name in script for name in ("review", "enable", "disable", "sarif"))
