@@ -33,9 +33,11 @@ class Line:
 
 def diff(one: Reviewed) -> Iterator[Line]:
     """The lines of a unified diff from the object to its result; none where nothing changes."""
-    before, after = dump(one.review.item).splitlines(), _owned(one)
-    matcher = _matcher(before, [line.text for line in after])
-    for group in matcher.get_grouped_opcodes(CONTEXT) if one.changed else ():
+    if not one.changed:
+        return
+    before = dump(one.review.item).splitlines()
+    after = _owned(one, before)
+    for group in _matcher(before, [line.text for line in after]).get_grouped_opcodes(CONTEXT):
         (_, i, _, j, _), (_, _, to_i, _, to_j) = group[0], group[-1]
         yield Line("@", f"@@ -{i + 1},{to_i - i} +{j + 1},{to_j - j} @@")
         for tag, i1, i2, j1, j2 in group:
@@ -46,10 +48,10 @@ def diff(one: Reviewed) -> Iterator[Line]:
             yield from after[j1:j2]
 
 
-def _owned(one: Reviewed) -> Sequence[Line]:
+def _owned(one: Reviewed, before: Sequence[str]) -> Sequence[Line]:
     """The result's lines; those that a decision brought know it."""
-    lines: Sequence[Line] = [Line("+", text) for text in dump(one.review.item).splitlines()]
-    decisions = one.verdict.decisions if one.changed else ()
+    lines: Sequence[Line] = [Line("+", text) for text in before]
+    decisions = one.verdict.decisions
     for done, decision in enumerate(decisions, 1):
         if decision.operations:
             patch = combine(each for earlier in decisions[:done] for each in earlier.operations)

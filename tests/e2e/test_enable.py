@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.bed import process
 from tests.e2e.examples import manifest
 from tests.terminal import SECONDS, Terminal, argv, environment
+from webhook.cluster import PLURALS
 from webhook.policy import ENABLED, PREFIX
 
 if TYPE_CHECKING:
@@ -168,3 +169,16 @@ def test_review_of_a_live_namespace(bed: Bed, inhabited: str, tmp_path: Path) ->
     assert tried.returncode == 1
     assert "gets 3 nvidia.com/gpu" in tried.stdout
     assert ("DaskCluster", "rapids-dask-cluster") in {(one["kind"], one["name"]) for one in json.loads(tried.stdout)}
+
+
+def test_dry_run_finds_a_missing_right(bed: Bed, inhabited: str, kubectl: Kubectl, tmp_path: Path) -> None:
+    """Who may look and not annotate learns it from `--dry-run`, with the rule that is missing."""
+    kinds = ",".join(["namespaces", *(f"{each}.kubernetes.dask.org" for each in PLURALS)])
+    kubectl("create", "role", "looker", "-n", inhabited, "--verb=get,list", f"--resource={kinds}")
+    account = f"--serviceaccount={inhabited}:default"
+    kubectl("create", "rolebinding", "looker", "-n", inhabited, "--role=looker", account)
+    done = run(bed, "enable", inhabited, "--dry-run", kubeconfig=as_nobody(bed, tmp_path, inhabited))
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f'missing right: patch namespaces "{inhabited}"' in line
+    assert CLUSTER in done.stdout

@@ -24,3 +24,10 @@ def test_retries_log_no_body(caplog: pytest.LogCaptureFixture) -> None:
     assert "stamina" in told
     assert "the-key" not in told
     assert "the-token" not in told
+
+
+def test_missing_right_of_a_collection() -> None:
+    """What is said when a list is refused names the collection, and no object that a rule could be limited to."""
+    told = Resource(group="", plural="secrets", namespace="apps").missing_right("list")
+    assert told.startswith('missing right: list secrets in namespace "apps". ')
+    assert "resourceNames" not in told
