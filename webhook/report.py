@@ -16,7 +16,7 @@ from webhook.raw import Raw
 from webhook.review import Reviewed, explained
 
 LINE_STYLES = {"+": "green", "-": "red", "@": "cyan"}
-BESIDE = 72  # a reason stands no farther right than this, however long another line is
+BESIDE = 48  # a reason begins no farther right than this, so that most fit into 80 columns
 COLOURS = {Outcome.APPLIED: "green", Outcome.KEPT: "cyan", Outcome.SKIPPED: "dim", Outcome.REFUSED: "yellow"}
 
 
@@ -70,16 +70,18 @@ def printable(text: str) -> str:
 def diff(one: Reviewed) -> Iterator[Text]:
     """The lines of a unified diff, coloured, with the reason beside each change; none where nothing changes."""
     lines = tuple(blame.diff(one))
-    beside = max((len(line.text) for line in lines if line.decision), default=0)
-    before: Decision | None = None
-    for line in lines:
+    before = (None, *(line.decision for line in lines))
+    begun = tuple(
+        line.decision if line.decision is not last else None for line, last in zip(lines, before, strict=False)
+    )
+    beside = max((len(line.text) for line, decision in zip(lines, begun, strict=True) if decision), default=0)
+    for line, decision in zip(lines, begun, strict=True):
         text = line.text if line.sign == "@" else f"{line.sign}{line.text}"
         shown = Text(text, style=LINE_STYLES.get(line.sign, ""))
-        if line.decision and line.decision is not before:
+        if decision:
             pad = " " * (min(beside, BESIDE) - len(line.text))
-            shown.append(f"{pad}  # {line.decision.rule}: {line.decision.reason}", style="not bold dim")
+            shown.append(f"{pad}  # {decision.rule}: {decision.reason}", style="not bold dim")
         yield shown
-        before = line.decision
 
 
 def decisions(one: Reviewed, *, every: bool = False) -> Table:
