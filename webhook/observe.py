@@ -174,7 +174,7 @@ def log_to(stream: TextIO, level: str, on_drop: Callable[[], None]) -> logging.h
         The started thread, for the caller to stop.
     """
     # Fields that no line shows; "Optimization" in the documentation of `logging`.
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = logging.logAsyncioTasks = False
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     lines: queue.Queue[logging.LogRecord] = queue.Queue(LOG_LINES)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(

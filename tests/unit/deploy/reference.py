@@ -9,7 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastapi.routing import APIRoute
+from starlette.routing import Route
 
 from tests.unit.deploy.chart import DEPLOY
 from webhook.admission import Status
@@ -109,7 +109,7 @@ def _metrics() -> Iterable[Sequence[str]]:
     for metric in registry.collect():
         if metric.name not in named:  # the process's own, of which there are other ones on each system
             continue
-        labels = getattr(named[metric.name], "_labelnames", ())
+        labels = getattr(named[metric.name], "_labelnames", getattr(metric, "_labelnames", ()))
         name = f"{metric.name}_total" if metric.type == "counter" else metric.name
         yield f"`{name}`", metric.type, ", ".join(f"`{label}`" for label in labels), metric.documentation
 
@@ -117,8 +117,9 @@ def _metrics() -> Iterable[Sequence[str]]:
 def _endpoints() -> Iterable[Sequence[str]]:
     recorder = Recorder()
     for route in create_app(Webhook(Static(()), Policy(), recorder), recorder, {}).routes:
-        if isinstance(route, APIRoute):
-            yield f"`{', '.join(sorted(route.methods))} {route.path}`", route.description
+        if isinstance(route, Route):
+            methods = ", ".join(sorted((route.methods or set()) - {"HEAD"}))
+            yield f"`{methods} {route.path}`", (route.endpoint.__doc__ or "").partition("\n")[0]
 
 
 if __name__ == "__main__":
