@@ -21,7 +21,8 @@ from enum import StrEnum
 import orjson
 
 from webhook import dask
-from webhook.mutation import Plan, plan
+from webhook.capacity.model import UNWATCHED, Hint, NoHint, Question
+from webhook.mutation import Plan, capacity, plan
 from webhook.mutation.model import Decision, Outcome, Reason
 from webhook.mutation.patch import Operation
 from webhook.policy import Policy, Problem, TargetGroup, object_problems, opted_out
@@ -155,15 +156,25 @@ def consider(review: Review, read: Callable[[Raw], dask.Subject | None] = dask.r
         return Verdict(Status.BEING_DELETED)
     if review.operation == "UPDATE" and mapping(review.item, "spec") == mapping(review.old_item, "spec"):
         return Verdict(Status.SPEC_UNCHANGED)
-    return _ended(Status.OPTED_OUT) if opted_out(subject.annotations) else subject
+    if opted_out(subject.annotations):
+        return _ended(Status.OPTED_OUT)
+    return dask.updated(subject, review.old_item) if review.operation == "UPDATE" else subject
 
 
-def decide(subject: dask.Subject, policy: Policy | None) -> Verdict:
+def question(review: Review, subject: dask.Subject, policy: Policy | None) -> Question | NoHint:
+    """What has to be asked about free capacity before `decide`; where nothing has, the hint to decide with."""
+    if policy is None or not (policy.enabled and policy.capacity_hint):
+        return UNWATCHED
+    return capacity.question(subject, policy, review.namespace, dry_run=review.dry_run)
+
+
+def decide(subject: dask.Subject, policy: Policy | None, hint: Hint = UNWATCHED) -> Verdict:
     """The verdict on a subject.
 
     Args:
         subject: From `consider`.
         policy: Of its namespace; None when the namespace could not be read.
+        hint: The answer to `question`.
     """
     if policy is None:
         return _ended(Status.NAMESPACE_UNKNOWN)
@@ -173,7 +184,7 @@ def decide(subject: dask.Subject, policy: Policy | None) -> Verdict:
     group = TargetGroup.PODS if subject.kind == "Pod" else TargetGroup.RESOURCES
     if group not in policy.targets:
         return _ended(Status.NOT_TARGETED, *problems)
-    decided = plan(subject.targets, policy)
+    decided = plan(subject.targets, policy, hint)
     return Verdict(
         Status.DECIDED,
         decisions=decided.decisions,

@@ -21,6 +21,8 @@ from certs.rotate import Rotation
 from certs.serving import Serving
 from webhook import manifests
 from webhook.drain import Closing, Drain, Draining
+from webhook.inventory import NOT_WATCHED
+from webhook.inventory import watched as inventory
 from webhook.namespaces.static import Static
 from webhook.namespaces.watched import Watched
 from webhook.observe import Recorder
@@ -86,6 +88,7 @@ def assemble(settings: Settings) -> Assembly:
     """
     recorder, serving, drain = Recorder(), Serving(), Drain()
     parts: dict[str, Part] = {}
+    capacity = _inventory(settings, recorder)
     ca = None
     policy = default_policy(settings.defaults)
     if settings.namespaces_file:
@@ -98,13 +101,15 @@ def assemble(settings: Settings) -> Assembly:
 
             parts["events"] = events = Events(_client(settings.kubeconfig), recorder.event_dropped)
             tell = events.tell
-        webhook = Webhook(watched, policy, recorder, tell)
+        webhook = Webhook(watched, policy, recorder, tell, capacity or NOT_WATCHED)
     if settings.namespaces_file and settings.mode is Mode.SELF_MANAGED:
         ca = _fresh(settings, serving)
     else:
         parts["certificate"] = _kept(settings, serving, recorder)
     readiness: dict[str, Callable[[], bool]] = {name: partial(_is_ready, part) for name, part in parts.items()}
     readiness["not told to stop"] = lambda: not drain.begun
+    if capacity:
+        parts["capacity"] = capacity  # nobody waits for it: without capacity all else is decided
     app = Closing(create_app(webhook, recorder, readiness), drain)
     server = Draining(_http(app, settings, serving), drain, settings.drain_seconds)
     return Assembly(server, tuple(parts.values()), recorder, ca)
@@ -135,6 +140,14 @@ def _watched(settings: Settings, recorder: Recorder) -> Watched:
     recorder.gauge(
         "dask_colocate_namespaces_age_seconds", "Time since the API server was last heard of.", lambda: watched.age
     )
+    return watched
+
+
+def _inventory(settings: Settings, recorder: Recorder) -> inventory.Watched | None:
+    if not settings.capacity_hints:
+        return None
+    watched = inventory.Watched(_client(settings.kubeconfig))
+    recorder.registry.register(inventory.Metrics(watched))
     return watched
 
 

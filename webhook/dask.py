@@ -7,7 +7,7 @@ group is `CLUSTER-default`; labels of the cluster and of `spec.worker.metadata` 
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain
 
@@ -61,6 +61,8 @@ class Target:
         cluster: The Dask cluster's name; None before it has one (`generateName`).
         namespace: Where the pods will live, or "" when the object does not say.
         labels: Those the pods are known to carry.
+        replicas: How many pods are wanted; 1 where the object does not say, as the CRDs have it.
+        before: The same target before an update.
     """
 
     role: Role
@@ -70,6 +72,8 @@ class Target:
     cluster: str | None
     namespace: str
     labels: Mapping[str, str]
+    replicas: int = 1
+    before: "Target | None" = None
 
     @property
     def selectable(self) -> bool:
@@ -103,6 +107,15 @@ def read(item: Raw) -> Subject | None:
     return subject if subject and subject.targets else None
 
 
+def updated(subject: Subject, old_item: Raw) -> Subject:
+    """The subject with what its targets were before an update."""
+    before = read(old_item)
+    targets = {target.pointer: target for target in before.targets} if before else {}
+    return replace(
+        subject, targets=tuple(replace(target, before=targets.get(target.pointer)) for target in subject.targets)
+    )
+
+
 # ---- one reader for each kind ---------------------------------------------------------------------
 
 
@@ -134,7 +147,7 @@ def _worker_group(item: Raw) -> Subject:
 _OWN_LABELS = frozenset({"dask.org/worker-name", "pod-template-hash"})
 # All that rules look at in a pod spec and in its containers. What is not here reaches no rule.
 _SEEN_IN_SPEC = ("affinity", "topologySpreadConstraints", "nodeSelector", "tolerations")
-_SEEN_IN_CONTAINER = ("name", "command", "args", "resources")
+_SEEN_IN_CONTAINER = ("name", "command", "args", "resources", "restartPolicy")
 
 
 def shared(item: Raw) -> Raw | None:
@@ -148,7 +161,7 @@ def shared(item: Raw) -> Raw | None:
     if labels.get(COMPONENT) != "worker" or not spec or item.get("kind") != "Pod":
         return None
     seen = {key: spec[key] for key in _SEEN_IN_SPEC if key in spec}
-    seen["containers"] = _seen_containers(spec.get("containers"))
+    seen |= {key: _seen_containers(spec[key]) for key in ("containers", "initContainers") if key in spec}
     named = {key: metadata[key] for key in ("namespace", "annotations") if key in metadata}
     own = {key: labels[key] for key in labels if key not in _OWN_LABELS}
     return {"apiVersion": item.get("apiVersion"), "kind": "Pod", "metadata": {**named, "labels": own}, "spec": seen}
@@ -214,7 +227,12 @@ def _target(item: Raw, role: Role, path: tuple[str, ...], names: Mapping[str, st
         cluster=names.get(CLUSTER_NAME),
         namespace=text(item, "metadata", "namespace") or "",
         labels={**own, **names, COMPONENT: role},
+        replicas=_replicas(mapping(item, *path).get("replicas")),
     )
+
+
+def _replicas(written: Raw) -> int:
+    return written if isinstance(written, int) and not isinstance(written, bool) else 1
 
 
 def _container(spec: Raw, role: Role) -> Container | None:

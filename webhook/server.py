@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from webhook import admission
 from webhook.admission import Answer, MalformedReviewError, Review, Verdict
+from webhook.inventory import NOT_WATCHED, Capacity
 from webhook.namespaces import Namespaces, NamespaceUnknownError
 from webhook.observe import Recorder
 from webhook.policy import Policy
@@ -46,12 +47,13 @@ class Webhook:
         defaults: Policy,
         recorder: Recorder,
         tell: Listener = ignore,
+        capacity: Capacity = NOT_WATCHED,
     ) -> None:
         """Nothing is read or started here; `tell` hears of each verdict."""
         self._tell = tell
         self._namespaces = namespaces
         self._recorder = recorder
-        self._verdicts = Verdicts(defaults)
+        self._verdicts = Verdicts(defaults, capacity.hint)
 
     async def answer(self, body: bytes) -> bytes:
         """The AdmissionReview that answers the one in `body`.
@@ -79,7 +81,7 @@ class Webhook:
         except NamespaceUnknownError as error:
             self._recorder.namespace_unknown(str(error))
             return admission.answer(admission.decide(subject, None))
-        return self._verdicts.answer(subject, annotations)
+        return self._verdicts.answer(review, subject, annotations)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ class Settings:
         webhook_configuration: MutatingWebhookConfiguration whose caBundle is kept, or checked, against the certificate.
         defaults: Policy where a namespace says nothing, as annotations without their prefix: "enabled=true; apart=5".
         events: Whether Dask objects get Kubernetes Events that say what was applied or refused.
+        capacity_hints: Whether nodes and pods are watched, so that namespaces can ask for capacity-hint. Needs the
+            rights to list and watch both.
         log_level: Least severe lines to log.
         drain_seconds: How long a process that is told to stop goes on answering.
     """
@@ -56,6 +58,7 @@ class Settings:
     webhook_configuration: str = NAME
     defaults: str = ""
     events: bool = False
+    capacity_hints: bool = False
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     drain_seconds: float = 5.0
 
@@ -74,6 +77,8 @@ class Settings:
             raise SettingsError("--tls-cert and --tls-key belong together: give both, or neither")
         if self.kubeconfig and self.namespaces_file:
             raise SettingsError("--kubeconfig and --namespaces-file exclude each other: give one")
+        if self.capacity_hints and self.namespaces_file:
+            raise SettingsError("--capacity-hints needs a cluster to watch: leave --namespaces-file out")
         if self.mode is not Mode.SELF_MANAGED and self.tls_cert is None:
             raise SettingsError(f"--certs {self.mode} needs --tls-cert and --tls-key: the files to serve")
         if self.mode is Mode.SELF_MANAGED and self.tls_cert is not None:

@@ -4,12 +4,14 @@ A thousand workers of a cluster are a thousand reviews and one decision: what th
 same to the byte. Everything here is bounded, and a pure function of its key, so that nothing can go stale.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import orjson
 
 from webhook import admission, dask
 from webhook.admission import Answer, Review, Verdict
+from webhook.capacity.model import UNWATCHED, Hint, NoHint, Question
 from webhook.dask import Subject
 from webhook.namespaces import Annotations
 from webhook.policy import Policy, resolve
@@ -25,8 +27,9 @@ LARGEST_KEPT = 16 * 1024  # bytes of one worker pod, as `dask.shared` leaves it;
 class Verdicts:
     """Answers for subjects under namespaces' annotations."""
 
-    def __init__(self, defaults: Policy) -> None:
-        """Decide with the installation's `defaults`."""
+    def __init__(self, defaults: Policy, ask: Callable[[Question], Hint]) -> None:
+        """Decide with the installation's `defaults`; `ask` about free capacity, of which nothing is kept."""
+        self._ask = ask
         self._policy = lru_cache(POLICIES_KEPT)(lambda annotations: resolve(dict(annotations), defaults))
         self._subject = lru_cache(WORKERS_KEPT)(lambda seen: dask.read(orjson.loads(seen)))
         self._of_worker = lru_cache(WORKERS_KEPT)(self._decide)
@@ -35,10 +38,13 @@ class Verdicts:
         """As `admission.consider`: the same Subject for each worker pod of a group."""
         return admission.consider(review, self._read)
 
-    def answer(self, subject: Subject, annotations: Annotations) -> Answer:
-        """What is answered for a subject from `consider`, whose namespace carries `annotations`."""
-        if subject.kind != "Pod":
-            return self._decide(subject, annotations)
+    def answer(self, review: Review, subject: Subject, annotations: Annotations) -> Answer:
+        """What is answered for a review's subject from `consider`, whose namespace carries `annotations`."""
+        policy = self._policy(annotations)
+        asked = admission.question(review, subject, policy)
+        if asked is not UNWATCHED or subject.kind != "Pod":
+            hint = asked if isinstance(asked, NoHint) else self._ask(asked)
+            return admission.answer(admission.decide(subject, policy, hint))
         answer: Answer = self._of_worker(subject, annotations)
         return answer
 

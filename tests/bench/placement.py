@@ -75,7 +75,8 @@ class Plan:
 
 def run(plan: Plan) -> tuple[list[Run], dict[str, str]]:
     """Replay it all on a fresh control plane; also the versions of what ran."""
-    with control_plane() as bed, installed(bed), ThreadPoolExecutor(AT_ONCE) as rooms:
+    flags = ("--capacity-hints",) if any(each.hinted for each in plan.strategies) else ()
+    with control_plane() as bed, installed(bed, *flags), ThreadPoolExecutor(AT_ONCE) as rooms:
         placements = Placements(bed.plane)
         placements.start()
         floors = Floors(bed, [each.room for each in plan.traces], AT_ONCE)

@@ -9,6 +9,7 @@ from itertools import chain, zip_longest
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from tests.e2e.bed.api import DASK
 from tests.e2e.bed.nodes import NODES, add
 from tests.e2e.bed.waiting import until
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tests.e2e.bed.api import Object
     from tests.e2e.bed.bed import Bed
 
+GROUP_VERSION = "kubernetes.dask.org/v1"
 ROOM = "room"  # the node label by which the workers of a replay stay on its own nodes
 # The portable label below a region. The presets name a platform's rack here; to the scheduler it is the same.
 RACK = "topology.kubernetes.io/zone"
@@ -51,6 +53,7 @@ class Place:
         pods: The names of each cluster's workers.
         nodes: The node of each of a cluster's workers.
         requests: Each cluster's latest request.
+        templates: The pod spec of each cluster's worker group, where the strategy has them made.
     """
 
     bed: Bed
@@ -62,6 +65,7 @@ class Place:
     pods: dict[str, list[str]] = field(default_factory=dict)
     nodes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     requests: dict[str, Request] = field(default_factory=dict)
+    templates: dict[str, Object] = field(default_factory=dict)
 
     def end(self, clusters: Sequence[str]) -> None:
         """Delete clusters and wait until their workers are gone."""
@@ -69,12 +73,15 @@ class Place:
         for namespace, name in keys:
             path = f"/api/v1/namespaces/{namespace}/pods"
             self.bed.api.delete(path, labelSelector=f"dask.org/cluster-name={name}", gracePeriodSeconds="0")
+            self.bed.api.delete(f"{DASK}/namespaces/{namespace}/daskworkergroups/{name}-default")
             del self.pods[name], self.nodes[name]
         for key in keys:
             self.placements.gone(key)
 
     def start(self, requests: Sequence[Request]) -> None:
         """Create the workers of the requests in turns, then wait until all are bound."""
+        for each in requests if self.strategy.hinted else ():
+            self.templates[each.cluster] = self._group(each)
         turns = zip_longest(*([each] * each.workers for each in requests))
         for request in filter(None, chain.from_iterable(turns)):
             self._create(request)
@@ -91,11 +98,32 @@ class Place:
                 free[node] -= 1
         return free
 
+    def _group(self, request: Request) -> Object:
+        """Make or scale a cluster's worker group, as the operator would; the pod spec that its workers then get."""
+        path = f"{DASK}/namespaces/{self.namespaces[request.namespace]}/daskworkergroups"
+        name = f"{request.cluster}-default"
+        if request.cluster in self.requests:
+            replicas = len(self.pods[request.cluster]) + request.workers
+            group = self.bed.api.merge(f"{path}/{name}", {"spec": {"worker": {"replicas": replicas}}})
+        else:
+            template = self._worker("$(DASK_WORKER_NAME)", request)["spec"]
+            spec = {"cluster": request.cluster, "worker": {"replicas": request.workers, "spec": template}}
+            about = {"apiVersion": GROUP_VERSION, "kind": "DaskWorkerGroup", "metadata": {"name": name}}
+            group = self.bed.api.create(path, {**about, "spec": spec})
+        found: Object = group["spec"]["worker"]["spec"]
+        return found
+
+    def _worker(self, name: str, request: Request) -> Object:
+        pod = worker(name, request, self.shape, self.strategy.affinity)
+        pod["spec"]["nodeSelector"] = {ROOM: self.floor.name}
+        return pod
+
     def _create(self, request: Request) -> None:
         pods = self.pods.setdefault(request.cluster, [])
         pods.append(f"{request.cluster}-default-worker-{len(pods)}")
-        pod = worker(pods[-1], request, self.shape, self.strategy.affinity)
-        pod["spec"]["nodeSelector"] = {ROOM: self.floor.name}
+        pod = self._worker(pods[-1], request)
+        if request.cluster in self.templates:
+            pod["spec"] = self.templates[request.cluster]
         self.bed.api.create(f"/api/v1/namespaces/{self.namespaces[request.namespace]}/pods", pod)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tests.e2e.bed.api import Object
 
 ENABLED = "colocate.dask.org/enabled"
+CAPACITY_HINT = "colocate.dask.org/capacity-hint"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,11 @@ class Strategy:
     annotations: Mapping[str, str] = field(default_factory=dict)
     affinity: Mapping[str, Object] = field(default_factory=dict)
 
+    @property
+    def hinted(self) -> bool:
+        """Whether hosts are named: then a cluster's worker group is made first, and its template is the pods'."""
+        return self.annotations.get(CAPACITY_HINT) == "true"
+
 
 GUIDE: Mapping[str, Object] = {"podAffinity": {PREFERRED: [GUIDE_TERM]}}
 STRATEGIES = (
@@ -44,6 +50,7 @@ STRATEGIES = (
         annotations=assignments("enabled=true; topology=kubernetes.io/hostname; emptier-first=false"),
     ),
     Strategy(name="default", title="dask-colocate's default", annotations={ENABLED: "true"}),
+    Strategy(name="hints", title="with capacity hints", annotations={ENABLED: "true", CAPACITY_HINT: "true"}),
 )
 
 

@@ -12,6 +12,9 @@ import jsonpatch
 import yaml
 
 from webhook import admission
+from webhook.capacity.model import Lack, NoHint
+from webhook.inventory import NOT_WATCHED
+from webhook.inventory.static import Static as StaticCapacity
 from webhook.namespaces import ours
 from webhook.namespaces.static import Static
 from webhook.observe import Recorder
@@ -24,11 +27,12 @@ if TYPE_CHECKING:
 
     from webhook.admission import Review, Verdict
     from webhook.dask import Subject
+    from webhook.inventory import Capacity
     from webhook.raw import Raw
 
 CASES = Path(__file__).parent.parent / "cases"
 NEEDED = frozenset({"review.json", "namespace.yaml", "expected.json"})
-OPTIONAL = frozenset({"settings.yaml"})
+OPTIONAL = frozenset({"settings.yaml", "capacity.yaml"})
 KEYS = ("why", "allowed", "patch", "warnings", "auditAnnotations", "decisions")
 
 
@@ -60,6 +64,16 @@ class Case:
         return dict(yaml.safe_load(file.read_text())) if file.exists() else {}
 
     @property
+    def capacity(self) -> Capacity:
+        """What is known of capacity: nothing where there is no file; setting `capacity` is what ails its source."""
+        file = self.folder / "capacity.yaml"
+        if not file.exists():
+            return NOT_WATCHED
+        problem = self.settings.get("capacity")
+        found = yaml.safe_load_all(file.read_text())
+        return StaticCapacity(found, NoHint(Lack(problem), "as the settings say") if problem else None)
+
+    @property
     def expected(self) -> Raw:
         """What the answer must be; empty for a case that has none yet."""
         file = self.folder / "expected.json"
@@ -75,7 +89,7 @@ class Case:
     def answered(self, review: Raw) -> Mapping[str, Raw]:
         """The response to `review` in this case's namespace, from bytes to bytes."""
         defaults = default_policy(self.settings.get("defaults", ""))
-        webhook = Webhook(Static([self.namespace]), defaults, Recorder())
+        webhook = Webhook(Static([self.namespace]), defaults, Recorder(), capacity=self.capacity)
         return admission.answered(asyncio.run(webhook.answer(json.dumps(review).encode())))
 
     def verdict(self, review: Raw) -> Verdict:
@@ -85,7 +99,10 @@ class Case:
     def decided(self, review: Review) -> Verdict:
         """What the pure core decides on a parsed review."""
         found = admission.consider(review)
-        return found if isinstance(found, admission.Verdict) else admission.decide(found, self.policy)
+        if isinstance(found, admission.Verdict):
+            return found
+        asked = admission.question(review, found, self.policy)
+        return admission.decide(found, self.policy, asked if isinstance(asked, NoHint) else self.capacity.hint(asked))
 
     def subject(self, review: Raw) -> Subject | None:
         """What concerns us in `review`."""

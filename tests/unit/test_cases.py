@@ -32,7 +32,7 @@ OWNED = {
     "gpu": ("/containers/{index}/resources/limits/{resource}",),
     "scheduler-gpu": ("/containers/{index}/resources/limits/{resource}",),
     "command": ("/containers/{index}/command", "/containers/{index}/args"),
-    "capacity-hint": (),
+    "capacity-hint": (f"/affinity/nodeAffinity/{PREFERRED}",),
 }
 """What each rule may touch below a pod spec, as the head of its own file says."""
 
@@ -48,7 +48,7 @@ def test_folder_is_complete(case: Case) -> None:
     assert case.review.keys() == {"apiVersion", "kind", "request"}
     assert case.namespace.keys() == {"apiVersion", "kind", "metadata"}
     assert case.namespace["kind"] == "Namespace"
-    assert case.settings.keys() <= {"defaults"}
+    assert case.settings.keys() <= {"defaults", "capacity"}
 
 
 @each_case

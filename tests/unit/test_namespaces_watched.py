@@ -15,7 +15,7 @@ import pytest
 from kubernetes.client import ApiClient, Configuration
 
 from webhook.namespaces import NamespaceUnknownError
-from webhook.namespaces.watched import Watched
+from webhook.namespaces.watched import LIVE_DEADLINE, Watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,14 +105,14 @@ def handler(script: Script) -> type[BaseHTTPRequestHandler]:
 
 
 @contextmanager
-def playing(script: Script) -> Iterator[Watched]:
-    """A started watch on a server that plays the script."""
+def playing(script: Script, live_deadline: float = 5.0) -> Iterator[Watched]:
+    """A started watch on a server that plays the script; a live read may take as long as a busy machine needs."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler(script))
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     configuration = Configuration()
     configuration.host = f"http://127.0.0.1:{server.server_port}"
     configuration.retries = False
-    watched = Watched(ApiClient(configuration))
+    watched = Watched(ApiClient(configuration), live_deadline=live_deadline)
     watched.start()
     try:
         yield watched
@@ -237,7 +237,7 @@ def test_namespace_that_does_not_exist_is_unknown(script: Script) -> None:
 def test_live_read_has_a_deadline(script: Script) -> None:
     """A read that takes longer than 300 ms is given up, and the namespace is unknown for that request."""
     script.reads = 1.0
-    with playing(script) as watched:
+    with playing(script, LIVE_DEADLINE) as watched:
         until(lambda: watched.ready)
         started = time.monotonic()
 

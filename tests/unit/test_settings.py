@@ -20,6 +20,7 @@ FILE = Path("some-file")
         ({"tls_cert": FILE}, "give both, or neither"),
         ({"tls_key": FILE, "namespaces_file": FILE}, "give both, or neither"),
         ({"kubeconfig": FILE, "namespaces_file": FILE}, "give one"),
+        ({"namespaces_file": FILE, "capacity_hints": True}, "leave --namespaces-file out"),
     ],
 )
 def test_what_cannot_work_together_is_refused(settings: Raw, advice: str) -> None:

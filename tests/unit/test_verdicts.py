@@ -10,12 +10,14 @@ from tests.unit.objects import container, pod, preferred, review, spec, term
 from webhook import admission
 from webhook.admission import Answer, Status, Verdict
 from webhook.dask import Subject, shared
+from webhook.inventory import NOT_WATCHED
 from webhook.namespaces import ours
 from webhook.policy import ENABLED, PREFIX, Policy
 from webhook.settings import default_policy
 from webhook.verdicts import LARGEST_KEPT, Verdicts
 
 if TYPE_CHECKING:
+    from webhook.capacity.model import Hint, Question
     from webhook.raw import Raw
 
 ON = frozenset({(ENABLED, "true")})
@@ -23,14 +25,10 @@ ON = frozenset({(ENABLED, "true")})
 
 def answered(verdicts: Verdicts, item: Raw) -> Answer:
     """The answer for a worker pod in an enabled namespace."""
-    subject = considered(verdicts, item)
+    asked = admission.review_of(review(item))
+    subject = verdicts.consider(asked)
     assert isinstance(subject, Subject)
-    return verdicts.answer(subject, ON)
-
-
-def considered(verdicts: Verdicts, item: Raw) -> Subject | Verdict:
-    """What is found in an object that is created."""
-    return verdicts.consider(admission.review_of(review(item)))
+    return verdicts.answer(asked, subject, ON)
 
 
 def worker(number: int, **fields: Raw) -> Raw:
@@ -43,7 +41,7 @@ def worker(number: int, **fields: Raw) -> Raw:
 
 def test_workers_of_a_group_are_decided_on_once() -> None:
     """Pods that differ only in what is their own share one answer."""
-    verdicts = Verdicts(Policy())
+    verdicts = Verdicts(Policy(), NOT_WATCHED.hint)
     assert answered(verdicts, worker(1)) is answered(verdicts, worker(2))
 
 
@@ -53,33 +51,42 @@ def test_workers_of_a_group_are_decided_on_once() -> None:
 )
 def test_what_a_rule_looks_at_tells_pods_apart(fields: Raw) -> None:
     """A pod with another command or other resources is decided on for itself."""
-    verdicts = Verdicts(Policy())
+    verdicts = Verdicts(Policy(), NOT_WATCHED.hint)
     answered(verdicts, worker(1))
-    fresh = answered(Verdicts(Policy()), worker(2, **fields))
+    fresh = answered(Verdicts(Policy(), NOT_WATCHED.hint), worker(2, **fields))
     assert answered(verdicts, worker(2, **fields)).behind_uid == fresh.behind_uid
     assert answered(verdicts, worker(2, **fields)) is not answered(verdicts, worker(1))
 
 
 def test_namespace_tells_answers_apart() -> None:
     """The same pod under other annotations is decided on anew."""
-    verdicts = Verdicts(Policy())
-    subject = considered(verdicts, worker(1))
+    verdicts = Verdicts(Policy(), NOT_WATCHED.hint)
+    asked = admission.review_of(review(worker(1)))
+    subject = verdicts.consider(asked)
     assert isinstance(subject, Subject)
     two = frozenset({*ON, (f"{PREFIX}gpu-limit", "2")})
-    assert b"auditAnnotations" in verdicts.answer(subject, ON).behind_uid
-    assert verdicts.answer(subject, two).verdict.operations != verdicts.answer(subject, ON).verdict.operations
-    assert verdicts.answer(subject, frozenset()).verdict.status is Status.NOT_ENABLED
+    assert b"auditAnnotations" in verdicts.answer(asked, subject, ON).behind_uid
+    assert (
+        verdicts.answer(asked, subject, two).verdict.operations
+        != verdicts.answer(asked, subject, ON).verdict.operations
+    )
+    assert verdicts.answer(asked, subject, frozenset()).verdict.status is Status.NOT_ENABLED
 
 
 @pytest.mark.parametrize("case", every(), ids=lambda case: case.name)
 def test_memory_changes_no_answer(case: Case) -> None:
     """Decided for the first time or from memory, a case's verdict is that of the pure core."""
-    verdicts = Verdicts(default_policy(case.settings.get("defaults", "")))
-    found, plain = verdicts.consider(admission.review_of(case.review)), case.verdict(case.review)
+
+    def hint(question: Question) -> Hint:
+        return case.capacity.hint(question)  # made anew each time: what was promised before is forgotten
+
+    verdicts = Verdicts(default_policy(case.settings.get("defaults", "")), hint)
+    asked, plain = admission.review_of(case.review), case.verdict(case.review)
+    found = verdicts.consider(asked)
     if isinstance(found, Verdict):
         assert found == plain
     elif case.policy is not None:
-        assert [verdicts.answer(found, ours(case.namespace)).verdict for _ in range(2)] == [plain, plain]
+        assert [verdicts.answer(asked, found, ours(case.namespace)).verdict for _ in range(2)] == [plain, plain]
 
 
 def test_shared_keeps_places() -> None:
@@ -97,7 +104,7 @@ def test_worker_too_large_or_too_deep_is_decided_on_all_the_same() -> None:
     large = worker(1, args=["dask-worker", "x" * LARGEST_KEPT])
     nested = pod(spec(affinity={"podAffinity": preferred(term(**deep))}))
     for item in (large, nested):
-        assert answered(Verdicts(Policy()), item).verdict.status is Status.DECIDED
+        assert answered(Verdicts(Policy(), NOT_WATCHED.hint), item).verdict.status is Status.DECIDED
 
 
 def test_answer_is_json_whatever_the_uid() -> None:

@@ -6,7 +6,9 @@ that makes reinvocation, `kubectl apply` again and the operator's own copying sa
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
+from webhook.capacity.model import UNWATCHED, Hint
 from webhook.dask import Role, Target
 from webhook.mutation.affinity import affinity
 from webhook.mutation.apart import apart
@@ -25,7 +27,6 @@ RULES: Mapping[Role, Mapping[str, Rule]] = {
         "emptier": emptier,
         "gpu": gpu,
         "command": command,
-        "capacity-hint": capacity_hint,
     },
     Role.SCHEDULER: {"scheduler-gpu": scheduler_gpu},
 }
@@ -52,10 +53,24 @@ class Plan:
         return tuple(dict.fromkeys(line for decision in self.decisions for line in decision.warnings))
 
 
-def plan(targets: Sequence[Target], policy: Policy) -> Plan:
-    """What happens to the targets under the policy. Pure; raises nothing for any parsed JSON."""
-    decisions = (_decide(name, rule, target, policy) for target in targets for name, rule in RULES[target.role].items())
+def plan(targets: Sequence[Target], policy: Policy, hint: Hint = UNWATCHED) -> Plan:
+    """What happens to the targets under the policy. Pure; raises nothing for any parsed JSON.
+
+    Args:
+        targets: Of one object.
+        policy: Of its namespace.
+        hint: The hosts where its workers fit, or why none are named.
+    """
+    decisions = (
+        _decide(name, rule, target, policy)
+        for target in targets
+        for name, rule in {**RULES[target.role], **_hinting(target.role, hint)}.items()
+    )
     return Plan(tuple(map(_only_told, decisions) if policy.mode is Mode.WARN else decisions))
+
+
+def _hinting(role: Role, hint: Hint) -> Mapping[str, Rule]:
+    return {"capacity-hint": partial(capacity_hint, hint=hint)} if role is Role.WORKER else {}
 
 
 def _decide(name: str, rule: Rule, target: Target, policy: Policy) -> Decision:

@@ -1,18 +1,180 @@
 """Rule `capacity-hint`: prefer the hosts where the whole cluster fits.
 
-Owns nothing yet: no installation of this version knows the free capacity, and the rule says so.
+Owns: the one item of `/affinity/nodeAffinity/preferredDuringSchedulingIgnoredDuringExecution` that carries its marker.
+Items of the user's are never touched, and count beside it as they always did.
+
+The item names hosts and asks for the absence of a node label that no node has: an expression that is always true, and
+by which the rule knows its own item again, wherever in the list it stands after others have changed it. A node that
+does carry the label is named by no hint.
+
+Who is asked for hosts, and when:
+
+| object | asked |
+|---|---|
+| DaskCluster, DaskJob created | for all its workers; the operator copies the item into the group and the pods |
+| DaskWorkerGroup created without the item | for all its workers, beside those the cluster has |
+| DaskWorkerGroup whose `replicas` grew | for those that are new; the item is replaced, and only new pods get it |
+| any other update | nobody: an item that the update took away is put back as it was |
+| Pod without the item | what its group was told, while that is remembered: one pod says nothing of how many there are |
+
+`kubectl scale daskworkergroup` goes through the scale subresource, which has no pod spec: the item stays as it was.
 """
 
-from webhook.dask import Target
+from collections.abc import Mapping, Sequence
+
+from webhook import devices
+from webhook.capacity import objects
+from webhook.capacity.constraints import constraints
+from webhook.capacity.model import MARKER, Demand, Group, Hint, Hosts, Lack, NoHint, Question, Recall
+from webhook.dask import WORKER_GROUP_NAME, Role, Subject, Target
 from webhook.mutation.model import Decision, Reason, Ruling
-from webhook.policy import Policy
+from webhook.mutation.patch import END, put
+from webhook.mutation.selector import PREFERRED, about_workers
+from webhook.policy import Mode, Policy
+from webhook.presets import HOSTNAME
+from webhook.raw import Raw, mapping, sequence, text
 
 NAME = "capacity-hint"
+# kube-scheduler scales a pod's node preferences to 0-100: where this is the only one, any weight does the same. Beside
+# a user's own it is one among others, and a strong wish of theirs, up to 100, outweighs it.
+WEIGHT = 30
+
+Items = Sequence[tuple[int, Raw]]
+"""The rule's own items, each with its place in the list."""
 
 
-def capacity_hint(target: Target, policy: Policy) -> Decision:
-    """Without a snapshot of capacity there is no hint, and nothing else changes."""
+def capacity_hint(target: Target, policy: Policy, hint: Hint) -> Decision:
+    """Prefer the hosts of the hint; where there are none, say why."""
     rule = Ruling(NAME, target)
     if not policy.capacity_hint:
         return rule.skipped(Reason.CAPACITY_HINT_OFF, "capacity-hint is off")
-    return rule.skipped(Reason.CAPACITY_UNKNOWN, "this installation does not watch capacity")
+    if not policy.topology:
+        return rule.skipped(Reason.TOPOLOGY_NONE, "the namespace's topology is none")
+    if _kept_apart(target):
+        return rule.kept(Reason.ANTI_AFFINITY_PRESENT, "the manifest keeps workers apart itself")
+    if target.cluster is None:
+        return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster has no name yet; its worker group will")
+    return _ruled(rule, _own(target), _own(target.before) if target.before else (), hint)
+
+
+_REASONS = {reason.value: reason for reason in Reason}
+
+
+def _ruled(rule: Ruling, standing: Items, before: Items, hint: Hint) -> Decision:
+    if _is_fresh(standing, before):
+        return rule.kept(Reason.HINT_PRESENT, f"hosts are named already: {', '.join(_hosts(standing))}")
+    match hint:
+        case Hosts(names, detail) if list(names) != _hosts(standing):
+            reason = Reason.HINT_REPLACED if standing else Reason.HINT_ADDED
+            return _put(rule, reason, detail, (standing, _item(names)))
+        case NoHint(_, detail) if before and not standing:
+            return _put(rule, Reason.HINT_RESTORED, f"hosts are named as before: {detail}", ((), before[0][1]))
+        case NoHint(lack, detail) if not standing:
+            return rule.skipped(_REASONS[lack.value], detail)
+    return rule.kept(Reason.HINT_PRESENT, f"hosts stay as they were: {hint.detail}")
+
+
+def question(subject: Subject, policy: Policy, namespace: str, *, dry_run: bool) -> Question | NoHint:
+    """What the rule has to ask about an object, or why nothing.
+
+    Args:
+        subject: The object.
+        policy: Of its namespace.
+        namespace: Its namespace.
+        dry_run: Whether nothing will be stored.
+    """
+    worker = next((each for each in subject.targets if each.role is Role.WORKER), None)
+    if worker is None or worker.cluster is None or not policy.topology or _kept_apart(worker):
+        return NOTHING_ADDED
+    group = Group(namespace, worker.cluster, worker.labels.get(WORKER_GROUP_NAME, ""))
+    if subject.kind == "Pod":
+        return NOTHING_ADDED if _own(worker) else Recall(group)
+    added = worker.replicas - (worker.before.replicas if worker.before else 0)
+    if added <= 0 or (worker.before and subject.kind != "DaskWorkerGroup"):
+        return NOTHING_ADDED
+    return _demand(worker, policy, group, added, binding=not dry_run and policy.mode is Mode.ENFORCE)
+
+
+NOTHING_ADDED = NoHint(Lack.NO_WORKERS_ADDED, "no workers are added")
+
+
+def _demand(worker: Target, policy: Policy, group: Group, workers: int, *, binding: bool) -> Demand | NoHint:
+    resource, gpus = _takes(worker, policy)
+    if gpus <= 0:
+        return NoHint(Lack.NO_GPU, "the workers ask for no GPU, or for several kinds")
+    standing, before = _own(worker), _own(worker.before) if worker.before else ()
+    return Demand(
+        group=group,
+        workers=workers,
+        gpus=gpus,
+        resource=resource,
+        constraints=constraints(worker.spec),
+        rack=next((level.key for level in policy.topology if level.key != HOSTNAME), ""),
+        binding=binding,
+        grown=worker.before is not None,
+        told=tuple(_hosts(standing)) if _is_fresh(standing, before) else (),
+    )
+
+
+def _takes(worker: Target, policy: Policy) -> tuple[str, int]:
+    """The resource and how much of it one worker takes, with what rule `gpu` is about to add."""
+    container = worker.container
+    if container is None or devices.claims(container.raw):
+        return policy.gpu_resource, 0
+    asked = devices.asked(container.raw, policy.gpu_resource)
+    if asked and policy.gpu_resource not in asked:
+        resource = next(iter(asked)) if len(asked) == 1 else ""
+    else:
+        resource = policy.gpu_resource
+    return resource, objects.requests(worker.spec).get(resource, 0) + (0 if asked else policy.gpu_limit)
+
+
+def _kept_apart(target: Target) -> bool:
+    return any(not term.attracts for term in about_workers(target))
+
+
+# ---- the rule's own item --------------------------------------------------------------------------
+
+
+def _own(target: Target) -> Items:
+    found = sequence(mapping(target.spec, "affinity", "nodeAffinity"), PREFERRED)
+    return tuple((place, item) for place, item in enumerate(found) if any(map(_marks, _expressions(item))))
+
+
+def _is_fresh(standing: Items, before: Items) -> bool:
+    """Whether an item stands there that this request, or the object's maker, brought: it is no earlier answer."""
+    return bool(standing) and [item for _, item in standing] != [item for _, item in before]
+
+
+def _expressions(item: Raw) -> Sequence[Raw]:
+    return sequence(item, "preference", "matchExpressions")
+
+
+def _marks(expression: Raw) -> bool:
+    return text(expression, "key") == MARKER and text(expression, "operator") == "DoesNotExist"
+
+
+def _hosts(items: Items) -> list[str]:
+    return [
+        host
+        for _, item in items[:1]
+        for expression in _expressions(item)
+        if text(expression, "key") == HOSTNAME
+        for host in sequence(expression, "values")
+        if isinstance(host, str)
+    ]
+
+
+def _item(hosts: Sequence[str]) -> Mapping[str, Raw]:
+    named = {"key": HOSTNAME, "operator": "In", "values": list(hosts)}
+    return {
+        "weight": WEIGHT,
+        "preference": {"matchExpressions": [named, {"key": MARKER, "operator": "DoesNotExist"}]},
+    }
+
+
+def _put(rule: Ruling, reason: Reason, detail: str, change: tuple[Items, Raw]) -> Decision:
+    """Put an item where the standing one is, else at the end."""
+    standing, item = change
+    tokens = ("affinity", "nodeAffinity", PREFERRED, str(standing[0][0]) if standing else END)
+    return rule.applied(reason, detail, put(rule.target.spec, rule.target.pointer, tokens, item))

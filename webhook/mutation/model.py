@@ -91,7 +91,17 @@ class Reason(StrEnum):
     NOT_A_CUDA_DEVICE = "not-a-cuda-device", "the worker's accelerator is none of NVIDIA's"
     # capacity-hint
     CAPACITY_HINT_OFF = "capacity-hint-off", "the namespace's capacity-hint is false"
-    CAPACITY_UNKNOWN = "capacity-unknown", "this installation does not watch capacity"
+    HINT_ADDED = "hint-added", "the hosts where all workers of the group fit are preferred"
+    HINT_REPLACED = "hint-replaced", "the group grew: the preferred hosts are those where it fits now"
+    HINT_RESTORED = "hint-restored", "a manifest without the preferred hosts was applied again; they stay"
+    HINT_PRESENT = "hint-already-set", "the preferred hosts are there already, from an earlier pass"
+    CAPACITY_UNKNOWN = "capacity-unknown", "this installation does not watch capacity, or has not seen all of it yet"
+    CAPACITY_FORBIDDEN = "capacity-forbidden", "the installation may not list nodes or pods"
+    CAPACITY_STALE = "capacity-stale", "the API server was not heard of for too long to trust what is known"
+    CAPACITY_FULL = "capacity-full", "not all workers find room"
+    GROUP_UNKNOWN = "worker-group-unknown", "the pod does not say which worker group it belongs to"
+    NO_WORKERS_ADDED = "no-workers-added", "the update adds no workers"
+    NO_GPU_ASKED = "no-gpu-asked", "the workers ask for no GPU, or for several kinds of them"
     # any rule
     MALFORMED = "malformed", "a field on the way is not of the type that Kubernetes gives it"
     WARN_MODE = "warn-mode", "the namespace's mode is warn: the change is told, not made"

@@ -23,6 +23,7 @@ EVERYTHING = (
     "monitoring.dashboard.enabled=true",
     "priorityClassName=system-cluster-critical",
     "events.enabled=true",
+    "capacityHints=true",
     "networkPolicy.apiServerPorts={443,6443}",
     "webhook.aksEnforcerDisabled=true",
     "webhook.excludeNamespaces={monitoring}",
@@ -171,6 +172,16 @@ def test_rights_are_the_least(mode: str) -> None:
         assert rule["resources"] == ["namespaces"] or (all(NAME in name for name in named) and named)
         assert set(rule["verbs"]) <= {"get", "list", "watch", "patch"}
     assert len(rules) == {"self-managed": 3, "cert-manager": 2, "files": 1}[mode]
+
+
+def test_capacity_hints_bring_their_rights() -> None:
+    """The switch passes the flag, and grants to list and watch nodes and pods, nothing more; off, neither is there."""
+    plain, hinting = (only("ClusterRole", *each)["rules"] for each in ((), ("capacityHints=true",)))
+    assert [rule for rule in hinting if rule not in plain] == [
+        {"apiGroups": [""], "resources": ["nodes", "pods"], "verbs": ["list", "watch"]}
+    ]
+    assert "--capacity-hints" in arguments("capacityHints=true")
+    assert "--capacity-hints" not in arguments()
 
 
 @pytest.mark.parametrize("settings", [(), EVERYTHING, CERTIFICATES["cert-manager"]], ids=["plain", "all", "mounted"])

@@ -1,0 +1,52 @@
+"""Nodes, pods and demands, as small as they can be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from webhook.capacity.constraints import constraints
+from webhook.capacity.model import Demand, Group, Held, Node
+from webhook.capacity.pool import Pool
+from webhook.presets import HOSTNAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from webhook.raw import Raw
+
+GPU = "nvidia.com/gpu"
+RACK = "rack"
+DEMO = Group("rapids", "demo", "demo-default")
+
+
+def node(name: str, gpus: int = 8, rack: str = "", **fields: Raw) -> Node:
+    """A node whose host name is its own."""
+    labels = {HOSTNAME: name, RACK: rack, **fields.pop("labels", {})}
+    extended = {GPU: gpus}
+    return Node(
+        **{"name": name, "host": name, "labels": labels, "taints": (), "extended": extended, "open": True} | fields
+    )
+
+
+def pod(where: str, gpus: int = 1, group: Group | None = None) -> Held:
+    """A bound pod."""
+    return Held(where, ((GPU, gpus),), group)
+
+
+def demand(workers: int, gpus: int = 1, spec: Raw = None, **fields: Raw) -> Demand:
+    """Workers of the cluster `demo`."""
+    fixed = {"group": DEMO, "resource": GPU, "rack": RACK, "constraints": constraints(spec or {})}
+    return Demand(**{**fixed, "workers": workers, "gpus": gpus, **fields})
+
+
+def pool(nodes: Mapping[str, tuple[int, str]]) -> Pool:
+    """A pool of nodes with so many free GPUs in such a rack."""
+    made = Pool()
+    for name, (free, rack) in nodes.items():
+        made.put(name, rack, free)
+    return made
+
+
+def total(shares: Iterable[tuple[str, int]]) -> int:
+    """All workers of a plan."""
+    return sum(workers for _, workers in shares)

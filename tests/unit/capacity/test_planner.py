@@ -1,0 +1,113 @@
+"""The planner against all choices there are, on rooms small enough to try them."""
+
+from __future__ import annotations
+
+from itertools import chain, combinations
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.capacity.made import pool, total
+from webhook.capacity.planner import Wanted, plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from webhook.capacity.model import Plan
+
+ROOMS = st.dictionaries(
+    st.sampled_from([f"n{number}" for number in range(8)]),
+    st.tuples(st.integers(0, 4), st.sampled_from("abc")),
+    max_size=8,
+)
+Room = dict[str, tuple[int, str]]
+SEEDS = st.integers(0, 50)
+
+
+def best(room: Room, workers: int, gpus: int) -> tuple[int, int, bool] | None:
+    """Over all choices of hosts: the fewest, the least room left over, and whether one rack will do."""
+    open_nodes = [name for name, (free, _) in room.items() if free >= gpus]
+    every = chain.from_iterable(combinations(open_nodes, size) for size in range(1, len(open_nodes) + 1))
+    fitting = [
+        (len(each), sum(room[name][0] for name in each), len({room[name][1] for name in each}) > 1)
+        for each in every
+        if sum(room[name][0] // gpus for name in each) >= workers
+    ]
+    return min(fitting, default=None)
+
+
+def used(found: Plan, room: Mapping[str, tuple[int, str]]) -> tuple[int, int, bool]:
+    """What `best` says, of a plan."""
+    names = [share.node for share in found]
+    return len(names), sum(room[name][0] for name in names), len({room[name][1] for name in names}) > 1
+
+
+@given(ROOMS, st.integers(1, 12), st.integers(1, 3), SEEDS)
+def test_plan_is_the_best_there_is(room: Room, workers: int, gpus: int, seed: int) -> None:
+    """The fewest hosts, of those the tightest, of those in one rack; none exactly where none fits."""
+    found, wanted = plan(pool(room), Wanted(workers, gpus, seed)), best(room, workers, gpus)
+    if found is None:
+        assert wanted is None
+    elif len(found) <= 4:
+        assert used(found, room) == wanted
+    else:
+        assert wanted is not None
+        assert len(found) == wanted[0]
+
+
+@given(
+    ROOMS, st.integers(1, 12), st.integers(1, 3), SEEDS, st.sets(st.sampled_from([f"n{number}" for number in range(8)]))
+)
+def test_no_worker_is_sent_where_it_finds_no_room(
+    room: Room, workers: int, gpus: int, seed: int, current: set[str]
+) -> None:
+    """Whatever hosts the cluster holds: every worker has a place, and no host more than it takes."""
+    found = plan(pool(room), Wanted(workers, gpus, seed, current))
+    if found is None:
+        assert sum(free // gpus for free, _ in room.values()) < workers
+        return
+    assert total(found) == workers
+    assert len({share.node for share in found}) == len(found)
+    assert all(0 < share.workers <= room[share.node][0] // gpus for share in found)
+
+
+@given(ROOMS, st.integers(1, 12), SEEDS, st.sets(st.sampled_from([f"n{number}" for number in range(8)])))
+def test_fewest_further_hosts(room: Room, workers: int, seed: int, current: set[str]) -> None:
+    """A cluster that grows fills its own hosts, and takes the fewest others for the rest."""
+    found = plan(pool(room), Wanted(workers, 1, seed, current))
+    if found is None:
+        return
+    at_home = sum(free for name, (free, _) in room.items() if name in current)
+    others = {name: at for name, at in room.items() if name not in current}
+    rest = best(others, workers - at_home, 1) if workers > at_home else (0,)
+    assert rest is not None
+    assert len({share.node for share in found} - current) == rest[0]
+
+
+def test_ties_are_broken_by_the_seed() -> None:
+    """Of equal hosts and equal racks two clusters are likely told different ones, and one cluster always the same."""
+    room = pool({f"n{number}": (8, "ab"[number % 2]) for number in range(16)})
+    seeds = [crc32(f"rapids/cluster-{number}".encode()) for number in range(40)]
+    told = [plan(room, Wanted(8, 1, seed)) for seed in seeds]
+    assert len({str(each) for each in told}) > 10
+    assert told == [plan(room, Wanted(8, 1, seed)) for seed in seeds]
+
+
+def test_grown_cluster_stays_in_its_rack() -> None:
+    """Of equally good hosts, one in the rack where the cluster stands comes first."""
+    room = pool({"a": (0, "r7")} | {f"n{number}": (4, f"r{number}") for number in range(9)})
+    for seed in range(20):
+        assert plan(room, Wanted(4, 1, seed, {"a"})) == (("n7", 4),)
+
+
+@pytest.mark.parametrize(("workers", "hosts"), [(400, 50), (397, 50), (401, 51)])
+def test_large_clusters(workers: int, hosts: int) -> None:
+    """Also a cluster of dozens of hosts gets the fewest, in the fewest racks where a rack is large enough."""
+    room = pool({f"n{number}": (8, f"r{number // 60}") for number in range(240)})
+    found = plan(room, Wanted(workers, 1, 7))
+    assert found is not None
+    assert len(found) == hosts
+    assert len({room.racks[share.node] for share in found}) == 1

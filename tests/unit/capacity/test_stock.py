@@ -1,0 +1,98 @@
+"""Questions and hints: several clusters in one second, growth, dry runs, workers without a plan."""
+
+from __future__ import annotations
+
+from tests.unit.capacity.made import DEMO, demand, node, pod
+from webhook.capacity.model import Group, Hint, Hosts, Lack, NoHint, Recall
+from webhook.capacity.stock import Stock, kind
+
+
+def stock(*gpus: int) -> Stock:
+    """Nodes `n0`, `n1`, ... with so many GPUs."""
+    made = Stock(patience=60)
+    for number, each in enumerate(gpus):
+        made.index.put_node(node(f"n{number}", each))
+    return made
+
+
+def names(hint: Hint) -> set[str]:
+    """The hosts of a hint."""
+    assert isinstance(hint, Hosts), hint
+    return set(hint.names)
+
+
+def lack(hint: Hint) -> Lack:
+    """Why there is no hint."""
+    assert isinstance(hint, NoHint), hint
+    return hint.reason
+
+
+def cluster(name: str) -> Group:
+    """The default group of a cluster."""
+    return Group("rapids", name, f"{name}-default")
+
+
+def test_clusters_of_one_second_get_different_hosts() -> None:
+    """Four clusters that each fill a node are told four nodes before any pod is bound; a fifth finds no room."""
+    room = stock(8, 8, 8, 8)
+    told = [names(room.hint(demand(8, group=cluster(each)), 0)) for each in "abcd"]
+    assert sorted(map(sorted, told)) == [["n0"], ["n1"], ["n2"], ["n3"]]
+    assert lack(room.hint(demand(8, group=cluster("e")), 1)) is Lack.FULL
+    assert names(room.hint(demand(8, group=cluster("e")), 60))
+
+
+def test_dry_run_promises_nothing() -> None:
+    """What will not be stored takes nothing from anyone."""
+    room = stock(8)
+    assert names(room.hint(demand(8, binding=False), 0)) == {"n0"}
+    assert names(room.hint(demand(8, group=cluster("b")), 0)) == {"n0"}
+
+
+def test_created_again_is_planned_anew() -> None:
+    """A cluster that is created once more, since its first creation was refused later on, finds its own place free."""
+    room = stock(8)
+    assert names(room.hint(demand(8), 0)) == names(room.hint(demand(8), 1)) == {"n0"}
+
+
+def test_growth_fills_the_clusters_own_hosts_first() -> None:
+    """More workers go where the cluster stands, as long as there is room, then to the tightest host."""
+    room = stock(4, 2, 8)
+    room.index.put_pod("1", pod("n2", 6, DEMO))
+    assert names(room.hint(demand(2, grown=True), 0)) == {"n2"}
+    assert names(room.hint(demand(2, grown=True), 0)) == {"n1"}
+
+
+def test_second_group_of_a_cluster_joins_the_first() -> None:
+    """Hosts that are promised to the cluster's first group count as its own."""
+    room = stock(8, 8, 8, 8)
+    (first,) = names(room.hint(demand(4), 0))
+    assert names(room.hint(demand(4, group=Group("rapids", "demo", "demo-more")), 0)) == {first}
+
+
+def test_pod_is_told_what_its_group_was_told() -> None:
+    """A pod without the term gets its group's hosts while some are open; without a plan its size is unknown."""
+    room = stock(8)
+    assert lack(room.hint(Recall(DEMO), 0)) is Lack.GROUP_UNKNOWN
+    room.hint(demand(2), 0)
+    assert names(room.hint(Recall(DEMO), 1)) == {"n0"}
+    room.index.put_pod("1", pod("n0", 1, DEMO))
+    assert names(room.hint(Recall(DEMO), 1)) == {"n0"}
+    room.index.put_pod("2", pod("n0", 1, DEMO))
+    assert lack(room.hint(Recall(DEMO), 1)) is Lack.GROUP_UNKNOWN
+
+
+def test_what_another_replica_told_is_promised_here() -> None:
+    """A manifest that carries hosts makes this replica keep them free, once."""
+    room = stock(8, 8)
+    for _ in range(2):
+        assert names(room.hint(demand(8, told=("n1", "unknown")), 0)) == {"n1", "unknown"}
+    assert room.ledger.workers == 8
+    assert names(room.hint(demand(8, group=cluster("b")), 0)) == {"n0"}
+
+
+def test_workers_of_several_gpus() -> None:
+    """A host with room for half a worker takes none."""
+    room = stock(3, 5, 4)
+    assert names(room.hint(demand(2, gpus=2), 0)) == {"n2"}
+    assert names(room.hint(demand(2, gpus=3, group=cluster("b")), 0)) == {"n0", "n1"}
+    assert room.index.pool(kind(demand(1))).free == {"n1": 2}

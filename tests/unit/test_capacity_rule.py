@@ -1,0 +1,128 @@
+"""Rule `capacity-hint`: what it asks, and that its own item is the only one it ever touches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jsonpatch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.objects import cluster, group, pod, spec
+from tests.unit.test_properties import OBJECTS, thorough
+from webhook.capacity.model import Demand, Group, Hosts, Lack, NoHint, Recall
+from webhook.dask import read, updated
+from webhook.mutation import plan
+from webhook.mutation.capacity import NOTHING_ADDED, capacity_hint, question
+from webhook.mutation.model import Reason
+from webhook.mutation.selector import PREFERRED
+from webhook.policy import Mode, Policy
+from webhook.raw import sequence
+
+if TYPE_CHECKING:
+    from webhook.raw import Raw
+
+HINTING = Policy(enabled=True, capacity_hint=True)
+HOSTS = Hosts(("a", "b"), "two hosts")
+USERS = st.fixed_dictionaries({"weight": st.integers(1, 100), "preference": st.just({"matchExpressions": []})})
+
+
+def asked(item: Raw, before: Raw = None, policy: Policy = HINTING, **request: bool) -> Any:  # noqa: ANN401 - any question
+    """What the rule asks about an object."""
+    subject = read(item)
+    assert subject is not None
+    subject = updated(subject, before) if before else subject
+    return question(subject, policy, "rapids", dry_run=request.get("dry_run", False))
+
+
+def sized(item: Raw, replicas: int) -> Raw:
+    """The object with so many workers."""
+    item["spec"]["worker"]["replicas"] = replicas
+    return item
+
+
+def hinted(item: Raw) -> Raw:
+    """The object with the rule's own item in it."""
+    subject = read(item)
+    assert subject is not None
+    operations = capacity_hint(subject.targets[0], HINTING, HOSTS).operations
+    return jsonpatch.apply_patch(item, [each.as_json() for each in operations])
+
+
+@thorough
+@given(OBJECTS, st.sampled_from([HOSTS, Hosts(("c",), ""), NoHint(Lack.STALE, "")]))
+def test_second_pass_gives_nothing(item: Raw, hint: Hosts | NoHint) -> None:
+    """Whatever is hinted, and whatever would be hinted next, the second pass changes nothing."""
+    subject = read(item)
+    if subject is None:
+        return
+    first = plan(subject.targets, HINTING, hint)
+    again = read(jsonpatch.apply_patch(item, [each.as_json() for each in first.operations]))
+    assert again is not None
+    second = plan(again.targets, HINTING, HOSTS if isinstance(hint, Hosts) else hint)
+    assert not second.operations
+
+
+@given(st.lists(USERS, max_size=3), st.integers(0, 3))
+def test_users_own_items_stay(items: list[Raw], place: int) -> None:
+    """Where a group grows its own item is replaced at its place; every other stays as it is and where it is."""
+    listed = [*items]
+    (own,) = sequence(hinted(group()), "spec", "worker", "spec", "affinity", "nodeAffinity", PREFERRED)
+    listed.insert(place, own)
+    worker = spec(affinity={"nodeAffinity": {PREFERRED: listed}})
+    subject = read(sized(group(worker), 5))
+    assert subject is not None
+    target = updated(subject, sized(group(worker), 2)).targets[0]
+    (operation,) = capacity_hint(target, HINTING, Hosts(("z",), "")).operations
+    assert (operation.op, operation.path.rpartition("/")[2]) == ("replace", str(listed.index(own)))
+
+
+def test_all_workers_of_a_cluster_are_asked_for() -> None:
+    """A new cluster asks for all its workers at once, with the GPU that they are about to get."""
+    found = asked(sized(cluster(), 6))
+    assert isinstance(found, Demand)
+    assert (found.workers, found.gpus, found.resource) == (6, 1, "nvidia.com/gpu")
+    assert found.group == Group("rapids", "demo", "demo-default")
+    assert found.rack == "topology.kubernetes.io/zone"
+    assert found.binding
+
+
+def test_only_new_workers_of_a_group_are_asked_for() -> None:
+    """A group asks for those that it grew by; a cluster's update leaves that to its group."""
+    found = asked(sized(group(), 6), sized(group(), 4))
+    assert (found.workers, found.grown) == (2, True)
+    assert asked(sized(cluster(), 6), sized(cluster(), 4)) is NOTHING_ADDED
+    assert asked(sized(group(), 4), sized(group(), 4)) is NOTHING_ADDED
+
+
+def test_pod_asks_for_its_groups_plan() -> None:
+    """A pod without the item asks what its group was told; one that carries it asks nothing."""
+    assert isinstance(asked(pod()), Recall)
+    assert asked(hinted(pod())) is NOTHING_ADDED
+
+
+def test_what_another_step_told_is_handed_on() -> None:
+    """A group that carries hosts names them, so that they are promised here too."""
+    assert asked(hinted(group())).told == ("a", "b")
+
+
+def test_what_is_not_stored_binds_nobody() -> None:
+    """A dry run and mode `warn` promise nothing."""
+    assert not asked(cluster(), dry_run=True).binding
+    assert not asked(cluster(), policy=Policy(enabled=True, capacity_hint=True, mode=Mode.WARN)).binding
+
+
+def test_gpus_are_the_pods_own() -> None:
+    """What the user asks for counts, of whatever resource; several kinds are no plan."""
+    limits = {"nvidia.com/gpu": "2"}
+    assert asked(cluster(spec({"name": "worker", "resources": {"limits": limits}}))).gpus == 2
+    limits = {"nvidia.com/mig-1g.5gb": "1"}
+    found = asked(cluster(spec({"name": "worker", "resources": {"limits": limits}})))
+    assert (found.resource, found.gpus) == ("nvidia.com/mig-1g.5gb", 1)
+    limits = {"nvidia.com/mig-1g.5gb": "1", "amd.com/gpu": "1"}
+    assert asked(cluster(spec({"name": "worker", "resources": {"limits": limits}}))).reason is Lack.NO_GPU
+
+
+def test_every_lack_is_a_reason() -> None:
+    """Why there is no hint is said by the rule in the same words."""
+    assert {each.value for each in Lack} <= {each.value for each in Reason}

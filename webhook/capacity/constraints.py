@@ -1,0 +1,123 @@
+"""Whether a node takes a pod, as kube-scheduler sees it: nodeSelector, required node affinity, taints.
+
+Source: Kubernetes API reference, `NodeSelectorTerm`, `Toleration` and `Taint` v1; component-helpers
+`scheduling/corev1/nodeaffinity`.
+
+What the API server may add to a pod later is not seen in a custom resource: the toleration that the admission
+plugin ExtendedResourceToleration gives for a taint named after the resource, and what a RuntimeClass brings.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import orjson
+
+from webhook.raw import Raw, mapping, sequence, text, texts
+
+# PreferNoSchedule is a wish.
+_KEEPING_AWAY = frozenset({"NoSchedule", "NoExecute"})
+
+
+class Taint(NamedTuple):
+    """A taint of a node."""
+
+    key: str
+    value: str
+    effect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Constraints:
+    """What a pod spec says about nodes. Two that say the same are equal.
+
+    Attributes:
+        text: All of it, as canonical JSON.
+        selector: `nodeSelector`.
+        terms: `nodeSelectorTerms` of the required node affinity, any of which must hold; None where there is none.
+        tolerations: As written.
+    """
+
+    text: bytes
+    selector: Mapping[str, str] = field(compare=False)
+    terms: Sequence[Raw] | None = field(compare=False)
+    tolerations: Sequence[Raw] = field(compare=False)
+
+    def admit(self, name: str, labels: Mapping[str, str], taints: Sequence[Taint]) -> bool:
+        """Whether a node of that name, with these labels and taints, takes the pod."""
+        if self.selector and any(labels.get(key) != value for key, value in self.selector.items()):
+            return False
+        if taints and not all(any(_tolerates(each, taint) for each in self.tolerations) for taint in taints):
+            return False
+        return self.terms is None or any(_term_holds(term, name, labels) for term in self.terms)
+
+
+def constraints(spec: Raw) -> Constraints:
+    """What a raw pod spec says about nodes. Total: what is malformed is read as absent."""
+    selector = texts(spec, "nodeSelector")
+    required = mapping(spec, "affinity", "nodeAffinity").get("requiredDuringSchedulingIgnoredDuringExecution")
+    terms = sequence(required, "nodeSelectorTerms") if isinstance(required, dict) else None
+    tolerations = sequence(spec, "tolerations")
+    canonical = orjson.dumps([selector, terms, tolerations], option=orjson.OPT_SORT_KEYS)
+    return Constraints(canonical, selector, terms, tolerations)
+
+
+def taints(node: Raw) -> tuple[Taint, ...]:
+    """The taints of a raw Node that keep pods away."""
+    found = (
+        Taint(text(each, "key") or "", text(each, "value") or "", text(each, "effect") or "")
+        for each in sequence(node, "spec", "taints")
+    )
+    return tuple(each for each in found if each.effect in _KEEPING_AWAY)
+
+
+# ---- node affinity --------------------------------------------------------------------------------
+
+
+def _term_holds(term: Raw, name: str, labels: Mapping[str, str]) -> bool:
+    """A term without any requirement selects no node."""
+    expressions, fields = sequence(term, "matchExpressions"), sequence(term, "matchFields")
+    return (
+        bool(expressions or fields)
+        and all(_holds(each, labels) for each in expressions)
+        and all(_holds(each, {"metadata.name": name}) for each in fields)
+    )
+
+
+def _holds(requirement: Raw, labels: Mapping[str, str]) -> bool:
+    operator = _OPERATORS.get(text(requirement, "operator") or "")
+    return operator is not None and operator(
+        labels.get(text(requirement, "key") or ""), sequence(requirement, "values")
+    )
+
+
+def _compared(value: str | None, values: Sequence[Raw], holds: Callable[[int, int], bool]) -> bool:
+    if value is None or len(values) != 1:
+        return False
+    try:
+        return holds(int(value), int(values[0]))
+    except (ValueError, TypeError):
+        return False
+
+
+_OPERATORS: Mapping[str, Callable[[str | None, Sequence[Raw]], bool]] = {
+    "In": lambda value, values: value in values,
+    "NotIn": lambda value, values: value not in values,
+    "Exists": lambda value, _: value is not None,
+    "DoesNotExist": lambda value, _: value is None,
+    "Gt": lambda value, values: _compared(value, values, int.__gt__),
+    "Lt": lambda value, values: _compared(value, values, int.__lt__),
+}
+
+
+# ---- tolerations ----------------------------------------------------------------------------------
+
+
+def _tolerates(toleration: Raw, taint: Taint) -> bool:
+    effect, key = text(toleration, "effect"), text(toleration, "key")
+    operator = text(toleration, "operator") or "Equal"
+    if effect not in {None, taint.effect} or (key or taint.key) != taint.key:
+        return False
+    if operator == "Exists":
+        return True
+    return operator == "Equal" and key is not None and (text(toleration, "value") or "") == taint.value

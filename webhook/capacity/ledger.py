@@ -1,0 +1,108 @@
+"""What was promised to a worker group and is not bound yet: so two clusters of one second don't get the same hosts.
+
+A promise sets GPUs aside until its workers are bound, one by one, or `PATIENCE` is over: a cluster that was refused
+after the webhook's answer, or whose pods wait for something else, gives its hosts back.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from webhook.capacity.model import Demand, Group, Plan
+
+# Seconds. The operator makes a cluster's workers within a few of them; a worker that is still not bound after a minute
+# waits for something that no promise brings.
+PATIENCE = 60.0
+
+
+@dataclass(slots=True)
+class Promise:
+    """GPUs set aside for a worker group.
+
+    Attributes:
+        plan: All of it, as it was told.
+        open: Workers that are not bound yet, by node, in the plan's order.
+        resource: What is set aside.
+        gpus: For each worker.
+        until: The instant it ends by itself.
+    """
+
+    plan: Plan
+    open: dict[str, int]
+    resource: str
+    gpus: int
+    until: float
+
+
+class Ledger:
+    """All promises. Instants are seconds of any steady clock, never going back, and are handed in."""
+
+    def __init__(self, reserve: Callable[[str, str, int], None], patience: float = PATIENCE) -> None:
+        """Tell `reserve` of each node, resource and amount that is set aside, or, negative, given back."""
+        self._reserve = reserve
+        self._patience = patience
+        self._promises: dict[Group, Promise] = {}  # the one that ends first comes first
+        self._groups: defaultdict[tuple[str, str], set[Group]] = defaultdict(set)
+
+    @property
+    def workers(self) -> int:
+        """How many workers are promised a place and not bound."""
+        return sum(sum(each.open.values()) for each in tuple(self._promises.values()))
+
+    def promise(self, demand: Demand, plan: Plan, now: float) -> None:
+        """Set a plan's GPUs aside, on top of what the group was promised before."""
+        group = demand.group
+        if not plan:
+            return
+        before = self._promises.pop(group, None)
+        given = Promise(
+            plan=(*(before.plan if before else ()), *plan),
+            open=before.open if before else {},
+            resource=demand.resource,
+            gpus=demand.gpus,
+            until=now + self._patience,
+        )
+        for share in plan:
+            given.open[share.node] = given.open.get(share.node, 0) + share.workers
+            self._reserve(share.node, demand.resource, share.workers * demand.gpus)
+        self._promises[group] = given
+        self._groups[group.namespace, group.cluster].add(group)
+
+    def plan_of(self, group: Group) -> Plan | None:
+        """What a group was promised, all of it, while some of its workers are not bound."""
+        promise = self._promises.get(group)
+        return promise.plan if promise else None
+
+    def nodes_of(self, namespace: str, cluster: str) -> set[str]:
+        """The nodes promised to any group of a cluster and not taken yet."""
+        groups = self._groups.get((namespace, cluster), ())
+        return {node for group in groups for node in self._promises[group].open}
+
+    def bound(self, group: Group, node: str) -> None:
+        """A worker of the group stands on a node: one place less is kept for it, if not there then elsewhere."""
+        promise = self._promises.get(group)
+        if promise is None:
+            return
+        place = node if node in promise.open else next(reversed(promise.open))
+        self._reserve(place, promise.resource, -promise.gpus)
+        promise.open[place] -= 1
+        if not promise.open[place]:
+            del promise.open[place]
+        if not promise.open:
+            self.release(group)
+
+    def expire(self, now: float) -> None:
+        """End promises that nobody took up."""
+        while self._promises and (first := next(iter(self._promises.items())))[1].until <= now:
+            self.release(first[0])
+
+    def release(self, group: Group) -> None:
+        """End the promise to a group, if there is one."""
+        promise = self._promises.pop(group, None)
+        if promise is None:
+            return
+        for node, workers in promise.open.items():
+            self._reserve(node, promise.resource, -workers * promise.gpus)
+        self._groups[group.namespace, group.cluster].discard(group)
+        if not self._groups[group.namespace, group.cluster]:
+            del self._groups[group.namespace, group.cluster]

@@ -1,0 +1,80 @@
+"""Index, planner and ledger as one: a question becomes a Hint, and what it names is set aside."""
+
+from collections.abc import Iterable
+from zlib import crc32
+
+from webhook.capacity.index import Index, Kind
+from webhook.capacity.ledger import PATIENCE, Ledger
+from webhook.capacity.model import MOST_HOSTS, Demand, Group, Hint, Hosts, Lack, NoHint, Plan, Question, Recall, Share
+from webhook.capacity.planner import Wanted, plan
+
+
+class Stock:
+    """What is free and what is promised. Not safe for threads: whoever shares it has the lock."""
+
+    def __init__(self, patience: float = PATIENCE) -> None:
+        """Know nothing; a promise lasts `patience` seconds."""
+        self.index = Index(self._bound)
+        self.ledger = Ledger(self.index.reserve, patience)
+
+    def hint(self, question: Question, now: float) -> Hint:
+        """The hosts to prefer at the instant `now`."""
+        self.ledger.expire(now)
+        match question:
+            case Recall(group):
+                return self._recalled(group)
+            case Demand(told=()):
+                return self._planned(question, now)
+            case _:
+                return self._adopted(question, now)
+
+    def _bound(self, group: Group, node: str) -> None:
+        self.ledger.bound(group, node)
+
+    def _recalled(self, group: Group) -> Hint:
+        found = self.ledger.plan_of(group)
+        if found is None:
+            return NoHint(Lack.GROUP_UNKNOWN, f"worker group {group.name} was not planned: its size is not known")
+        return self._hosts(found)
+
+    def _planned(self, demand: Demand, now: float) -> Hint:
+        if demand.binding and not demand.grown:
+            self.ledger.release(demand.group)
+        found = plan(self.index.pool(kind(demand)), self._wanted(demand))
+        if found is None:
+            return NoHint(Lack.FULL, f"{demand.workers} workers of {demand.gpus} {demand.resource} don't all fit")
+        if demand.binding:
+            self.ledger.promise(demand, found, now)
+        return self._hosts(found)
+
+    def _wanted(self, demand: Demand) -> Wanted:
+        namespace, cluster, _ = demand.group
+        current = {*self.index.hosts_of(namespace, cluster), *self.ledger.nodes_of(namespace, cluster)}
+        seed = crc32(f"{namespace}/{cluster}".encode())
+        return Wanted(demand.workers, demand.gpus, seed, current)
+
+    def _adopted(self, demand: Demand, now: float) -> Hint:
+        """What another replica, or an earlier step of the operator, was told is promised here as well."""
+        if demand.binding and self.ledger.plan_of(demand.group) is None:
+            nodes = self.index.named(demand.told)
+            self.ledger.promise(demand, tuple(self._shared(demand, nodes)), now)
+        return Hosts(demand.told, "")
+
+    def _shared(self, demand: Demand, nodes: Iterable[str]) -> Iterable[Share]:
+        free, left = self.index.pool(kind(demand)).free, demand.workers
+        for node in nodes:
+            workers = min(left, free.get(node, 0) // demand.gpus)
+            left -= workers
+            if workers:
+                yield Share(node, workers)
+
+    def _hosts(self, found: Plan) -> Hosts:
+        known = (self.index.nodes[share.node].host for share in found if share.node in self.index.nodes)
+        names = tuple(dict.fromkeys(known))[:MOST_HOSTS]
+        workers = sum(share.workers for share in found)
+        return Hosts(names, f"{workers} workers on {len(names)} hosts: {', '.join(names)}")
+
+
+def kind(demand: Demand) -> Kind:
+    """What the demand's workers have in common with others."""
+    return Kind(demand.resource, demand.constraints, demand.rack)
