@@ -1,18 +1,21 @@
 """What an admission costs: the core alone, over HTTPS, through a real API server, in bursts and among many namespaces.
 
 `python -m tests.bench.admission` prints ratios, tables and what must hold, and writes `results/admission.json`.
-`--only a,b` takes some of the parts, `--quick` makes the rounds few and short; both together with (a) and (b) take
-half a minute. All servers are processes of their own on this machine's loopback, and all take turns.
+`--only a,b` takes some of the parts; `--quick` makes rounds few and short, and alone takes (a) and (b) in half a
+minute. All servers are processes of their own on this machine's loopback, and all take turns. Nothing is asserted.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, is_dataclass
 from importlib.metadata import version
+from math import isfinite
 from pathlib import Path
 from platform import python_version
 from typing import Any
@@ -20,12 +23,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.load import core, direct, musts, programs, tables
+from tests.bench.load import burst, churn, core, direct, growth, musts, programs, tables, through
 from tests.bench.load.musts import Must
 from tests.bench.machine import machine
+from tests.bench.plane import control_plane
+from tests.e2e.bed import bed, binaries
 
 RESULTS = Path(__file__).with_name("results")
-WIDTH = 160
+WIDTH = 180
 _PACKAGES = ("dask-colocate", "uvicorn", "fastapi", "uvloop", "httptools", "orjson", "kubernetes")
 
 
@@ -56,7 +61,61 @@ def straight(*, quick: bool) -> Part:
     return Part(figures=found, tables=[tables.straight(found)], musts=musts.straight(found))
 
 
-PARTS: Mapping[str, Callable[..., Part]] = {"a": alone, "b": straight}
+def through_api_server(*, quick: bool) -> Part:
+    """(c). 2 numbers of clients x 4 contenders x 7 rounds x 2 s."""
+    with control_plane() as plane:
+        found = through.measured(plane, 2, direct.LEAST) if quick else through.measured(plane, 7, 2.0)
+    return Part(figures=found, tables=[tables.through_api_server(found)], musts=through.musts(found))
+
+
+def bursts(*, quick: bool) -> Part:
+    """(d). The operator is given 4 minutes for its thousand workers."""
+    count, seconds = (100, 60.0) if quick else (1000, 240.0)
+    with control_plane() as plane:
+        found = {"pods": burst.pods(plane, count)}
+    with with_operator() as plane:
+        found["cluster"] = burst.cluster(plane, count, seconds)
+    return Part(figures=found, tables=[tables.bursts(found.values())], musts=burst.musts(found))
+
+
+def namespaces(*, quick: bool) -> Part:
+    """(e)."""
+    with control_plane() as plane:
+        found = churn.measured(plane, 1_000, 200) if quick else churn.measured(plane)
+    return Part(figures=found, tables=[tables.churned(found)], musts=() if quick else churn.musts(found))
+
+
+def others(*, quick: bool) -> Part:
+    """(f)."""
+    with control_plane() as plane:
+        found = burst.others(plane, 100 if quick else 1000)
+    must = Must(what="reviews of what does not concern us", found=found.calls, relation="<=", bound=0)
+    return Part(figures=found, tables=[tables.quiet(found)], musts=[must])
+
+
+def grown(*, quick: bool) -> Part:
+    """(g)."""
+    found = growth.measured(3 if quick else core.ROUNDS)
+    return Part(figures=found, tables=[tables.alone("(g) what grows", found)])
+
+
+@contextmanager
+def with_operator() -> Iterator[bed.Bed]:
+    """The bed with the Dask operator."""
+    kept = tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)
+    with kept as state, bed.running(Path(state), binaries.locate()) as plane:
+        yield plane
+
+
+PARTS: Mapping[str, Callable[..., Part]] = {
+    "a": alone,
+    "b": straight,
+    "c": through_api_server,
+    "d": bursts,
+    "e": namespaces,
+    "f": others,
+    "g": grown,
+}
 QUICK = "a,b"
 
 
@@ -84,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         held += part.musts
         about[name] = plain(part.figures)
     console.print(*map(str, held), sep="\n", highlight=False)
-    about |= {"must": [{**asdict(each), "met": each.met} for each in held], "quick": given.quick}
+    about |= {"must": plain([{**asdict(each), "met": each.met} for each in held]), "quick": given.quick}
     about["minutes"] = round((time.monotonic() - began) / 60, 1)
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "admission.json").write_text(json.dumps(about, indent=1) + "\n")
@@ -92,8 +151,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def versions() -> dict[str, str]:
     """What is compared."""
-    programs_ = {"controller-runtime": programs.controller_runtime(), "bombardier": programs.BOMBARDIER.version}
-    return {"python": python_version(), **{name: version(name) for name in _PACKAGES}, **programs_}
+    go = {"controller-runtime": programs.controller_runtime(), "bombardier": programs.BOMBARDIER.version}
+    bed_ = {"kubernetes": binaries.KUBERNETES, "etcd": binaries.ETCD, "kwok": binaries.KWOK}
+    return {"python": python_version(), **{name: version(name) for name in _PACKAGES}, **go, **bed_}
 
 
 def plain(found: object) -> object:
@@ -102,7 +162,9 @@ def plain(found: object) -> object:
         return {key: plain(value) for key, value in vars(found).items()}
     if isinstance(found, Mapping):
         return {str(key): plain(value) for key, value in found.items()}
-    return [plain(each) for each in found] if isinstance(found, list | tuple) else found
+    if isinstance(found, list | tuple):
+        return [plain(each) for each in found]
+    return str(found) if isinstance(found, float) and not isfinite(found) else found
 
 
 if __name__ == "__main__":

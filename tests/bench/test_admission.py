@@ -108,3 +108,18 @@ def test_an_unknown_part_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         admission.parsed(["--only", "a,zz"])
     assert "zz" in capsys.readouterr().err
+
+
+def test_what_is_written_is_json() -> None:
+    """A quantile beyond the last bucket is a word, since JSON has no infinity."""
+    found = admission.plain({"p99": math.inf, "over": {"Go": spread([1.0])}, "rows": (1, None)})
+    over = {"median": 1.0, "least": 1.0, "most": 1.0, "rounds": 1}
+    assert json.loads(json.dumps(found, allow_nan=False)) == {"p99": "inf", "over": {"Go": over}, "rows": [1, None]}
+
+
+def test_a_histogram_is_that_of_one_webhook() -> None:
+    """The API server keeps one for each webhook it calls."""
+    lines = [f'h_bucket{{name="{name}",le="0.5"}} {count}' for name, count in (("pods", 3), ("other", 9))]
+    metrics = "# TYPE h histogram\n" + "\n".join(lines) + "\n"
+    assert scrape.buckets(metrics, "h", name="pods") == {0.5: 3}
+    assert scrape.buckets(metrics, "h") == {0.5: 12}

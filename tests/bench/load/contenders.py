@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+import jsonpatch
 
 from tests.bench.load import bodies, programs
 from tests.e2e.bed import pki, process
+from webhook import admission
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 OURS, NOOP, GO = "dask-colocate", "no-op app", "Go webhook"
 NAMES = (OURS, NOOP, GO)
 READY = 30  # seconds
+JSON = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,22 @@ def _running(name: str, state: Path, pair: pki.Pair, source: Sequence[str]) -> I
         yield Contender(name=name, url=url, process=started)
     finally:
         started.stop(grace=0)  # it would drain for seconds, and nobody is there any more
+
+
+def agree(servers: Sequence[Contender]) -> None:
+    """Both webhooks make the same of the recorded worker pod: only then are they to be compared.
+
+    Raises:
+        AssertionError: They do not.
+    """
+    document = bodies.recorded(bodies.WORKER)
+    made = []
+    for server in (each for each in servers if each.name != NOOP):
+        with httpx.Client(verify=False, trust_env=False) as asking:  # noqa: S501 - this machine's loopback
+            review = asking.post(f"{server.url}/mutate", content=bodies.encoded(document), headers=JSON).content
+        made.append(jsonpatch.apply_patch(document["request"]["object"], admission.answered(review)["patch"]))
+    if any(each != made[0] for each in made):
+        raise AssertionError(f"not the same mutation: {made}")
 
 
 def client(url: str, ca: Path) -> httpx.Client:

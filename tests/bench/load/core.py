@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import yaml
@@ -44,17 +44,25 @@ class Alone:
     counted: Spread
 
 
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A review's namespace: what is annotated on it, and how many namespaces are known."""
+
+    annotations: Mapping[str, str] = field(default_factory=lambda: bodies.ENABLED)
+    among: int = 1
+
+
 def measured(rounds: int = ROUNDS) -> list[Alone]:
     """Every kind, in turns."""
-    kinds = {kind: (bodies.recorded(kind), bodies.given(kind)) for kind in bodies.KINDS}
+    kinds = {kind: (bodies.recorded(kind), Place(annotations=bodies.given(kind))) for kind in bodies.KINDS}
     return timed(kinds, rounds)
 
 
-def timed(reviews: Mapping[str, tuple[Document, Mapping[str, str]]], rounds: int) -> list[Alone]:
+def timed(reviews: Mapping[str, tuple[Document, Place]], rounds: int) -> list[Alone]:
     """Each review in its namespace, by name, in turns."""
     asked = {name: [bodies.numbered(one, i) for i in range(DIFFERENT)] for name, (one, _) in reviews.items()}
-    pure = {name: core(resolve(dict(given))) for name, (_, given) in reviews.items()}
-    whole = {name: _webhook(one, given) for name, (one, given) in reviews.items()}
+    pure = {name: core(resolve(dict(place.annotations))) for name, (_, place) in reviews.items()}
+    whole = {name: _webhook(one, place) for name, (one, place) in reviews.items()}
     loop = asyncio.new_event_loop()
     taken: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in reviews}
     for _ in range(rounds):
@@ -80,8 +88,10 @@ def core(policy: Policy) -> Callable[[bytes], bytes]:
     return answer
 
 
-def _webhook(document: Document, given: Mapping[str, str]) -> Webhook:
-    return Webhook(Static([yaml.safe_load(bodies.namespace(document, given))]), resolve({}), Recorder())
+def _webhook(document: Document, place: Place) -> Webhook:
+    others = [{"kind": "Namespace", "metadata": {"name": f"team-{number}"}} for number in range(place.among - 1)]
+    own = yaml.safe_load(bodies.namespace(document, place.annotations))
+    return Webhook(Static([*others, own]), resolve({}), Recorder())
 
 
 def _microseconds(answer: Callable[[bytes], bytes], asked: list[bytes]) -> float:

@@ -84,6 +84,7 @@ class Figure:
 def measured(loads: Sequence[Load], rounds: int, seconds: float) -> list[Figure]:
     """Every load on every server, the servers in turns within each round, each round begun by another one."""
     with contenders.without_kubernetes() as servers, tempfile.TemporaryDirectory() as folder:
+        contenders.agree(servers)
         files = {size: Path(folder) / f"{size}.json" for size in bodies.SIZES}
         for size, file in files.items():
             file.write_bytes(bodies.encoded(bodies.of_size(size)))

@@ -39,14 +39,18 @@ def resident(status: str) -> float:
     return int(line.split()[1]) / 1024
 
 
-def total(metrics: str, name: str, **labels: str) -> float:
+def total(metrics: str, counter: str, **labels: str) -> float:
     """The sum of a metric's samples that carry these labels; 0 where there is none."""
-    return sum(value for found, value in _samples(metrics, name) if labels.items() <= found.items())
+    return sum(value for found, value in _samples(metrics, counter) if labels.items() <= found.items())
 
 
-def buckets(metrics: str, name: str = SECONDS) -> dict[float, float]:
-    """The cumulative counts of a histogram by upper bound."""
-    return {float(labels["le"]): value for labels, value in _samples(metrics, f"{name}_bucket")}
+def buckets(metrics: str, histogram: str = SECONDS, **labels: str) -> dict[float, float]:
+    """The cumulative counts of a histogram by upper bound, summed over the series that carry these labels."""
+    counts: dict[float, float] = {}
+    for found, value in _samples(metrics, f"{histogram}_bucket"):
+        if labels.items() <= found.items():
+            counts[float(found["le"])] = counts.get(float(found["le"]), 0) + value
+    return counts
 
 
 def since(before: Mapping[float, float], after: Mapping[float, float]) -> dict[float, float]:
