@@ -79,10 +79,21 @@ def test_a_shot_counts_what_was_not_answered() -> None:
 
 @pytest.mark.parametrize("kind", bodies.KINDS)
 def test_every_review_sent_is_another_and_a_good_one(kind: str) -> None:
-    """Reviews of a kind differ in their uid alone, so no answer can be that of the one before."""
-    one, other = (bodies.numbered(bodies.recorded(kind), number) for number in range(2))
-    assert parse(one).uid != parse(other).uid
-    assert parse(one).item == parse(other).item
+    """No two reviews of a kind are the same bytes, or have the same uid."""
+    one, other = (parse(bodies.numbered(bodies.recorded(kind), number)) for number in range(2))
+    assert one.uid != other.uid
+    assert one.kind == other.kind
+
+
+def test_workers_of_a_cluster_differ_in_what_is_each_ones_own() -> None:
+    """Two workers share their labels but for the hash; two firsts share not even the cluster."""
+    labels = []
+    for first in (False, True):
+        reviews = [parse(bodies.numbered(bodies.recorded(bodies.WORKER), number, first=first)) for number in range(2)]
+        items = [review.item for review in reviews]
+        assert items[0]["metadata"]["generateName"] != items[1]["metadata"]["generateName"]
+        labels.append({item["metadata"]["labels"]["dask.org/cluster-name"] for item in items})
+    assert [len(each) for each in labels] == [1, 2]
 
 
 @pytest.mark.parametrize("size", bodies.SIZES)

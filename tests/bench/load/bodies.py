@@ -27,10 +27,12 @@ RECORDED = {
     "DaskWorkerGroup": "group-added-by-kubecluster",
     "DaskJob": "job",
 }
-RIGHT, NOT_ENABLED = "pod already right", "namespace not enabled"
-KINDS = (*RECORDED, RIGHT, NOT_ENABLED)
+FIRST, RIGHT, NOT_ENABLED = "first worker of a cluster", "pod already right", "namespace not enabled"
+KINDS = ("worker pod", FIRST, "DaskCluster", "DaskWorkerGroup", "DaskJob", RIGHT, NOT_ENABLED)
 WORKER = "worker pod"
 SIZES = (4, 20, 100)  # kB
+# In the recorded worker pod: what is each worker's own, and the cluster's name, which has as many letters as another's.
+_OWN, _CLUSTER = (b"67ecd39266", b"54d88c7f4", b"l6t97"), b"rapids-dask-cluster"
 
 
 def recorded(kind: str) -> Document:
@@ -66,15 +68,21 @@ def with_containers(count: int) -> Document:
     return document
 
 
-def numbered(document: Document, number: int) -> bytes:
-    """The review as bytes, as the `number`th of its kind: no two reviews of an API server are the same bytes."""
-    request = document["request"]
-    return encoded({**document, "request": {**request, "uid": str(UUID(int=request_number(number)))}})
+def numbered(document: Document, number: int, *, first: bool = False) -> bytes:
+    """The review as bytes, as the `number`th of its kind: no two reviews of an API server are the same bytes.
 
+    Worker pods differ in what the operator and the controllers give each its own of: the names of its Deployment and
+    its ReplicaSet, their hash, the token's volume.
 
-def request_number(number: int) -> int:
-    """A uid's value that is not all zeros: version 4, variant 1, as the API server makes them."""
-    return (number << 80) | (4 << 76) | (8 << 60) | number
+    Args:
+        document: A recorded review.
+        number: From 0.
+        first: Whether each is of a cluster of its own, so that nothing decided before holds for it.
+    """
+    body = encoded(document).replace(document["request"]["uid"].encode(), str(UUID(int=number, version=4)).encode())
+    for own in _OWN:
+        body = body.replace(own, f"{number:0{len(own)}x}".encode())
+    return body.replace(_CLUSTER, f"cluster-{number:011}".encode()) if first else body
 
 
 def encoded(document: Document) -> bytes:

@@ -45,9 +45,13 @@ class Must:
 
 
 def alone(found: Sequence[Alone]) -> list[Must]:
-    """Of the core."""
-    (worker,) = (each for each in found if each.kind == bodies.WORKER)
-    return [Must(what="core alone, worker pod, us", found=worker.core.median, relation="<", bound=60)]
+    """Of the core: for a worker like those before it, and for the first of a cluster, on which it has to decide."""
+    kinds = (bodies.WORKER, bodies.FIRST)
+    return [
+        Must(what=f"core alone, {each.kind}, us", found=each.core.median, relation="<", bound=60)
+        for each in found
+        if each.kind in kinds
+    ]
 
 
 def straight(found: Sequence[Figure]) -> list[Must]:

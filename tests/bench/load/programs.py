@@ -14,12 +14,18 @@ from tests.e2e.bed.binaries import Program, UnavailableError
 SOURCE = Path(__file__).parents[1] / "go"
 _BOMBARDIER = "github.com/codesenberg/bombardier"
 BOMBARDIER = Program(name="bombardier", package=_BOMBARDIER, module=_BOMBARDIER, version="v1.2.6")
-CONTROLLER_RUNTIME = "controller-runtime"
+_VEGETA = "github.com/tsenart/vegeta/v12"
+VEGETA = Program(name="vegeta", package=_VEGETA, module=_VEGETA, version="v12.13.0")
 
 
 def load_generator() -> Path:
     """bombardier, built the first time."""
     return binaries.locate((BOMBARDIER,))[BOMBARDIER.name]
+
+
+def varied_load_generator() -> Path:
+    """vegeta, which can send another body each time and is slower for it; built the first time."""
+    return binaries.locate((VEGETA,))[VEGETA.name]
 
 
 def go_webhook() -> Path:
