@@ -137,21 +137,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given, console, began = parsed(arguments), Console(width=WIDTH), time.monotonic()
     about: dict[str, object] = {"machine": machine(), "versions": versions()}
     held: list[Must] = []
-    for name in given.parts:
+    about["quick"] = given.quick
+    for name in given.parts:  # each is written at once: the parts after it may take ten minutes
         part = PARTS[name](quick=given.quick)
         console.print(*part.tables, sep="\n")
         held += part.musts
-        about[name] = plain(part.figures)
+        must = [{**asdict(each), "met": each.met} for each in held]
+        about |= {name: plain(part.figures), "must": plain(must)}
+        about["minutes"] = round((time.monotonic() - began) / 60, 1)
+        write(about, given.out)
     console.print(*map(str, held), sep="\n", highlight=False)
-    about |= {"must": plain([{**asdict(each), "met": each.met} for each in held]), "quick": given.quick}
-    about["minutes"] = round((time.monotonic() - began) / 60, 1)
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "admission.json").write_text(json.dumps(about, indent=1) + "\n")
+
+
+def write(about: Mapping[str, object], folder: Path) -> None:
+    """As JSON."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "admission.json").write_text(json.dumps(about, indent=1) + "\n")
 
 
 def versions() -> dict[str, str]:
     """What is compared."""
     go = {"controller-runtime": programs.controller_runtime(), "bombardier": programs.BOMBARDIER.version}
+    go["vegeta"] = programs.VEGETA.version
     bed_ = {"kubernetes": binaries.KUBERNETES, "etcd": binaries.ETCD, "kwok": binaries.KWOK}
     return {"python": python_version(), **{name: version(name) for name in _PACKAGES}, **go, **bed_}
 

@@ -77,6 +77,13 @@ def test_a_shot_counts_what_was_not_answered() -> None:
     assert shot == direct.Shot(rate=1000, p50=1.5, p99=4, cpu=0.5, failed=6)
 
 
+def test_both_load_generators_are_read_alike() -> None:
+    """Each has units of its own; a shot has one."""
+    latencies = {"50th": 1_500_000, "99th": 4_000_000}
+    printed = json.dumps({"requests": 506, "throughput": 1000, "status_codes": {"200": 500}, "latencies": latencies})
+    assert direct.taken_from_vegeta(printed, 0.25) == direct.Shot(rate=1000, p50=1.5, p99=4, cpu=0.5, failed=6)
+
+
 @pytest.mark.parametrize("kind", bodies.KINDS)
 def test_every_review_sent_is_another_and_a_good_one(kind: str) -> None:
     """No two reviews of a kind are the same bytes, or have the same uid."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import tempfile
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LEAST = 1.0  # seconds: bombardier takes no shorter duration
+ADDRESS = "https://address.invalid"  # until the server's is known
 NEW = "new TLS"  # a connection for each request, 8 at once
 
 
@@ -29,23 +31,27 @@ class Load:
         connections: At once.
         kilobytes: Size of each review.
         fresh: Whether each request has a TLS connection of its own.
+        first: Whether each review is of the first worker of another cluster, so that nothing kept answers it.
     """
 
     connections: int
     kilobytes: int = 4
     fresh: bool = False
+    first: bool = False
 
     @property
     def title(self) -> str:
         """For a table."""
-        return f"{NEW if self.fresh else self.connections}, {self.kilobytes} kB"
+        return f"{NEW if self.fresh else self.connections}, {'first workers' if self.first else f'{self.kilobytes} kB'}"
 
 
 FRESH = Load(connections=8, fresh=True)
 MUST = (Load(connections=1), Load(connections=32))
 SMALL = (*(Load(connections=count) for count in (1, 8, 32)), FRESH)
+FIRSTS = tuple(Load(connections=count, first=True) for count in (1, 32))
+CLUSTERS = 4096  # of them, then once more: more than anyone would keep, and seconds of load
 QUICK = (*MUST, FRESH, Load(connections=32, kilobytes=100))
-LOADS = (*SMALL, *(Load(connections=count, kilobytes=size) for size in bodies.SIZES[1:] for count in (1, 32)))
+LOADS = (*SMALL, *(Load(connections=count, kilobytes=size) for size in bodies.SIZES[1:] for count in (1, 32)), *FIRSTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,16 +91,14 @@ def measured(loads: Sequence[Load], rounds: int, seconds: float) -> list[Figure]
     """Every load on every server, the servers in turns within each round, each round begun by another one."""
     with contenders.without_kubernetes() as servers, tempfile.TemporaryDirectory() as folder:
         contenders.agree(servers)
-        files = {size: Path(folder) / f"{size}.json" for size in bodies.SIZES}
-        for size, file in files.items():
-            file.write_bytes(bodies.encoded(bodies.of_size(size)))
+        files = {load: _file(load, Path(folder)) for load in loads}
         for server in servers:
-            shoot(server, Load(connections=8), files[4], LEAST)  # imports, caches, Go's heap
+            shoot(server, loads[0], files[loads[0]], LEAST)  # imports, caches, Go's heap
         taken: dict[tuple[Load, str], list[Shot]] = {}
         for number in range(rounds):
             for load in loads:
                 for server in turned(servers, number):
-                    shot = shoot(server, load, files[load.kilobytes], seconds)
+                    shot = shoot(server, load, files[load], seconds)
                     taken.setdefault((load, server.name), []).append(shot)
     return [_figure(load, name, taken) for load in loads for name in contenders.NAMES]
 
@@ -107,13 +111,62 @@ def turned(servers: Sequence[Contender], number: int) -> list[Contender]:
 
 def shoot(server: Contender, load: Load, file: Path, seconds: float) -> Shot:
     """Ask for so many seconds."""
+    before = cpu_seconds(server.pid)
+    fire, read = (_varied, taken_from_vegeta) if load.first else (_same, taken_from)
+    printed = fire(f"{server.url}/mutate", load, file, seconds)
+    return read(printed, cpu_seconds(server.pid) - before)
+
+
+def _file(load: Load, folder: Path) -> Path:
+    """What is sent: one review, or a request for each of many."""
+    file = folder / f"{load.title}.json"
+    if load.first:
+        worker = bodies.recorded(bodies.WORKER)
+        file.write_text("\n".join(_request(bodies.numbered(worker, each, first=True)) for each in range(CLUSTERS)))
+    else:
+        file.write_bytes(bodies.encoded(bodies.of_size(load.kilobytes)))
+    return file
+
+
+def _request(body: bytes) -> str:
+    """As vegeta's JSON format has it, with a place for the address."""
+    asked = {"method": "POST", "url": ADDRESS, "header": {"Content-Type": ["application/json"]}}
+    return json.dumps({**asked, "body": base64.b64encode(body).decode()})
+
+
+def _same(url: str, load: Load, file: Path, seconds: float) -> str:
     argv = [str(programs.load_generator()), "--fasthttp", "--insecure", "--latencies", "-m", "POST", "-f", str(file)]
     argv += ["-H", "Content-Type: application/json", "-c", str(load.connections), "-d", f"{round(seconds * 1000)}ms"]
     argv += ["-H", "Connection: close"] if load.fresh else []
-    argv += ["-p", "r", "-o", "json", f"{server.url}/mutate"]
-    before = cpu_seconds(server.pid)
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + 30, check=True)
-    return taken_from(done.stdout, cpu_seconds(server.pid) - before)
+    return _run([*argv, "-p", "r", "-o", "json", url], seconds)
+
+
+def _varied(url: str, load: Load, file: Path, seconds: float) -> str:
+    """Closed loop, as bombardier's: as many workers as connections, and no rate."""
+    vegeta, results, targets = str(programs.varied_load_generator()), file.with_suffix(".bin"), file.with_suffix(".at")
+    targets.write_text(file.read_text().replace(ADDRESS, url))
+    workers = str(load.connections)
+    argv = [vegeta, "attack", "-format=json", "-insecure", "-http2=false", "-rate=0", f"-duration={seconds:g}s"]
+    argv += [f"-workers={workers}", f"-max-workers={workers}", f"-connections={workers}", f"-targets={targets}"]
+    _run([*argv, f"-output={results}"], seconds)
+    return _run([vegeta, "report", "-type=json", str(results)], seconds)
+
+
+def _run(argv: list[str], seconds: float) -> str:
+    return subprocess.run(argv, capture_output=True, text=True, timeout=seconds + 30, check=True).stdout
+
+
+def taken_from_vegeta(printed: str, cpu: float) -> Shot:
+    """As `taken_from`, in what `vegeta report` printed; its times are in nanoseconds."""
+    result = json.loads(printed)
+    answered = result["status_codes"].get("200", 0)
+    return Shot(
+        rate=result["throughput"],
+        p50=result["latencies"]["50th"] / 1e6,
+        p99=result["latencies"]["99th"] / 1e6,
+        cpu=1000 * cpu / max(1, answered),
+        failed=result["requests"] - answered,
+    )
 
 
 def taken_from(printed: str, cpu: float) -> Shot:
