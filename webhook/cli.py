@@ -71,7 +71,7 @@ def review(
             below it, `-` for standard input.
         options: What is asked.
     """
-    from webhook.reviewing import run
+    from webhook.review.asked import run
 
     return run(tuple(map(str, files)), options or ReviewOptions())
 

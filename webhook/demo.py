@@ -15,12 +15,12 @@ import jsonpatch
 from rich.console import Console
 from rich.text import Text
 
-from webhook import admission, manifests, report
+from webhook import admission, manifests
 from webhook.assembly import Assembly, assemble
 from webhook.manifests import Manifest
 from webhook.policy import PREFIX, Policy
 from webhook.raw import Raw, mapping, text, texts
-from webhook.review import Reviewed, review
+from webhook.review import Reviewed, report, review
 from webhook.settings import Settings
 
 START_SECONDS = 10.0

@@ -22,7 +22,7 @@ from webhook.policy import Policy, resolve
 from webhook.progress import waiting
 from webhook.raw import texts
 from webhook.review import Reviewed, review
-from webhook.reviewing import console
+from webhook.review.asked import console
 from webhook.settings import default_policy
 
 NOT_DONE = 1

@@ -13,17 +13,17 @@ import yaml
 
 from tests.unit.objects import cluster, namespace, pod
 from webhook import cli
-from webhook.blame import diff
 from webhook.errors import InputError
 from webhook.manifests import read
 from webhook.mutation.model import Reason
 from webhook.options import ReviewOptions
 from webhook.policy import PREFIX, Policy
-from webhook.report import diff as shown
 from webhook.review import review
-from webhook.sarif import GRADES, sarif
+from webhook.review.blame import diff
+from webhook.review.report import diff as shown
+from webhook.review.sarif import GRADES, sarif
+from webhook.review.sources import read as found_in
 from webhook.settings import SettingsError
-from webhook.sources import read as found_in
 
 if TYPE_CHECKING:
     from webhook.raw import Raw

@@ -13,11 +13,11 @@ import yaml
 
 from tests.unit.objects import cluster, namespace, pod, review
 from webhook import cli
-from webhook.advice import GUIDE_TERM_NODES
 from webhook.mutation import RULES
 from webhook.options import ReviewOptions
 from webhook.policy import PREFIX
 from webhook.raw import Raw
+from webhook.review.advice import GUIDE_TERM_NODES
 
 EXAMPLES = Path(str(resources.files("webhook"))) / "examples"
 STRIPPED, GUIDE = str(EXAMPLES / "cluster.yaml"), str(EXAMPLES / "guide-cluster.yaml")

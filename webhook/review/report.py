@@ -8,12 +8,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from webhook import blame
-from webhook.advice import advice
 from webhook.manifests import dump
 from webhook.mutation.model import Decision, Outcome
 from webhook.raw import Raw
-from webhook.review import Reviewed, explained
+from webhook.review import Reviewed, blame, explained
+from webhook.review.advice import advice
 
 LINE_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 BESIDE = 48  # a reason begins no farther right than this, so that most fit into 80 columns

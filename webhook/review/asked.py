@@ -5,13 +5,12 @@ from importlib.metadata import version
 
 from rich.console import Console
 
-from webhook import report, sources
 from webhook.errors import InputError
 from webhook.manifests import Manifest
 from webhook.options import ReviewOptions
 from webhook.progress import waiting
-from webhook.review import Reviewed, any_changed, review
-from webhook.sarif import sarif
+from webhook.review import Reviewed, any_changed, report, review, sources
+from webhook.review.sarif import sarif
 from webhook.settings import default_policy, tried
 
 WOULD_CHANGE = 1
