@@ -27,6 +27,7 @@ RULES: Mapping[Role, Mapping[str, Rule]] = {
         "emptier": emptier,
         "gpu": gpu,
         "command": command,
+        "capacity-hint": capacity_hint,
     },
     Role.SCHEDULER: {"scheduler-gpu": scheduler_gpu},
 }

@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from webhook import devices
 from webhook.capacity import objects
 from webhook.capacity.constraints import constraints
-from webhook.capacity.model import MARKER, Demand, Group, Hint, Hosts, Lack, NoHint, Question, Recall
+from webhook.capacity.model import MARKER, UNWATCHED, Demand, Group, Hint, Hosts, Lack, NoHint, Question, Recall
 from webhook.dask import WORKER_GROUP_NAME, Role, Subject, Target
 from webhook.mutation.model import Decision, Reason, Ruling
 from webhook.mutation.patch import END, put
@@ -43,7 +43,7 @@ Items = Sequence[tuple[int, Raw]]
 """The rule's own items, each with its place in the list."""
 
 
-def capacity_hint(target: Target, policy: Policy, hint: Hint) -> Decision:
+def capacity_hint(target: Target, policy: Policy, hint: Hint = UNWATCHED) -> Decision:
     """Prefer the hosts of the hint; where there are none, say why."""
     rule = Ruling(NAME, target)
     if not policy.capacity_hint:
