@@ -15,6 +15,8 @@ class ReviewOptions:
 
     Attributes:
         namespace_file: Namespaces with their annotations. Without any, every namespace is taken as enabled.
+        capacity_file: Nodes and Pods, as `kubectl get nodes,pods -A -o yaml` prints them, to plan capacity hints with
+            where no namespace says otherwise.
         namespace: Namespace of a live cluster, whose annotations hold. Without FILES, what lives there is reviewed.
         kubeconfig: File that says how to reach that cluster; without it KUBECONFIG or ~/.kube/config.
         context: Context of the kubeconfig; without it the current one.
@@ -27,6 +29,7 @@ class ReviewOptions:
     """
 
     namespace_file: Path | None = None
+    capacity_file: Path | None = None
     namespace: str | None = None
     kubeconfig: Path | None = None
     context: str | None = None

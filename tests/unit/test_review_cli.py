@@ -211,3 +211,18 @@ def test_diff_shows_warnings_and_why_nothing_happens(capsys: pytest.CaptureFixtu
     assert "unchanged: it is opted out" in text
     assert "Warning: " in text
     assert "gpu-limit='many'" in text
+
+
+def test_capacity_file_shows_the_plan(tmp_path: Path) -> None:
+    """With nodes and pods at hand, as kubectl lists them, the hosts are named; an absent file is bad input."""
+    node = {
+        "kind": "Node",
+        "metadata": {"name": "n", "labels": {"kubernetes.io/hostname": "host-n"}},
+        "status": {"allocatable": {"nvidia.com/gpu": "8"}, "conditions": [{"type": "Ready", "status": "True"}]},
+    }
+    listed = {"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", **node}]}
+    done = run("--capacity-file", written(tmp_path, listed), STRIPPED)
+    assert done.returncode == 0, done.stderr
+    assert "hint-added" in done.stdout
+    assert "host-n" in done.stdout
+    assert run("--capacity-file", str(tmp_path / "none"), STRIPPED).returncode == 2

@@ -8,6 +8,8 @@ import jsonpatch
 
 from webhook import admission
 from webhook.admission import MalformedReviewError, Review, Status, Verdict
+from webhook.capacity.model import NoHint
+from webhook.inventory import NOT_WATCHED, Capacity
 from webhook.manifests import Manifest, ManifestError
 from webhook.mutation.patch import Operation
 from webhook.namespaces import Annotations
@@ -50,6 +52,7 @@ class _Assumptions:
     known: Static
     defaults: Policy
     tried: Mapping[str, str]
+    capacity: Capacity
 
     @property
     def only(self) -> str:
@@ -67,6 +70,7 @@ def review(
     namespaces: Sequence[Manifest],
     defaults: Policy,
     tried: Mapping[str, str] = MappingProxyType({}),
+    capacity: Capacity = NOT_WATCHED,
 ) -> tuple[Reviewed, ...]:
     """Review every object that is no Namespace.
 
@@ -75,12 +79,13 @@ def review(
         namespaces: Further Namespaces. Where there are none at all, every namespace is taken as enabled.
         defaults: The installation's.
         tried: Annotations that every namespace is taken to have as well.
+        capacity: What is free; objects are planned one after another, as if they were applied so.
 
     Raises:
         ManifestError: An AdmissionReview among the manifests is malformed.
     """
     known = Static(manifest.item for manifest in (*namespaces, *manifests))
-    assumptions = _Assumptions(known=known, defaults=defaults, tried=tried)
+    assumptions = _Assumptions(known=known, defaults=defaults, tried=tried, capacity=capacity)
     return tuple(
         _reviewed(manifest, _request(manifest, assumptions.only), assumptions)
         for manifest in manifests
@@ -109,7 +114,11 @@ def _request(manifest: Manifest, namespace: str) -> Review:
 def _reviewed(manifest: Manifest, request: Review, assumptions: _Assumptions) -> Reviewed:
     policy = assumptions.policy(request.namespace)
     subject = admission.consider(request)
-    verdict = subject if isinstance(subject, Verdict) else admission.decide(subject, policy)
+    if isinstance(subject, Verdict):
+        return Reviewed(manifest, request, policy, subject, request.item)
+    asked = admission.question(request, subject, policy)
+    hint = asked if isinstance(asked, NoHint) else assumptions.capacity.hint(asked)
+    verdict = admission.decide(subject, policy, hint)
     return Reviewed(manifest, request, policy, verdict, applied(request.item, verdict.operations))
 
 

@@ -1,11 +1,14 @@
 """The command `review`: from what the user gave to text on stdout and a status."""
 
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 
 from rich.console import Console
 
 from webhook.errors import InputError
+from webhook.inventory import NOT_WATCHED, Capacity
+from webhook.inventory.static import Static
 from webhook.manifests import Manifest
 from webhook.options import ReviewOptions
 from webhook.progress import waiting
@@ -33,8 +36,12 @@ def run(files: tuple[str, ...], options: ReviewOptions) -> int:
             given = sources.read(files or (sources.STDIN,), sys.stdin, tell)
         if options.namespace_file:
             namespaces = sources.read((str(options.namespace_file),), sys.stdin, tell)
+        capacity: Capacity = NOT_WATCHED
+        if options.capacity_file:
+            policy = replace(policy, capacity_hint=True)
+            capacity = Static(each.item for each in sources.read((str(options.capacity_file),), sys.stdin, tell))
         tell(f"reviewing {len(given)} objects")
-        reviewed = review(given, namespaces, policy, annotations)
+        reviewed = review(given, namespaces, policy, annotations, capacity)
     _show(reviewed, options)
     return WOULD_CHANGE if options.check and any_changed(reviewed) else 0
 
