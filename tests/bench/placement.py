@@ -26,11 +26,11 @@ from tests.bench.machine import machine, versions
 from tests.bench.placements import Placements
 from tests.bench.plane import control_plane
 from tests.bench.replay import Job, Run, replay
+from tests.bench.replicas import replicas
 from tests.bench.room import Floors
 from tests.bench.strategies import SPELLING, STRATEGIES, Strategy, written
 from tests.bench.table import table
 from tests.bench.traces import BY_NAME, TRACES, Trace
-from tests.e2e.webhook_process import installed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,12 +55,14 @@ class Plan:
         strategies: What workers get.
         seeds: Each trace is drawn once for each.
         judged: Clusters that count in each replay.
+        replicas: Processes of the webhook.
     """
 
     traces: Sequence[Trace]
     strategies: Sequence[Strategy]
     seeds: Sequence[int]
     judged: int
+    replicas: int = 1
 
     @property
     def jobs(self) -> list[Job]:
@@ -76,7 +78,7 @@ class Plan:
 def run(plan: Plan) -> tuple[list[Run], dict[str, str]]:
     """Replay it all on a fresh control plane; also the versions of what ran."""
     flags = ("--capacity-hints",) if any(each.hinted for each in plan.strategies) else ()
-    with control_plane() as bed, installed(bed, *flags), ThreadPoolExecutor(AT_ONCE) as rooms:
+    with control_plane() as bed, replicas(bed, plan.replicas, *flags), ThreadPoolExecutor(AT_ONCE) as rooms:
         placements = Placements(bed.plane)
         placements.start()
         floors = Floors(bed, [each.room for each in plan.traces], AT_ONCE)
@@ -95,6 +97,7 @@ def record(runs: Sequence[Run], plan: Plan) -> dict[str, object]:
     return {
         "seeds": list(plan.seeds),
         "judged_per_seed": plan.judged,
+        "replicas": plan.replicas,
         "strategies": {
             each.name: {"title": each.title, "annotations": dict(each.annotations)} for each in plan.strategies
         },
@@ -119,6 +122,7 @@ def planned(given: argparse.Namespace) -> Plan:
         strategies=(*strategies, *map(written, given.also)),
         seeds=range(1, 2 if given.quick else given.seeds + 1),
         judged=QUICK if given.quick else given.judged,
+        replicas=given.replicas,
     )
 
 
@@ -128,6 +132,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="half a minute: one load, one seed, few clusters")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="how many, from 1 on")
     parser.add_argument("--judged", type=int, default=JUDGED, help="clusters that count in each replay")
+    parser.add_argument("--replicas", type=int, default=1, help="processes of the webhook, asked in turns")
     parser.add_argument("--trace", action="append", choices=sorted(BY_NAME), help="only these loads")
     parser.add_argument("--strategy", action="append", choices=[each.name for each in STRATEGIES], help="only these")
     parser.add_argument("--also", action="append", default=[], metavar=SPELLING, help="a namespace's annotations")

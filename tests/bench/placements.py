@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 import httpx
 import orjson
 
-from tests.e2e.bed.waiting import WORKER
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -82,7 +80,7 @@ class Placements(threading.Thread):
                 raise UnplacedError(f"{key}: not {what} within {PATIENCE:g} s: {self._pods[key]}")
 
     def _events(self) -> Iterator[Object]:
-        parameters = {"watch": "1", "labelSelector": WORKER}
+        parameters = {"watch": "1", "labelSelector": "dask.org/cluster-name"}
         with self._client.stream("GET", "/api/v1/pods", params=parameters) as response:
             rest = b""
             for chunk in response.iter_raw():

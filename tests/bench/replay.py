@@ -85,7 +85,7 @@ def _take(here: Place, step: Step) -> list[Judged]:
     return [
         judge(each, free, here.floor.racks, (held[each.cluster], here.nodes[each.cluster]))
         for each in step.requests
-        if each.gpu
+        if each.judged
     ]
 
 

@@ -80,8 +80,9 @@ class Place:
 
     def start(self, requests: Sequence[Request]) -> None:
         """Create the workers of the requests in turns, then wait until all are bound."""
-        for each in requests if self.strategy.hinted else ():
-            self.templates[each.cluster] = self._group(each)
+        for each in requests:
+            if self.strategy.hinted and each.dask:
+                self.templates[each.cluster] = self._group(each)
         turns = zip_longest(*([each] * each.workers for each in requests))
         for request in filter(None, chain.from_iterable(turns)):
             self._create(request)
@@ -114,7 +115,7 @@ class Place:
         return found
 
     def _worker(self, name: str, request: Request) -> Object:
-        pod = worker(name, request, self.shape, self.strategy.affinity)
+        pod = worker(name, request, self.shape, self.strategy.affinity if request.dask else {})
         pod["spec"]["nodeSelector"] = {ROOM: self.floor.name}
         return pod
 
@@ -136,7 +137,7 @@ def worker(name: str, request: Request, shape: Shape, affinity: Mapping[str, Obj
         "resources": _resources(request, shape),
     }
     labels = {
-        "dask.org/component": "worker",
+        "dask.org/component": "worker" if request.dask else "other",
         "dask.org/cluster-name": request.cluster,
         "dask.org/workergroup-name": f"{request.cluster}-default",
     }

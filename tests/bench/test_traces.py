@@ -19,7 +19,7 @@ def test_there_is_always_a_gpu_for_each_worker(trace: Trace, seed: int) -> None:
         for request in step.requests:
             taken[request.cluster] = taken.get(request.cluster, 0) + request.workers * request.gpu
         assert sum(taken.values()) <= trace.room.capacity
-        judged += sum(request.gpu for request in step.requests) if step.judged else 0
+        judged += sum(request.judged for request in step.requests) if step.judged else 0
     assert 24 <= judged < 28
 
 

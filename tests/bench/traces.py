@@ -66,12 +66,19 @@ class Request:
         workers: How many start.
         namespace: The number of its namespace.
         gpu: Whether each takes a GPU. One that does not takes 2 cores and is not judged.
+        dask: Whether it is a Dask cluster; other pods with GPUs get nothing of the webhook's and are not judged.
     """
 
     cluster: str
     workers: int
     namespace: int = 0
     gpu: bool = True
+    dask: bool = True
+
+    @property
+    def judged(self) -> bool:
+        """Whether its placement counts."""
+        return self.gpu and self.dask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,12 +127,13 @@ class Tenants:
     arrived: int = 0
     full: bool = False
 
-    def cluster(self, *, gpu: bool = True) -> Request:
+    def cluster(self, *, gpu: bool = True, dask: bool = True) -> Request:
         """A new cluster of a drawn size; it is not in the room yet."""
         self.arrived += 1
         name = f"{'gpu' if gpu else 'cpu'}-{self.arrived:03}"
         size = self.chance.choice(SIZES[self.room.gpus])
-        return Request(cluster=name, workers=size, namespace=self.chance.randrange(self.room.namespaces), gpu=gpu)
+        namespace = self.chance.randrange(self.room.namespaces)
+        return Request(cluster=name, workers=size, namespace=namespace, gpu=gpu, dask=dask)
 
     def admit(self, *requests: Request) -> Step:
         """Let others go, oldest or not, until the requests fit; then they come."""
@@ -139,7 +147,11 @@ class Tenants:
         for each in requests:
             before = self.alive[each.cluster].workers if each.cluster in self.alive else 0
             self.alive[each.cluster] = Request(
-                cluster=each.cluster, workers=before + each.workers, namespace=each.namespace, gpu=each.gpu
+                cluster=each.cluster,
+                workers=before + each.workers,
+                namespace=each.namespace,
+                gpu=each.gpu,
+                dask=each.dask,
             )
         return Step(gone=tuple(gone), requests=requests, judged=self.full)
 
@@ -156,7 +168,7 @@ def _until(steps: Iterator[Step], judged: int) -> Iterator[Step]:
     seen = 0
     for step in steps:
         yield step
-        seen += sum(each.gpu for each in step.requests) if step.judged else 0
+        seen += sum(each.judged for each in step.requests) if step.judged else 0
         if seen >= judged:
             return
 
@@ -208,6 +220,17 @@ def _mixed(fill: float, others: int) -> Callable[[Room, random.Random, int], Ite
     return lambda room, chance, judged: _until(arrivals(Tenants(room, chance, fill)), judged)
 
 
+def _beside_others(fill: float) -> Callable[[Room, random.Random, int], Iterator[Step]]:
+    """Dask clusters and, as often, pods of others with GPUs, one GPU each, placed as the scheduler likes."""
+
+    def arrivals(tenants: Tenants) -> Iterator[Step]:
+        while True:
+            yield tenants.admit(tenants.cluster(dask=False))
+            yield tenants.admit(tenants.cluster())
+
+    return lambda room, chance, judged: _until(arrivals(Tenants(room, chance, fill)), judged)
+
+
 SMALL_NODES = Room(nodes=32, gpus=2, racks=4)
 TRACES = (
     Trace(name="steady-80", title="80 % full", room=Room(), draw=_one_by_one(0.8)),
@@ -217,6 +240,7 @@ TRACES = (
     Trace(name="mixed", title="with CPU workers", room=Room(), draw=_mixed(0.8, others=8)),
     Trace(name="namespaces", title="four namespaces", room=Room(namespaces=4), draw=_one_by_one(0.8)),
     Trace(name="bare", title="no CPU requests", room=Room(shape=BARE), draw=_one_by_one(0.8)),
+    Trace(name="others", title="beside other GPU pods", room=Room(), draw=_beside_others(0.8)),
     Trace(name="small-nodes", title="2-GPU nodes", room=SMALL_NODES, draw=_one_by_one(0.8)),
 )
 BY_NAME: Mapping[str, Trace] = {trace.name: trace for trace in TRACES}
