@@ -39,7 +39,7 @@ class Settings:
         defaults: Policy where a namespace says nothing, as annotations without their prefix: "enabled=true; apart=5".
         events: Whether Dask objects get Kubernetes Events that say what was applied or refused.
         capacity_hints: Whether nodes and pods are watched, so that namespaces can ask for capacity-hint. Needs the
-            rights to list and watch both.
+            rights to list and watch both, and DaskClusters and DaskWorkerGroups for what other replicas told.
         log_level: Least severe lines to log.
         drain_seconds: How long a process that is told to stop goes on answering.
     """

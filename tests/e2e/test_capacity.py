@@ -122,7 +122,7 @@ def test_clusters_of_one_moment_get_different_nodes(
 def test_without_the_rights_all_else_goes_on(
     bed: Bed, kubectl: Kubectl, make_namespace: NamespaceFactory, tmp_path: Path, gpu_nodes: list[str]
 ) -> None:
-    """Where RBAC has no nodes and pods: workers get all but the hint, metrics say why, the log says it once each."""
+    """Without rights to what hints are made of: workers get all but the hint, metrics say why, the log says it once."""
     with installed(as_account(bed, tmp_path), "--capacity-hints") as served:
         namespace = make_namespace(HINTED)
         bed.wait(lambda: problem(served) == "capacity-forbidden", namespace, "the reason is told", 20)
@@ -133,7 +133,8 @@ def test_without_the_rights_all_else_goes_on(
         assert all(pod["spec"]["affinity"]["podAffinity"] for pod in pods)
         assert 'reason="capacity-forbidden",rule="capacity-hint"' in served.client.get("/metrics").text
         said = [line for line in served.process.log.read_text().splitlines() if "cannot be followed" in line]
-        assert len(said) == 2
+        followed = ("nodes", "pods", "daskworkergroups", "daskclusters")
+        assert sorted(json.loads(line)["message"].partition(":")[0] for line in said) == sorted(followed)
 
 
 def test_lost_link_is_stale(

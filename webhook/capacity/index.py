@@ -6,12 +6,13 @@ first asked about, and given up when `MOST_POOLS` others were asked about since.
 
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from webhook.capacity.constraints import Constraints
 from webhook.capacity.model import Group, Held, Node
 from webhook.capacity.pool import Pool
 
+Key = TypeVar("Key")
 # Kinds of workers are distinct sets of selectors and tolerations: one or a few for each team. 16 pools of 5,000 nodes
 # are about 25 MiB.
 MOST_POOLS = 16
@@ -36,6 +37,7 @@ class Index:
         self._pods: dict[str, Held] = {}
         self._taken: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._workers: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        self._groups: Counter[Group] = Counter()
         self._pools: OrderedDict[Kind, Pool] = OrderedDict()
 
     @property
@@ -51,6 +53,15 @@ class Index:
     def hosts_of(self, namespace: str, cluster: str) -> Collection[str]:
         """The nodes with bound workers of a cluster."""
         return tuple(self._workers.get((namespace, cluster), ()))
+
+    def workers_of(self, group: Group) -> int:
+        """How many workers of a group are bound."""
+        return self._groups[group]
+
+    def free_on(self, name: str, resource: str) -> int:
+        """What is free of a resource on a node, whoever it takes; 0 where the node is not known."""
+        node = self._nodes.get(name)
+        return self._free(node, resource) if node else 0
 
     def named(self, hosts: Sequence[str]) -> list[str]:
         """The nodes of host names, unknown ones left out."""
@@ -109,6 +120,7 @@ class Index:
 
     def _take(self, held: Held, sign: int) -> None:
         if held.group:
+            _count(self._groups, held.group, sign)
             workers = self._workers[held.group.namespace, held.group.cluster]
             _count(workers, held.node, sign)
             if not workers:
@@ -134,7 +146,7 @@ class Index:
         return node.extended.get(resource, 0) - (taken[resource] if taken else 0)
 
 
-def _count(counter: Counter[str], key: str, amount: int) -> None:
+def _count(counter: Counter[Key], key: Key, amount: int) -> None:
     """Count up or down; what is down to nothing is gone."""
     counter[key] += amount
     if not counter[key]:

@@ -73,6 +73,11 @@ class Ledger:
         promise = self._promises.get(group)
         return promise.plan if promise else None
 
+    def open_of(self, group: Group) -> int:
+        """How many workers of a group are promised a place and not bound."""
+        promise = self._promises.get(group)
+        return sum(promise.open.values()) if promise else 0
+
     def nodes_of(self, namespace: str, cluster: str) -> set[str]:
         """The nodes promised to any group of a cluster and not taken yet."""
         groups = self._groups.get((namespace, cluster), ())

@@ -95,7 +95,8 @@ class Demand:
         rack: The node label of a rack; "" where the namespace keeps workers together on nodes only.
         binding: Whether the answer will be used, so that what it names is promised: not so on a dry run.
         grown: Whether the group had workers before.
-        told: The hosts that the manifest names already, by an earlier answer of this webhook.
+        told: The hosts that the manifest names already, by an earlier answer of this webhook; `workers` are then all
+            that the group wants, bound ones too.
     """
 
     group: Group

@@ -1,6 +1,6 @@
 """Index, planner and ledger as one: a question becomes a Hint, and what it names is set aside."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from zlib import crc32
 
 from webhook.capacity.index import Index, Kind
@@ -25,8 +25,10 @@ class Stock:
                 return self._recalled(group)
             case Demand(told=()):
                 return self._planned(question, now)
-            case _:
-                return self._adopted(question, now)
+            case Demand(told=told):
+                if question.binding:
+                    self.heard(question, now)
+                return Hosts(told, "")
 
     def _bound(self, group: Group, node: str) -> None:
         self.ledger.bound(group, node)
@@ -53,20 +55,23 @@ class Stock:
         seed = crc32(f"{namespace}/{cluster}".encode())
         return Wanted(demand.workers, demand.gpus, seed, current)
 
-    def _adopted(self, demand: Demand, now: float) -> Hint:
-        """What another replica, or an earlier step of the operator, was told is promised here as well."""
-        if demand.binding and self.ledger.plan_of(demand.group) is None:
-            nodes = self.index.named(demand.told)
-            self.ledger.promise(demand, tuple(self._shared(demand, nodes)), now)
-        return Hosts(demand.told, "")
+    def heard(self, demand: Demand, now: float) -> None:
+        """Promise here what another replica, or this one before it was restarted, told a group.
 
-    def _shared(self, demand: Demand, nodes: Iterable[str]) -> Iterable[Share]:
-        free, left = self.index.pool(kind(demand)).free, demand.workers
-        for node in nodes:
-            workers = min(left, free.get(node, 0) // demand.gpus)
-            left -= workers
-            if workers:
-                yield Share(node, workers)
+        Args:
+            demand: `workers` are all that the group wants; for those neither bound nor promised the hosts it was told
+                are set aside, as far as there is room.
+            now: The instant.
+        """
+        missing = demand.workers - self.index.workers_of(demand.group) - self.ledger.open_of(demand.group)
+        self.ledger.promise(demand, tuple(self._shared(demand, missing)), now)
+
+    def _shared(self, demand: Demand, workers: int) -> Iterator[Share]:
+        for node in self.index.named(demand.told):
+            room = min(workers, self.index.free_on(node, demand.resource) // demand.gpus)
+            if room > 0:
+                workers -= room
+                yield Share(node, room)
 
     def _hosts(self, found: Plan) -> Hosts:
         known = (self.index.nodes[share.node].host for share in found if share.node in self.index.nodes)

@@ -1,5 +1,8 @@
 """Capacity as an API server has it: nodes and the pods that hold accelerators, each followed by a thread.
 
+Dask's clusters and worker groups are followed too, for the hosts that other replicas told them; without the right to
+read those all goes on, and replicas know less of each other.
+
 A question is answered from memory, under a lock that an event holds for microseconds. Nobody waits for this source: as
 long as it has not listed everything, may not, or has not been heard of for too long, there is no hint and a reason.
 """
@@ -17,9 +20,10 @@ from prometheus_client.registry import Collector
 
 from webhook.capacity import objects
 from webhook.capacity.index import Index
-from webhook.capacity.model import Hint, Lack, NoHint, Question
+from webhook.capacity.model import Demand, Hint, Lack, NoHint, Question
 from webhook.capacity.stock import Stock
 from webhook.inventory.following import SILENCE, Collection, Follower, ForbiddenError
+from webhook.inventory.told import Groups, collections
 from webhook.raw import Raw, text
 
 _log = logging.getLogger(__name__)
@@ -56,6 +60,8 @@ class Watched:
                 clock,
             ),
         )
+        groups = Groups(self._heard)
+        self._told = tuple(Follower(each, clock) for each in collections(client, groups))
 
     # ---- the port ---------------------------------------------------------------------------------
 
@@ -70,6 +76,10 @@ class Watched:
         except Exception:  # noqa: BLE001 - a hint is a favour: the rest of the admission goes on
             _log.exception("internal error: no hint")
             return NoHint(Lack.UNKNOWN, "internal error")
+
+    def _heard(self, demand: Demand) -> None:
+        with self._lock:
+            self._stock.heard(demand, self._clock())
 
     @property
     def ailing(self) -> NoHint | None:
@@ -100,12 +110,12 @@ class Watched:
 
     def start(self) -> None:
         """List and watch from now on."""
-        for each in self._followers:
+        for each in (*self._followers, *self._told):
             each.start()
 
     def stop(self) -> None:
         """Begin nothing new."""
-        for each in self._followers:
+        for each in (*self._followers, *self._told):
             each.stop()
 
     def counts(self) -> tuple[int, int, int]:

@@ -26,7 +26,7 @@ from webhook import devices
 from webhook.capacity import objects
 from webhook.capacity.constraints import constraints
 from webhook.capacity.model import MARKER, UNWATCHED, Demand, Group, Hint, Hosts, Lack, NoHint, Question, Recall
-from webhook.dask import WORKER_GROUP_NAME, Role, Subject, Target
+from webhook.dask import WORKER_GROUP_NAME, Role, Subject, Target, read
 from webhook.mutation.model import Decision, Reason, Ruling
 from webhook.mutation.patch import END, put
 from webhook.mutation.selector import PREFERRED, about_workers
@@ -103,17 +103,30 @@ def _demand(worker: Target, policy: Policy, group: Group, workers: int, *, bindi
     if gpus <= 0:
         return NoHint(Lack.NO_GPU, "the workers ask for no GPU, or for several kinds")
     standing, before = _own(worker), _own(worker.before) if worker.before else ()
+    told = tuple(_hosts(standing)) if _is_fresh(standing, before) else ()
     return Demand(
         group=group,
-        workers=workers,
+        workers=worker.replicas if told else workers,
         gpus=gpus,
         resource=resource,
         constraints=constraints(worker.spec),
         rack=next((level.key for level in policy.topology if level.key != HOSTNAME), ""),
         binding=binding,
         grown=worker.before is not None,
-        told=tuple(_hosts(standing)) if _is_fresh(standing, before) else (),
+        told=told,
     )
+
+
+def told(item: Raw) -> Demand | None:
+    """The hosts that a stored DaskCluster or DaskWorkerGroup was told, and for what; None for any other object."""
+    subject = read(item)
+    worker = next((each for each in subject.targets if each.role is Role.WORKER), None) if subject else None
+    if worker is None or worker.cluster is None or not _own(worker) or worker.replicas <= 0:
+        return None
+    group = Group(worker.namespace, worker.cluster, worker.labels.get(WORKER_GROUP_NAME, ""))
+    # The GPUs stand in a stored object, so the namespace's policy is not needed to count them.
+    found = _demand(worker, Policy(), group, worker.replicas, binding=True)
+    return found if isinstance(found, Demand) else None
 
 
 def _takes(worker: Target, policy: Policy) -> tuple[str, int]:

@@ -90,6 +90,17 @@ def test_what_another_replica_told_is_promised_here() -> None:
     assert names(room.hint(demand(8, group=cluster("b")), 0)) == {"n0"}
 
 
+def test_bound_workers_need_no_promise() -> None:
+    """Of a group that was told hosts, only workers that are neither bound nor promised are promised a place."""
+    room = stock(8, 8)
+    room.index.put_pod("1", pod("n0", 1, DEMO))
+    room.hint(demand(2, grown=True), 0)
+    room.heard(demand(5, told=("n1",)), 0)
+    assert room.ledger.open_of(DEMO) == 4
+    room.heard(demand(5, told=("n1",)), 0)
+    assert room.ledger.open_of(DEMO) == 4
+
+
 def test_workers_of_several_gpus() -> None:
     """A host with room for half a worker takes none."""
     room = stock(3, 5, 4)

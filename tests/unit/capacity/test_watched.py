@@ -94,14 +94,14 @@ def handler(script: Script) -> type[BaseHTTPRequestHandler]:
             if "watch" in query:
                 self.send_response(200)
                 self.end_headers()
-                if script.watches[name]:
+                if script.watches.get(name):
                     self.wfile.write(script.watches[name].pop(0).encode())
                 elif name == "pods":
                     script.next.wait(20)
                 else:
                     script.over.wait(20)
             else:
-                pages = script.lists[name]
+                pages = script.lists.get(name, [page()])
                 self.answer(pages.pop(0) if len(pages) > 1 else pages[0])
 
         def answer(self, document: dict[str, Any]) -> None:
@@ -196,7 +196,7 @@ def test_events_are_followed() -> None:
     script.watches["nodes"] = [event("ADDED", node("c", 4, 11)) + event("DELETED", node("b", 8, 12))]
     script.watches["pods"] = [event("ADDED", pod("2", "c", 1, 11)) + event("DELETED", pod("1", "a", 3, 12))]
     with playing(script) as watched:
-        until(lambda: sum("watch" in each for each in script.requests) == 4)
+        until(lambda: sum("watch" in each and "dask" not in each["path"] for each in script.requests) == 4)
         assert names(watched.hint(asking(3))) == ("c",)
         assert names(watched.hint(asking(8))) == ("a",)
         assert lack(watched.hint(asking(12))) is Lack.FULL
@@ -252,3 +252,32 @@ def test_nothing_is_known_before_the_first_list() -> None:
     with playing(script) as watched:
         until(lambda: watched.counts()[0] == 2)
         assert lack(watched.hint(asking(1))) is Lack.UNKNOWN
+
+
+def group(workers: int, *hosts: str, version: int = 1) -> dict[str, Any]:
+    """A stored DaskWorkerGroup that was told these hosts."""
+    named = {"key": HOSTNAME, "operator": "In", "values": list(hosts)}
+    item = {
+        "weight": 30,
+        "preference": {"matchExpressions": [named, {"key": "colocate.dask.org/hint", "operator": "DoesNotExist"}]},
+    }
+    affinity = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [item]}}
+    spec = {"affinity": affinity, "containers": [{"name": "worker", "resources": {"limits": {GPU: "1"}}}]}
+    return {
+        "apiVersion": "kubernetes.dask.org/v1",
+        "kind": "DaskWorkerGroup",
+        "metadata": {"namespace": "rapids", "name": "far-default", "resourceVersion": str(version)},
+        "spec": {"cluster": "far", "worker": {"replicas": workers, "spec": spec}},
+    }
+
+
+def test_what_another_replica_told_is_set_aside() -> None:
+    """Hosts in a stored worker group are promised here too, once; when it grows, so are the further ones."""
+    script = Script()
+    script.lists["daskworkergroups"] = [page(group(5, "a"))]
+    script.watches["daskworkergroups"] = [event("MODIFIED", group(5, "a")) + event("MODIFIED", group(9, "b"))]
+    with playing(script) as watched:
+        until(lambda: watched.ready)
+        until(lambda: watched.counts()[2] == 9)
+        assert names(watched.hint(asking(4))) == ("b",)
+        assert lack(watched.hint(asking(5))) is Lack.FULL

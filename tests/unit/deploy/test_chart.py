@@ -175,10 +175,15 @@ def test_rights_are_the_least(mode: str) -> None:
 
 
 def test_capacity_hints_bring_their_rights() -> None:
-    """The switch passes the flag, and grants to list and watch nodes and pods, nothing more; off, neither is there."""
+    """The switch passes the flag, and grants to list and watch what hints are made of; off, neither is there."""
     plain, hinting = (only("ClusterRole", *each)["rules"] for each in ((), ("capacityHints=true",)))
     assert [rule for rule in hinting if rule not in plain] == [
-        {"apiGroups": [""], "resources": ["nodes", "pods"], "verbs": ["list", "watch"]}
+        {"apiGroups": [""], "resources": ["nodes", "pods"], "verbs": ["list", "watch"]},
+        {
+            "apiGroups": ["kubernetes.dask.org"],
+            "resources": ["daskclusters", "daskworkergroups"],
+            "verbs": ["list", "watch"],
+        },
     ]
     assert "--capacity-hints" in arguments("capacityHints=true")
     assert "--capacity-hints" not in arguments()
