@@ -4,6 +4,7 @@ Replicas share no memory. But each hint is stored in the object that it was give
 every replica of the others' promises, and a replica that was restarted of its own.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -15,13 +16,16 @@ from webhook.inventory.following import Collection
 from webhook.mutation.capacity import told
 from webhook.raw import Raw, text
 
+PATIENCE = 0.1  # seconds
+
 
 class Groups:
     """Hears of clusters and groups. A cluster counts until it has its group, which is scaled without it."""
 
-    def __init__(self, heard: Callable[[Demand], None]) -> None:
-        """Tell `heard` of every group that carries hosts, whenever it has changed."""
+    def __init__(self, heard: Callable[[Demand], None], ready: Callable[[], bool]) -> None:
+        """Tell `heard` of every group that carries hosts, whenever it has changed; not before it is `ready`."""
         self._heard = heard
+        self._ready = ready
         self._own: set[Group] = set()
 
     def put(self, item: Raw) -> None:
@@ -42,7 +46,9 @@ class Groups:
             self._own.discard(demand.group)
 
     def begin(self) -> None:
-        """A list begins."""
+        """A list begins: once nodes and pods are known, without which no promise could be counted."""
+        while not self._ready():
+            time.sleep(PATIENCE)
 
     def keep(self, items: Sequence[Raw]) -> None:
         """A page of a list."""

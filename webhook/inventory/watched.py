@@ -60,7 +60,7 @@ class Watched:
                 clock,
             ),
         )
-        groups = Groups(self._heard)
+        groups = Groups(self._heard, lambda: self.ready)
         self._told = tuple(Follower(each, clock) for each in collections(client, groups))
 
     # ---- the port ---------------------------------------------------------------------------------
