@@ -16,6 +16,7 @@ from webhook.errors import InputError
 from webhook.options import ChangeOptions, ReviewOptions
 from webhook.policy import ENABLED
 from webhook.settings import Settings, SettingsError, tried
+from webhook.status.wish import Wish
 
 BAD_INPUT = 2
 
@@ -132,6 +133,17 @@ def completion(shell: Literal["bash", "zsh", "fish", "powershell"], /) -> None:
         shell: Which.
     """
     print(app.generate_completion(shell=shell))
+
+
+@app.command
+def status(wish: Annotated[Wish | None, Parameter(name="*")] = None) -> int:
+    """Show what the webhook does in a live cluster, what it missed, and the command that mends it.
+
+    Exit status: 0 when all is in order, 1 when something needs care, 2 when something could not be read.
+    """
+    from webhook.status.command import run
+
+    return run(wish or Wish())
 
 
 @app.command

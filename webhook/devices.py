@@ -60,9 +60,14 @@ _QUANTITY = re.compile(r"\+?0*(\d{1,9})(?:\.0*)?")
 
 def cuda_count(container: Raw, gpu_resource: str) -> int:
     """How many CUDA devices a container asks for, as far as its quantities are plain numbers."""
+    return sum(counted(container, gpu_resource).values())
+
+
+def counted(container: Raw, gpu_resource: str) -> dict[str, int]:
+    """The CUDA devices a container asks for, by resource, as far as their quantities are plain numbers."""
     quantities = (
-        _QUANTITY.fullmatch(str(quantity).strip())
+        (name, _QUANTITY.fullmatch(str(quantity).strip()))
         for name, quantity in asked(container, gpu_resource).items()
         if name == gpu_resource or _COUNTED.fullmatch(name)
     )
-    return sum(int(found[1]) for found in quantities if found)
+    return {name: int(found[1]) for name, found in quantities if found}

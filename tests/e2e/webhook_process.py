@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,11 +31,18 @@ class Served:
         process: The process.
         url: Where it answers, without a path.
         client: An HTTP client that trusts its certificate.
+        argv: How it was started.
     """
 
     process: Process
     url: str
     client: httpx.Client
+    argv: list[str] = field(default_factory=list)
+
+    def again(self, bed: Bed) -> None:
+        """Start it anew on its own port after it was stopped, and wait until it is ready. It ends with the bed."""
+        process = bed.plane.spawn("webhook-again", self.argv)
+        process.wait_until(lambda: _ready(self.client), 20)
 
 
 @contextmanager
@@ -57,7 +64,7 @@ def serving(bed: Bed, *flags_more: str, name: str = "webhook") -> Iterator[Serve
     url = f"https://127.0.0.1:{port}"
     with httpx.Client(base_url=url, verify=context, trust_env=False) as client:
         process.wait_until(lambda: _ready(client), 20)
-        yield Served(process, url, client)
+        yield Served(process, url, client, argv)
     process.stop()
 
 

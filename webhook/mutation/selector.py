@@ -76,6 +76,11 @@ def _selects(term: Raw, labels: Mapping[str, str]) -> bool:
     # `matchLabelKeys` asks for the pod's own values, which its siblings share; `mismatchLabelKeys` for others.
     if any(key in labels for key in sequence(term, "mismatchLabelKeys") if isinstance(key, str)):
         return False
+    return matches(selector, labels)
+
+
+def matches(selector: Raw, labels: Mapping[str, str]) -> bool:
+    """Whether a LabelSelector selects what carries `labels`; an empty one selects everything."""
     wanted = texts(selector, "matchLabels")
     return all(labels.get(key) == value for key, value in wanted.items()) and all(
         _holds(expression, labels) for expression in sequence(selector, "matchExpressions")

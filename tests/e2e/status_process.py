@@ -1,0 +1,41 @@
+"""`dask-colocate status` as its users run it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.e2e.bed.api import Object
+    from tests.e2e.bed.bed import Bed
+
+
+def command(kubeconfig: Path, *flags: str) -> list[str]:
+    """`dask-colocate status` with somebody's credentials."""
+    return [sys.executable, "-m", "webhook", "status", "--kubeconfig", str(kubeconfig), *flags]
+
+
+def status(bed: Bed, *flags: str, kubeconfig: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """What it says to an admin, or to the owner of `kubeconfig`."""
+    argv = command(kubeconfig or bed.plane.kubeconfig, *flags)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout, done.stderr
+    return done
+
+
+def document(bed: Bed, *flags: str, kubeconfig: Path | None = None) -> Object:
+    """The JSON it writes."""
+    found: Object = json.loads(status(bed, "--output", "json", *flags, kubeconfig=kubeconfig).stdout)
+    return found
+
+
+def mended(bed: Bed, finding: Object) -> None:
+    """Run the command that a finding gives, as it stands."""
+    program, *arguments = shlex.split(finding["mend"])
+    assert program == "kubectl"
+    bed.kubectl(*arguments)

@@ -1,0 +1,52 @@
+"""What is to be said of a cluster's workers: who was missed, why, and the command that mends it."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from webhook.dask import CLUSTER_NAME, COMPONENT, Role
+from webhook.policy import Policy, TargetGroup
+from webhook.status.model import Cause, Cluster, Finding, State, Worker
+
+SAID: Mapping[Cause, str] = {
+    Cause.NOT_INSTALLED: "there is no webhook configuration",
+    Cause.BEFORE_INSTALLATION: "created before the webhook was installed",
+    Cause.BEFORE_ANNOTATION: "created before the namespace was annotated as it is now",
+    Cause.WEBHOOK_DOWN: "created while the webhook did not answer",
+    Cause.UNKNOWN: "whether there was a webhook then is not known: its configuration may not be read",
+}
+_NAMED = 3  # so many pods are named in a line; the others are counted, and all are in the JSON
+
+
+def worker_findings(clusters: Iterable[Cluster], policies: Mapping[str, Policy]) -> Iterator[Finding]:
+    """The missed workers of each cluster by cause, and what rules refused to touch."""
+    for cluster in clusters:
+        policy = policies.get(cluster.namespace)
+        by_cause: dict[Cause, list[Worker]] = defaultdict(list)
+        for worker in cluster.workers:
+            if worker.cause:
+                by_cause[worker.cause].append(worker)
+        for cause, workers in by_cause.items():
+            yield _missed(cluster, cause, workers, policy or Policy())
+        for detail in sorted({detail for worker in cluster.workers for detail in worker.refused}):
+            yield Finding(where=cluster.title, text=f"left as written: {detail}", care=False)
+
+
+def _missed(cluster: Cluster, cause: Cause, workers: Sequence[Worker], policy: Policy) -> Finding:
+    names = ", ".join(worker.name for worker in workers[:_NAMED])
+    more = f" and {len(workers) - _NAMED} more" if len(workers) > _NAMED else ""
+    missed = f"{len(workers)} of {len(cluster.workers)} workers missed: {SAID[cause]} ({names}{more})"
+    return Finding(where=cluster.title, text=missed, mend=_mend(cluster, workers, policy))
+
+
+def _mend(cluster: Cluster, workers: Sequence[Worker], policy: Policy) -> str:
+    """A worker's pod is made anew by its Deployment, and passes the webhook on its way; else the cluster has to go.
+
+    Either way what the worker held in memory is computed again.
+    """
+    if TargetGroup.PODS not in policy.targets or not all(worker.lasting for worker in workers):
+        found = f"kubectl get daskcluster {cluster.name} -n {cluster.namespace} -o yaml"
+        return f"{found} | kubectl replace --force -f -"
+    delete = f"kubectl delete pod -n {cluster.namespace}"
+    if len(workers) > _NAMED and cluster.count(State.MISSED) == len(cluster.workers):
+        return f"{delete} -l {COMPONENT}={Role.WORKER},{CLUSTER_NAME}={cluster.name}"
+    return f"{delete} {' '.join(worker.name for worker in workers)}"

@@ -1,0 +1,141 @@
+"""How `dask-colocate status` goes: read, show, again when asked to; its exit status for monitoring."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from webhook.settings import SettingsError
+from webhook.status.document import as_json
+from webhook.status.model import Report
+from webhook.status.reading import Reader, Tell, UnreachableError, connect
+from webhook.status.report import report
+from webhook.status.terminal import show, verdict, write
+from webhook.status.wish import Wish
+
+UNREAD = 2
+INTERRUPTED = 130  # 128 and SIGINT's 2, as shells have it
+EVERY = 2.0  # seconds between two looks of --watch
+_PATIENCE = 1.0  # seconds without a word
+
+
+def run(wish: Wish) -> int:
+    """Do it; the exit status: 0 all in order, 1 something needs care, 2 something could not be read."""
+    try:
+        reader = Reader(connect(wish.kubeconfig, wish.context), wish.namespace)
+        if wish.serve:
+            return _serve(reader, wish)
+        return _watch(reader, wish) if wish.watch else _once(reader, wish)
+    except UnreachableError as error:
+        sys.stderr.write(f"dask-colocate: {error}\n")
+        return UNREAD
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def look(reader: Reader) -> Report:
+    """One report, with a word on stderr where it takes long."""
+    with _progress() as tell:
+        return report(reader.read(tell))
+
+
+def _once(reader: Reader, wish: Wish) -> int:
+    found = look(reader)
+    if wish.html:
+        _write(found, wish.html, wish.namespace)
+    else:
+        _show(Console(), found, wish)
+    return found.exit_status
+
+
+def _write(found: Report, file: Path, scope: str | None) -> None:
+    from webhook.status.page import page
+
+    try:
+        file.write_text(page(found, scope=scope), encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"{file}: {error.strerror}") from None
+    sys.stdout.write(f"{file}: {verdict(found)}\n")
+
+
+def _serve(reader: Reader, wish: Wish) -> int:
+    from webhook.status.serving import Latest, listen, serve
+
+    latest = Latest(lambda: report(reader.read(_quiet)))
+    found = latest.get()  # what cannot be read at all is told before anything listens
+    with listen(wish.port) as listener:
+        host, port = listener.getsockname()
+        sys.stdout.write(f"http://{host}:{port}/ shows the status of this cluster; Ctrl-C ends it\n")
+        sys.stdout.flush()
+        with suppress(KeyboardInterrupt):
+            serve(latest, listener, wish.namespace)
+    return found.exit_status
+
+
+def _watch(reader: Reader, wish: Wish) -> int:
+    """Look again and again; the status of the last look. A cluster that is away for a while is waited for."""
+    console = Console()
+    shown: Report | str = look(reader)
+    plain = wish.output == "json" or not console.is_terminal
+    with suppress(KeyboardInterrupt), nullcontext() if plain else Live(console=console, screen=True) as live:
+        while True:
+            if live:
+                live.update(show(shown) if isinstance(shown, Report) else Text(shown), refresh=True)
+            else:
+                _tell(console, shown, wish)
+            time.sleep(EVERY)
+            shown = _again(reader)
+    if live:
+        _tell(console, shown, wish)
+    return shown.exit_status if isinstance(shown, Report) else UNREAD
+
+
+def _again(reader: Reader) -> Report | str:
+    """A report, or why there is none now."""
+    try:
+        return report(reader.read(_quiet))
+    except UnreachableError as error:
+        return f"dask-colocate: {error}"
+
+
+def _tell(console: Console, shown: Report | str, wish: Wish) -> None:
+    if isinstance(shown, Report):
+        _show(console, shown, wish)
+    else:
+        sys.stderr.write(f"{shown}\n")
+
+
+def _show(console: Console, found: Report, wish: Wish) -> None:
+    if wish.output == "json":
+        sys.stdout.write(as_json(found, indent=not wish.watch) + "\n")
+        sys.stdout.flush()
+    else:
+        write(console, found)
+
+
+@contextmanager
+def _progress() -> Iterator[Tell]:
+    """Says what is being read once it takes longer than `_PATIENCE`, to a terminal and nobody else."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _quiet
+        return
+    status = console.status("reading the cluster")
+    timer = threading.Timer(_PATIENCE, status.start)
+    timer.start()
+    try:
+        yield status.update
+    finally:
+        timer.cancel()
+        timer.join()
+        status.stop()
+
+
+def _quiet(_: str) -> None:
+    """Say nothing."""

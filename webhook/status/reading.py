@@ -1,0 +1,239 @@
+"""Reads a Snapshot from an API server. Only gets and lists; nothing is ever written.
+
+What may not be read is noted and the rest goes on. Keys never leave this file: of a Secret only its certificates stay.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import TypeAlias
+
+import orjson
+import urllib3
+from kubernetes import client, config
+from kubernetes.client import ApiClient, ApiException
+
+from webhook.dask import GROUP
+from webhook.raw import Raw, mapping, sequence, text
+from webhook.status import installation
+from webhook.status.snapshot import Snapshot, Unread, namespace
+
+PAGE = 500  # kubectl's own chunk size
+TIMEOUT = (5.0, 60.0)  # seconds to connect, and for one page
+_PUBLIC = frozenset({"tls.crt", "ca.crt"})
+
+Tell: TypeAlias = Callable[[str], None]
+"""Told what is being read, in a few words."""
+
+_Call: TypeAlias = Callable[..., Raw]
+"""One of the official client's methods, its path's arguments given."""
+
+
+class UnreachableError(Exception):
+    """There is no cluster to read, or it does not answer; the message says what to do next."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A kind of object.
+
+    Attributes:
+        resource: As `kubectl auth can-i` takes it.
+        version: Its `apiVersion`.
+        name: Its `kind`.
+    """
+
+    resource: str
+    version: str
+    name: str
+
+    def complete(self, item: Raw) -> Raw:
+        """The object with what lists leave out of their items."""
+        return {**mapping(item), "apiVersion": self.version, "kind": self.name}
+
+
+_CONFIGURATIONS = _Kind(
+    "mutatingwebhookconfigurations", "admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"
+)
+_NAMESPACES = _Kind("namespaces", "v1", "Namespace")
+_NODES = _Kind("nodes", "v1", "Node")
+_CLUSTERS = _Kind(f"daskclusters.{GROUP}", f"{GROUP}/v1", "DaskCluster")
+_PODS = _Kind("pods", "v1", "Pod")
+_SERVICES = _Kind("services", "v1", "Service")
+_DEPLOYMENTS = _Kind("deployments", "apps/v1", "Deployment")
+_SLICES = _Kind("endpointslices", "discovery.k8s.io/v1", "EndpointSlice")
+_SECRETS = _Kind("secrets", "v1", "Secret")
+
+
+def connect(kubeconfig: Path | None = None, context: str | None = None) -> ApiClient:
+    """A client as kubectl would be: `kubeconfig`, else $KUBECONFIG, else ~/.kube/config, else the Pod's own account.
+
+    Raises:
+        UnreachableError: There is none, or it cannot be understood.
+    """
+    settings = client.Configuration()
+    default = os.environ.get("KUBECONFIG") or Path("~/.kube/config").expanduser().exists()
+    try:
+        if kubeconfig or context or default:
+            config.load_kube_config(str(kubeconfig) if kubeconfig else None, context, client_configuration=settings)
+        else:
+            config.load_incluster_config(client_configuration=settings)
+    except (config.ConfigException, OSError) as error:
+        raise UnreachableError(f"no way to a cluster: {error}; give --kubeconfig FILE, or set KUBECONFIG") from None
+    settings.retries = False  # who waits at a terminal wants to be told, and --watch asks again
+    return ApiClient(settings)
+
+
+class Reader:
+    """Reads one cluster, as often as asked."""
+
+    def __init__(self, connection: ApiClient, only: str | None = None) -> None:
+        """Read all namespaces, or `only` one."""
+        self._connection = connection
+        self._only = only
+
+    def read(self, tell: Tell) -> Snapshot:
+        """The cluster now.
+
+        Raises:
+            UnreachableError: Nothing answers, or it does not know us.
+        """
+        return _Reading(self._connection, self._only, tell).snapshot()
+
+
+class _Reading:
+    """One pass."""
+
+    def __init__(self, connection: ApiClient, only: str | None, tell: Tell) -> None:
+        self._core = client.CoreV1Api(connection)
+        self._apps = client.AppsV1Api(connection)
+        self._discovery = client.DiscoveryV1Api(connection)
+        self._admission = client.AdmissionregistrationV1Api(connection)
+        self._custom = client.CustomObjectsApi(connection)
+        self._only = only
+        self._tell = tell
+        self._unread: list[Unread] = []
+
+    def snapshot(self) -> Snapshot:
+        configurations = self._configurations()
+        called = installation.services(configurations)
+        services = tuple(one for where, name in called for one in self._service(where, name))
+        spaces = sorted({where for where, _ in called})
+        deployments = tuple(one for where in spaces for one in self._deployments(where))
+        behind = [installation.deployment_of(service, deployments) for service in services]
+        return Snapshot(
+            namespaces=self._namespaces(),
+            nodes=self._all(_NODES, self._core.list_node),
+            clusters=self._clusters(),
+            pods=self._pods(),
+            configurations=configurations,
+            services=services,
+            slices=tuple(one for where in spaces for one in self._slices(where)),
+            deployments=deployments,
+            secrets=tuple(secret for one in behind if one for secret in self._secret(one)),
+            namespace=self._only,
+            unread=tuple(self._unread),
+            at=datetime.now(UTC),
+        )
+
+    # ---- one kind each --------------------------------------------------------------------------
+
+    def _configurations(self) -> tuple[Raw, ...]:
+        listed = self._all(_CONFIGURATIONS, self._admission.list_mutating_webhook_configuration)
+        return tuple(filter(installation.is_ours, listed))
+
+    def _namespaces(self) -> tuple[Raw, ...]:
+        if self._only is None:
+            return self._all(_NAMESPACES, self._core.list_namespace)
+        found = self._one(_NAMESPACES, partial(self._core.read_namespace, name=self._only))
+        if not found and not any(one.resource == _NAMESPACES.resource for one in self._unread):
+            raise UnreachableError(f"there is no namespace {self._only}; see: kubectl get namespaces")
+        return found
+
+    def _clusters(self) -> tuple[Raw, ...]:
+        about = {"group": GROUP, "version": "v1", "plural": "daskclusters"}
+        if self._only is None:
+            return self._all(_CLUSTERS, partial(self._custom.list_cluster_custom_object, **about))
+        call = partial(self._custom.list_namespaced_custom_object, **about, namespace=self._only)
+        return self._all(_CLUSTERS, call, self._only)
+
+    def _pods(self) -> tuple[Raw, ...]:
+        """All pods, since any of them may hold GPUs; where that is refused, those of the one namespace asked about."""
+        found = self._all(_PODS, self._core.list_pod_for_all_namespaces)
+        if self._only is None or not any(one.resource == _PODS.resource for one in self._unread):
+            return found
+        return self._all(_PODS, partial(self._core.list_namespaced_pod, namespace=self._only), self._only)
+
+    def _service(self, where: str, name: str) -> tuple[Raw, ...]:
+        return self._one(_SERVICES, partial(self._core.read_namespaced_service, name=name, namespace=where), where)
+
+    def _deployments(self, where: str) -> tuple[Raw, ...]:
+        return self._all(_DEPLOYMENTS, partial(self._apps.list_namespaced_deployment, namespace=where), where)
+
+    def _slices(self, where: str) -> tuple[Raw, ...]:
+        return self._all(_SLICES, partial(self._discovery.list_namespaced_endpoint_slice, namespace=where), where)
+
+    def _secret(self, deployment: Raw) -> tuple[Raw, ...]:
+        where, name = namespace(deployment), installation.secret_of(deployment)
+        if not name:
+            return ()
+        call = partial(self._core.read_namespaced_secret, name=name, namespace=where)
+        return tuple(map(_without_keys, self._one(_SECRETS, call, where)))
+
+    # ---- reading --------------------------------------------------------------------------------
+
+    def _all(self, kind: _Kind, call: _Call, where: str = "") -> tuple[Raw, ...]:
+        """The items of a list, as far as they may be read."""
+        return self._some(kind, "list", where, partial(self._pages, kind, call))
+
+    def _one(self, kind: _Kind, call: _Call, where: str = "") -> tuple[Raw, ...]:
+        """One object, or none."""
+        return self._some(kind, "get", where, lambda: iter([kind.complete(self._call(kind, call))]))
+
+    def _some(self, kind: _Kind, verb: str, where: str, read: Callable[[], Iterator[Raw]]) -> tuple[Raw, ...]:
+        try:
+            return tuple(read())
+        except ApiException as error:
+            if error.status == HTTPStatus.UNAUTHORIZED:
+                raise UnreachableError(
+                    f"the API server does not know us ({error.reason}); see: kubectl version"
+                ) from None
+            if error.status != HTTPStatus.NOT_FOUND:
+                self._unread.append(_unread(kind, verb, where, error))
+            return ()
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            host = self._core.api_client.configuration.host
+            raise UnreachableError(f"{host} does not answer ({error}); see: kubectl cluster-info") from None
+
+    def _pages(self, kind: _Kind, call: _Call) -> Iterator[Raw]:
+        proceed: str | None = None
+        while True:
+            page = self._call(kind, partial(call, limit=PAGE, **({"_continue": proceed} if proceed else {})))
+            yield from map(kind.complete, sequence(page, "items"))
+            proceed = text(page, "metadata", "continue")
+            if proceed is None:
+                return
+
+    def _call(self, kind: _Kind, call: _Call) -> Raw:
+        self._tell(f"reading {kind.resource}")
+        return mapping(orjson.loads(call(_preload_content=False, _request_timeout=TIMEOUT).data))
+
+
+def _unread(kind: _Kind, verb: str, where: str, error: ApiException) -> Unread:
+    refused = error.status == HTTPStatus.FORBIDDEN
+    why = f"you may not {verb} them" if refused else f"the API server answered {error.status} {error.reason}"
+    scope = f" -n {where}" if where else " --all-namespaces"
+    return Unread(kind.resource, _within(where), why, f"kubectl auth can-i {verb} {kind.resource}{scope}")
+
+
+def _within(where: str | None) -> str:
+    return f"in namespace {where}" if where else ""
+
+
+def _without_keys(secret: Raw) -> Raw:
+    data = {key: value for key, value in mapping(secret, "data").items() if key in _PUBLIC}
+    return {**secret, "data": data}
