@@ -30,7 +30,7 @@ from tests.bench.plane import control_plane
 from tests.e2e.bed import bed, binaries
 
 RESULTS = Path(__file__).with_name("results")
-WIDTH = 180
+WIDTH = 200
 _PACKAGES = ("dask-colocate", "uvicorn", "fastapi", "uvloop", "httptools", "orjson", "kubernetes")
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LEAST = 1.0  # seconds: bombardier takes no shorter duration
+PATIENCE = "5s"  # that of the API server: what comes later has failed
 ADDRESS = "https://address.invalid"  # until the server's is known
 NEW = "new TLS"  # a connection for each request, 8 at once
 
@@ -137,7 +138,7 @@ def _request(body: bytes) -> str:
 def _same(url: str, load: Load, file: Path, seconds: float) -> str:
     argv = [str(programs.load_generator()), "--fasthttp", "--insecure", "--latencies", "-m", "POST", "-f", str(file)]
     argv += ["-H", "Content-Type: application/json", "-c", str(load.connections), "-d", f"{round(seconds * 1000)}ms"]
-    argv += ["-H", "Connection: close"] if load.fresh else []
+    argv += ["-t", PATIENCE, *(["-H", "Connection: close"] if load.fresh else [])]
     return _run([*argv, "-p", "r", "-o", "json", url], seconds)
 
 
@@ -147,7 +148,13 @@ def _varied(url: str, load: Load, file: Path, seconds: float) -> str:
     targets.write_text(file.read_text().replace(ADDRESS, url))
     workers = str(load.connections)
     argv = [vegeta, "attack", "-format=json", "-insecure", "-http2=false", "-rate=0", f"-duration={seconds:g}s"]
-    argv += [f"-workers={workers}", f"-max-workers={workers}", f"-connections={workers}", f"-targets={targets}"]
+    argv += [
+        f"-timeout={PATIENCE}",
+        f"-workers={workers}",
+        f"-max-workers={workers}",
+        f"-connections={workers}",
+        f"-targets={targets}",
+    ]
     _run([*argv, f"-output={results}"], seconds)
     return _run([vegeta, "report", "-type=json", str(results)], seconds)
 
