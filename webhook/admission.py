@@ -26,7 +26,7 @@ from webhook.mutation import Plan, capacity, plan
 from webhook.mutation.model import Decision, Outcome, Reason
 from webhook.mutation.patch import Operation
 from webhook.policy import Policy, Problem, TargetGroup, object_problems, opted_out
-from webhook.raw import Raw, mapping, text
+from webhook.raw import Raw, mapping, text, written
 
 API_VERSION = "admission.k8s.io/v1"
 LONGEST_WARNING = 256
@@ -116,7 +116,8 @@ def review_of(document: Raw) -> Review:
     """The request in a parsed AdmissionReview. Raises like `parse`."""
     found = (mapping(document).get("apiVersion"), mapping(document).get("kind"))
     if found != (API_VERSION, "AdmissionReview"):
-        raise MalformedReviewError(f"expected an AdmissionReview of {API_VERSION}, got {found[1]!a} of {found[0]!a}")
+        got = " of ".join(ascii(written(each)) for each in reversed(found))
+        raise MalformedReviewError(f"expected an AdmissionReview of {API_VERSION}, got {got}")
     request = mapping(document, "request")
     uid = text(request, "uid")
     if uid is None:
@@ -154,11 +155,18 @@ def consider(review: Review, read: Callable[[Raw], dask.Subject | None] = dask.r
         return Verdict(Status.NO_TARGET)
     if mapping(review.item, "metadata").get("deletionTimestamp"):
         return Verdict(Status.BEING_DELETED)
-    if review.operation == "UPDATE" and mapping(review.item, "spec") == mapping(review.old_item, "spec"):
+    if review.operation == "UPDATE" and _same_spec(review):
         return Verdict(Status.SPEC_UNCHANGED)
     if opted_out(subject.annotations):
         return _ended(Status.OPTED_OUT)
     return dask.updated(subject, review.old_item) if review.operation == "UPDATE" else subject
+
+
+def _same_spec(review: Review) -> bool:
+    try:
+        return mapping(review.item, "spec") == mapping(review.old_item, "spec")
+    except RecursionError:  # two that are alike down to 1,000 levels, which no schema of ours allows
+        return False
 
 
 def question(review: Review, subject: dask.Subject, policy: Policy | None) -> Question | NoHint:

@@ -21,6 +21,10 @@ WORKER_GROUP_NAME = "dask.org/workergroup-name"
 
 
 _LONGEST_NAME = 30
+# An object may be 3 MiB of anything, and others wait for its answer. What has more than this concerns nobody's Dask.
+_MOST_CONTAINERS, _MOST_LABELS = 256, 1024
+# Containers whose commands are read to find Dask's, each within milliseconds; of others the names count.
+_READ = 8
 
 
 class Role(StrEnum):
@@ -157,8 +161,8 @@ def shared(item: Raw) -> Raw | None:
     on one holds for all. Lists keep their length, so that pointers into them stay right.
     """
     metadata, spec = mapping(item, "metadata"), mapping(item, "spec")
-    labels = texts(metadata, "labels")
-    if labels.get(COMPONENT) != "worker" or not spec or item.get("kind") != "Pod":
+    labels = _labels(metadata)
+    if labels.get(COMPONENT) != "worker" or not _readable(spec) or item.get("kind") != "Pod":
         return None
     seen = {key: spec[key] for key in _SEEN_IN_SPEC if key in spec}
     seen |= {key: _seen_containers(spec[key]) for key in ("containers", "initContainers") if key in spec}
@@ -216,9 +220,9 @@ def _names(cluster: str | None, worker_group: str | None) -> dict[str, str]:
 def _target(item: Raw, role: Role, path: tuple[str, ...], names: Mapping[str, str]) -> Target | None:
     """The target whose template, a pod's `metadata` and `spec`, stands at `path`."""
     spec = mapping(item, *path, "spec")
-    if not spec:
+    if not _readable(spec):
         return None
-    own = texts(item, "metadata", "labels") | texts(item, *path, "metadata", "labels")
+    own = _labels(mapping(item, "metadata")) | _labels(mapping(item, *path, "metadata"))
     return Target(
         role=role,
         spec=spec,
@@ -235,12 +239,20 @@ def _replicas(written: Raw) -> int:
     return written if isinstance(written, int) and not isinstance(written, bool) else 1
 
 
+def _readable(spec: Raw) -> bool:
+    return bool(spec) and len(sequence(spec, "containers")) <= _MOST_CONTAINERS
+
+
+def _labels(metadata: Raw) -> dict[str, str]:
+    return texts(metadata, "labels") if len(mapping(metadata, "labels")) <= _MOST_LABELS else {}
+
+
 def _container(spec: Raw, role: Role) -> Container | None:
     """The container that runs Dask: by its command, else by its name, else the first."""
     containers = tuple(
         Container(index, raw) for index, raw in enumerate(sequence(spec, "containers")) if isinstance(raw, dict)
     )
-    by_command = (container for sign in _SIGNS[role] for container in containers if sign(container.raw))
+    by_command = (container for sign in _SIGNS[role] for container in containers[:_READ] if sign(container.raw))
     by_name = (container for container in containers if container.raw.get("name") == role)
     return next(chain(by_command, by_name, containers), None)
 

@@ -2,7 +2,10 @@
 
 import re
 
-from webhook.raw import Raw, mapping, sequence
+from webhook.raw import CrowdedError, Raw, mapping, sequence, written
+
+# Resources of one container. An extended resource is a device plugin's; a node has a handful.
+_MOST_RESOURCES = 256
 
 # Accelerators by the names their device plugins advertise. What is not here (rdma/hca, vpc.amazonaws.com/efa,
 # nvidia.com/hostdev, smarter-devices/fuse) goes along with a GPU and says nothing about wanting one.
@@ -29,11 +32,17 @@ def asked(container: Raw, gpu_resource: str) -> dict[str, Raw]:
     Args:
         container: The raw container; limits and requests both count, limits win.
         gpu_resource: The namespace's own GPU resource, an accelerator by definition.
+
+    Raises:
+        CrowdedError: There are more than anyone asks for.
     """
+    fields = [mapping(container, "resources", field) for field in ("requests", "limits")]
+    if sum(map(len, fields)) > _MOST_RESOURCES:
+        raise CrowdedError("resources in a container", _MOST_RESOURCES)
     return {
         name: quantity
-        for field in ("requests", "limits")
-        for name, quantity in mapping(container, "resources", field).items()
+        for field in fields
+        for name, quantity in field.items()
         if quantity is not None and (name == gpu_resource or _ACCELERATOR.match(name))
     }
 
@@ -50,7 +59,7 @@ def cuda(name: str, gpu_resource: str) -> bool:
 
 def none_wanted(quantity: Raw) -> bool:
     """Whether a quantity is an explicit zero: its writer wants a worker without a GPU."""
-    return str(quantity).strip() in {"0", "0.0"}
+    return written(quantity).strip() in {"0", "0.0"}
 
 
 # Devices of which each one is a GPU to CUDA; nvidia.com/gpumem and such count memory or cores of one.
@@ -66,7 +75,7 @@ def cuda_count(container: Raw, gpu_resource: str) -> int:
 def counted(container: Raw, gpu_resource: str) -> dict[str, int]:
     """The CUDA devices a container asks for, by resource, as far as their quantities are plain numbers."""
     quantities = (
-        (name, _QUANTITY.fullmatch(str(quantity).strip()))
+        (name, _QUANTITY.fullmatch(written(quantity).strip()))
         for name, quantity in asked(container, gpu_resource).items()
         if name == gpu_resource or _COUNTED.fullmatch(name)
     )

@@ -33,6 +33,7 @@ CONTROLLER = "colocate.dask.org/webhook"
 INSTANCE = "dask-colocate"
 PLURALS = {"DaskCluster": "daskclusters", "DaskJob": "daskjobs", "DaskWorkerGroup": "daskworkergroups"}
 _NOTE = 1000  # the API server takes 1024 bytes
+_LONGEST_NAME = 253  # a longer one is refused by the API server, later
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Events:
     def tell(self, review: Review, verdict: Verdict) -> None:
         """Note what was decided, if it is worth an Event. Returns at once."""
         said = tuple(each for each in verdict.decisions if each.outcome in {Outcome.APPLIED, Outcome.REFUSED})
-        if not said or review.dry_run or review.kind not in PLURALS or not review.name:
+        if not said or review.dry_run or review.kind not in PLURALS or not 0 < len(review.name) <= _LONGEST_NAME:
             return
         try:
             self._notes.put_nowait(Note(review.kind, review.namespace, review.name, said, time.monotonic() + SETTLE))

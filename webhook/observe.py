@@ -114,7 +114,7 @@ class Recorder:
         """An exception of our own is being handled: the object was allowed as it is."""
         _log.exception(
             "internal error: allowed unchanged",
-            extra={"uid": review.uid, "kind": review.kind, "namespace": review.namespace, "object": review.name},
+            extra=_about(review),
         )
 
     def line_dropped(self) -> None:
@@ -130,12 +130,15 @@ class Recorder:
         return generate_latest(self.registry)
 
 
+def _about(review: Review) -> dict[str, object]:
+    """What a review is about, each name as long as Kubernetes takes names: others come as long as a body."""
+    names = {"uid": review.uid, "kind": review.kind, "namespace": review.namespace, "object": review.name}
+    return {key: name[:253] for key, name in names.items()}
+
+
 def _line(review: Review, verdict: Verdict, seconds: float) -> dict[str, object]:
     return {
-        "uid": review.uid,
-        "kind": review.kind,
-        "namespace": review.namespace,
-        "object": review.name,
+        **_about(review),
         "operation": review.operation,
         "status": verdict.status.value,
         "decisions": dict(verdict.audit).get("decisions", ""),

@@ -11,6 +11,16 @@ from typing import Any, TypeAlias
 Raw: TypeAlias = Any
 """A Kubernetes object, or a part of one, as parsed JSON. The package's only `Any`."""
 
+_LONGEST = 64  # characters of a value in a message
+
+
+class CrowdedError(ValueError):
+    """There is far more of something than anyone writes: reading it all would keep everybody else waiting."""
+
+    def __init__(self, what: str, most: int) -> None:
+        """There are more than `most` of `what`."""
+        super().__init__(f"more than {most} {what}; left alone")
+
 
 def mapping(parent: Raw, *keys: str) -> Mapping[str, Raw]:
     """The object at the end of `keys` below `parent`; empty where anything on the way is missing."""
@@ -29,6 +39,12 @@ def text(parent: Raw, *keys: str) -> str | None:
     """The non-empty string at the end of `keys` below `parent`, or None."""
     found = mapping(parent, *keys[:-1]).get(keys[-1])
     return found if isinstance(found, str) and found else None
+
+
+def written(value: Raw) -> str:
+    """A string, number, boolean or null as text, shortened; for anything that holds others, only what it is."""
+    found = type(value).__name__ if isinstance(value, (dict, list)) else str(value)
+    return found if len(found) <= _LONGEST else f"{found[:_LONGEST]}..."
 
 
 def texts(parent: Raw, *keys: str) -> dict[str, str]:

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import json
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import jsonpatch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.faults import arbitrary, laws
 from tests.unit.case import changed
-from tests.unit.objects import HOSTNAME, WORKER_LABELS, namespace, review
-from webhook import admission
+from tests.unit.objects import HOSTNAME, NAMESPACE, WORKER_LABELS, namespace, review
 from webhook.dask import read
 from webhook.mutation import plan
 from webhook.mutation.model import Outcome
 from webhook.namespaces.static import Static
 from webhook.observe import Recorder
-from webhook.policy import PREFIX, Policy, resolve
-from webhook.server import Webhook
+from webhook.policy import ANNOTATIONS, PREFIX, Policy, resolve
+from webhook.server import Webhook, create_app
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message
+
     from webhook.raw import Raw
 
 DASK = {"apiVersion": "kubernetes.dask.org/v1"}
@@ -202,20 +202,49 @@ def test_nothing_that_stands_there_is_lost(item: Raw, policy: Policy) -> None:
         assert any(word in path for word in OWNED), path
 
 
+ANNOTATIONS_OF_ANY_KIND = st.dictionaries(
+    st.sampled_from([annotation.key for annotation in ANNOTATIONS]) | st.text(max_size=9).map(PREFIX.__add__),
+    st.sampled_from(["true", "false", "0", "2", "none", "rack", "upgrade", "namespace", "keep"]) | st.text(max_size=9),
+    max_size=5,
+)
+
+
 @thorough
-@given(st.one_of(OBJECTS, JUNK), st.sampled_from(["CREATE", "UPDATE", "DELETE", ""]))
-def test_there_is_always_an_answer(item: Raw, operation: str) -> None:
-    """Whatever the object is, the answer is allowed, is no error of ours, and its patch applies."""
-    document = review({"apiVersion": "v1", "kind": "Pod"}, operation, object=item)
-    webhook = Webhook(Static([namespace()]), Policy(), Recorder())
-    response = admission.answered(asyncio.run(webhook.answer(json.dumps(document).encode())))
-    assert response["allowed"] is True
-    assert response.get("auditAnnotations", {}).get("status") != "internal-error"
-    jsonpatch.apply_patch(item, response.get("patch", []))
+@given(st.one_of(OBJECTS, JUNK), ANNOTATIONS_OF_ANY_KIND, st.sampled_from(["CREATE", "CREATE", "UPDATE", "DELETE", ""]))
+def test_laws_hold_from_bytes_to_bytes(item: Raw, annotations: dict[str, str], operation: str) -> None:
+    """Whatever the object and its namespace's annotations are, the answer keeps every law of `tests.faults.laws`."""
+    body = json.dumps(review({"apiVersion": "v1", "kind": "Pod"}, operation, object=item)).encode()
+    found = {"metadata": {"name": NAMESPACE, "annotations": {f"{PREFIX}enabled": "true", **annotations}}}
+    webhook = Webhook(Static([found]), Policy(), Recorder())
+    laws.check(body, laws.answer(webhook, body), webhook)
 
 
-@given(JUNK)
-def test_any_json_is_answered_or_refused(document: Raw) -> None:
-    """A body is a review, or is refused as none; nothing else is raised."""
-    with suppress(admission.MalformedReviewError):
-        assert admission.parse(json.dumps(document).encode()).uid
+@given(
+    JUNK.map(json.dumps).map(str.encode)
+    | st.binary(max_size=99)
+    | st.builds(arbitrary.body, st.randoms(use_true_random=False))
+)
+def test_any_body_is_answered_or_refused_over_http(body: bytes) -> None:
+    """Any body gets 200 with a review that keeps the laws, or 400 with one line of text, and nothing is raised."""
+    webhook = Webhook(Static([namespace("n0")]), Policy(), Recorder())
+    status, media_type, answer = laws.driven(posted(create_app(webhook, Recorder(), {}), body))
+    assert (status, media_type) in {(200, b"application/json"), (400, b"text/plain; charset=utf-8")}
+    if status == 200:
+        laws.check(body, answer, webhook)
+    else:
+        assert len(answer.decode().splitlines()) == 1
+
+
+async def posted(app: ASGIApp, body: bytes) -> tuple[int, bytes, bytes]:
+    """Status, media type and body of the answer to `POST /mutate`."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/mutate", "query_string": b"", "headers": []}
+    await app(scope, receive, send)
+    return sent[0]["status"], dict(sent[0]["headers"])[b"content-type"], sent[1]["body"]

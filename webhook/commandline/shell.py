@@ -15,8 +15,8 @@ from webhook.commandline.words import Edits, Spread, Vector, base
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
 _LONG_FLAGS = frozenset({"--login", "--norc", "--noprofile", "--posix", "--verbose"})
 
-# Linux hands no longer word to a program: MAX_ARG_STRLEN, 32 pages of 4 KiB.
-_LONGEST_TEXT = 32 * 4096
+# Words and separators of a text; each costs some microseconds. Longer scripts are kept in files.
+_MOST_TOKENS = 500
 
 _EXPANSION = r"\$(?:\w+|[@*#?!$-]|\{[^{}'\"\\`$]*\}|\([^()'\"\\`$#]*\))|`[^`'\"\\$]*`"
 _PIECE = re.compile(
@@ -136,12 +136,9 @@ def behind_assignments(texts: Sequence[str]) -> int:
 
 def lines(vector: Vector, at: int) -> tuple[ShellLine, ...] | None:
     """The simple commands of the text at `at`; None when the text is not just a list of such."""
-    text = vector.words[at].text
-    if len(text) >= _LONGEST_TEXT:
-        return None
     commands: list[list[ShellWord]] = [[]]
-    for token in _tokens(text):
-        if token is None:
+    for number, token in enumerate(_tokens(vector.words[at].text)):
+        if token is None or number >= _MOST_TOKENS:
             return None
         if isinstance(token, str):
             commands.append([])

@@ -7,6 +7,10 @@ from typing import TypeAlias
 
 from webhook.raw import Raw, sequence
 
+# What is read of a container: more than anyone types, and within a few milliseconds.
+_MOST_WORDS = 512
+_LONGEST = 32 * 1024  # characters, of all words
+
 Edits: TypeAlias = Mapping[int, tuple[str, ...]]
 """Place of a word to what stands there afterwards: nothing drops it; the first word takes the place of its base
 name (what follows the last slash), the others follow as words of their own."""
@@ -75,13 +79,16 @@ def base(text: str) -> str:
 
 
 def words(container: Raw) -> tuple[Word, ...] | None:
-    """The argument vector of a container; None when it holds something that is not a string."""
+    """The argument vector of a container; None when it holds something that is not a string, or far too much."""
+    if len(sequence(container, "command")) + len(sequence(container, "args")) > _MOST_WORDS:
+        return None
     vector = tuple(
         Word(field, index, text)
         for field in ("command", "args")
         for index, text in enumerate(sequence(container, field))
     )
-    return vector if all(isinstance(word.text, str) for word in vector) else None
+    readable = all(isinstance(word.text, str) for word in vector)
+    return vector if readable and sum(len(word.text) for word in vector) <= _LONGEST else None
 
 
 def _edited(text: str, fresh: tuple[str, ...] | None) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from webhook.mutation.gpu import gpu, scheduler_gpu
 from webhook.mutation.model import Decision, Outcome, Reason, Rule, Ruling, told
 from webhook.mutation.patch import Operation, UnpatchableError, combine
 from webhook.policy import Mode, Policy
+from webhook.raw import CrowdedError
 
 RULES: Mapping[Role, Mapping[str, Rule]] = {
     Role.WORKER: {
@@ -77,7 +78,7 @@ def _hinting(role: Role, hint: Hint) -> Mapping[str, Rule]:
 def _decide(name: str, rule: Rule, target: Target, policy: Policy) -> Decision:
     try:
         return rule(target, policy)
-    except UnpatchableError as error:
+    except (UnpatchableError, CrowdedError) as error:
         return Ruling(name, target).refused(Reason.MALFORMED, str(error))
 
 

@@ -17,9 +17,9 @@ require. It sees its own namespace only.
 from webhook.dask import CLUSTER_NAME, COMPONENT, Role, Target
 from webhook.mutation.model import Decision, Reason, Ruling
 from webhook.mutation.patch import END, put
-from webhook.mutation.selector import about_workers
+from webhook.mutation.selector import MOST, about_workers
 from webhook.policy import Policy
-from webhook.raw import Raw, mapping, sequence
+from webhook.raw import CrowdedError, Raw, mapping, sequence
 
 NAME = "emptier"
 CONSTRAINTS = "topologySpreadConstraints"
@@ -56,8 +56,15 @@ def _nothing_to_do(target: Target, policy: Policy) -> tuple[Reason, str] | None:
 
 
 def _spoken_for(target: Target, key: str) -> bool:
-    """Whether a constraint or a term says how workers stand at the level; a term of an earlier pass does too."""
-    return any(mapping(each).get("topologyKey") == key for each in sequence(target.spec, CONSTRAINTS)) or any(
+    """Whether a constraint or a term says how workers stand at the level; a term of an earlier pass does too.
+
+    Raises:
+        CrowdedError: There are more than anyone writes.
+    """
+    constraints = sequence(target.spec, CONSTRAINTS)
+    if len(constraints) > MOST:
+        raise CrowdedError("spread constraints", MOST)
+    return any(mapping(each).get("topologyKey") == key for each in constraints) or any(
         term.topology_key == key for term in about_workers(target)
     )
 

@@ -13,7 +13,7 @@ from webhook.dask import Container, Target
 from webhook.mutation.model import Decision, Outcome, Reason, Ruling, told
 from webhook.mutation.patch import Operation, put
 from webhook.policy import Policy, WorkerCommand
-from webhook.raw import Raw, mapping
+from webhook.raw import Raw, mapping, written
 
 WORKER = "gpu"
 SCHEDULER = "scheduler-gpu"
@@ -55,7 +55,7 @@ def _limit(rule: Ruling, count: int, resource: str) -> Decision:
 
 def _standing(rule: Ruling, container: Container, asked: dict[str, Raw], resource: str) -> Decision:
     reason = Reason.GPU_PRESENT if resource in asked else Reason.OTHER_DEVICE_PRESENT
-    listed = ", ".join(f"{name}={quantity}" for name, quantity in asked.items())
+    listed = ", ".join(f"{name}={written(quantity)}" for name, quantity in asked.items())
     detail = f"container {container.name} asks for {listed} itself"
     return rule.kept(reason, detail)
 

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from webhook.dask import Target
-from webhook.raw import Raw, mapping, sequence, texts
+from webhook.raw import CrowdedError, Raw, mapping, sequence, texts, written
 
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+
+# Terms of a pod spec with their labels, expressions and values. Each takes kube-scheduler longer than us.
+MOST = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +35,30 @@ class Term:
     @property
     def topology_key(self) -> str:
         """The label of its level; whatever stands there, as text."""
-        return str(self.raw.get("topologyKey"))
+        return written(self.raw.get("topologyKey"))
 
 
 def about_workers(target: Target) -> tuple[Term, ...]:
-    """The terms by which the manifest says itself how the target's workers stand to each other."""
-    return tuple(term for term in _terms(target.spec) if takes_in(term.raw, target))
+    """The terms by which the manifest says itself how the target's workers stand to each other.
+
+    Raises:
+        CrowdedError: There are more than anyone writes.
+    """
+    terms, size = [], 0
+    for term in _terms(target.spec):
+        size += _size(term.raw)
+        if size > MOST:
+            raise CrowdedError("terms and labels in affinity", MOST)
+        terms.append(term)
+    return tuple(term for term in terms if takes_in(term.raw, target))
+
+
+def _size(term: Raw) -> int:
+    selector = mapping(term, "labelSelector")
+    expressions = sequence(selector, "matchExpressions")
+    values = (sequence(each, "values") for each in expressions[:MOST])
+    lists = (expressions, sequence(term, "mismatchLabelKeys"), mapping(selector, "matchLabels"))
+    return 1 + sum(map(len, (*lists, *values)))
 
 
 def _terms(spec: Raw) -> Iterator[Term]:
@@ -96,7 +117,7 @@ _OPERATORS: Mapping[str, Callable[[str | None, Sequence[Raw]], bool]] = {
 
 
 def _holds(expression: Raw, labels: Mapping[str, str]) -> bool:
-    operator = _OPERATORS.get(str(mapping(expression).get("operator")))
+    operator = _OPERATORS.get(written(mapping(expression).get("operator")))
     key = mapping(expression).get("key")
     value = labels.get(key) if isinstance(key, str) else None
     return operator is not None and operator(value, sequence(expression, "values"))

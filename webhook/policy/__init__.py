@@ -7,6 +7,7 @@ wrong beside it; a malformed value falls back to the installation's default, whi
 
 import dataclasses
 import difflib
+import heapq
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -155,6 +156,9 @@ ANNOTATIONS = (
     ),
 )
 
+# Problems that are told: an object may carry thousands of keys, and an answer takes milliseconds.
+_MOST_PROBLEMS = 20
+
 _BY_KEY = {annotation.key: annotation for annotation in ANNOTATIONS}
 
 
@@ -174,7 +178,7 @@ def resolve(annotations: Mapping[str, str], defaults: Policy | None = None) -> P
     for key in sorted(key for key in annotations if key.startswith(PREFIX)):
         annotation = _BY_KEY.get(key)
         if annotation is None:
-            problems.append(_unknown(key))
+            problems += [_unknown(key)] if len(problems) < _MOST_PROBLEMS else []
             continue
         try:
             found[annotation.field] = annotation.parse(annotations[key].strip())
@@ -215,7 +219,7 @@ def object_problems(annotations: Iterable[Mapping[str, str]]) -> tuple[Problem, 
 
 def _on_object(annotations: Mapping[str, str]) -> tuple[Problem, ...]:
     problems = []
-    for key in sorted(key for key in annotations if key.startswith(PREFIX)):
+    for key in heapq.nsmallest(_MOST_PROBLEMS, (key for key in annotations if key.startswith(PREFIX))):
         if key != ENABLED:
             problems.append(Problem(key, f"{key} has no effect here: it belongs on the Namespace"))
         elif annotations[key].strip() not in {"true", "false"}:

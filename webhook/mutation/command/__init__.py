@@ -43,7 +43,9 @@ def _without_cuda(rule: Ruling, container: Container, policy: Policy) -> Decisio
 def _decide(rule: Ruling, container: Container, policy: Policy) -> Decision:
     vector = commandline.words(container.raw)
     if vector is None:
-        return rule.refused(Reason.MALFORMED, f"container {container.name}: command and args must be strings")
+        return rule.refused(
+            Reason.MALFORMED, f"container {container.name}: command and args must be strings, 512 and 32 KiB at most"
+        )
     if not vector:
         return rule.kept(Reason.COMMAND_FROM_IMAGE, f"container {container.name} runs its image's command")
     start = commandline.start(vector)

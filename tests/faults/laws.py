@@ -1,0 +1,173 @@
+"""What must hold for every answer, checked on bytes alone: nothing here asks the webhook what it meant."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import jsonpatch
+import orjson
+
+from webhook.admission import MalformedReviewError, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+
+    from webhook.raw import Raw
+    from webhook.server import Webhook
+
+Answer = TypeVar("Answer")
+
+ENVELOPE = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}
+LONGEST_WARNING = 256  # characters; the API server cuts what is longer
+_TEMPLATE = r"/spec|/spec/(worker|scheduler)/spec|/spec/cluster/spec/(worker|scheduler)/spec"
+_PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+OWNED = re.compile(
+    rf"({_TEMPLATE})(/affinity/pod(Anti)?Affinity/{_PREFERRED}/|/topologySpreadConstraints/"
+    r"|/containers/\d+/(resources/limits/[^/]+$|command(/|$)|args(/|$)))"
+)
+"""What the rules together may touch."""
+REPLACED = re.compile(rf"({_TEMPLATE})(/containers/\d+/(command|args)|/affinity/podAffinity/{_PREFERRED}/\d+)")
+"""Where something that is not null may be replaced: a command, and the guide's own term."""
+
+
+class BrokenLawError(AssertionError):
+    """An answer that must never be given; the text says which law it breaks."""
+
+
+def hold(law: bool, text: object) -> None:
+    """Insist on a law."""
+    if not law:
+        raise BrokenLawError(str(text))
+
+
+def answer(webhook: Webhook, body: bytes) -> bytes | None:
+    """The answer to a body; None where it is refused as no review. Whatever else is raised gets out.
+
+    The namespaces must be there already: no event loop runs.
+    """
+    try:
+        return driven(webhook.answer(body))
+    except MalformedReviewError as error:
+        hold("\n" not in str(error) and len(str(error)) < 1000, f"the reason is one short line: {error}")
+        return None
+
+
+def driven(steps: Coroutine[Any, Any, Answer]) -> Answer:
+    """The result of a coroutine that never waits: an event loop for each of millions would take all the time."""
+    try:
+        steps.send(None)
+    except StopIteration as done:
+        result: Answer = done.value
+        return result
+    raise BrokenLawError("the answer waited for something")
+
+
+def check(body: bytes, given: bytes | None, webhook: Webhook) -> bool:
+    """Check everything about the answer `given` to `body`, also what is answered then; whether there was a patch.
+
+    Raises:
+        BrokenLawError: With the law.
+    """
+    if given is None:
+        return False
+    review = orjson.loads(body)
+    response = _response(review, given)
+    operations = _operations(response)
+    if not operations:
+        return False
+    item = review["request"]["object"]
+    for operation in operations:
+        check_operation(item, operation)
+    # Operations may build on each other, so the library applies to the whole.
+    review["request"]["object"] = jsonpatch.apply_patch(item, operations, in_place=True)
+    again = answer(webhook, _written(review))
+    hold(again is not None and not _operations(_response(review, again)), "deciding again changes something")
+    return True
+
+
+def _written(review: Raw) -> bytes:
+    try:
+        return orjson.dumps(review)
+    except orjson.JSONEncodeError:  # it writes 254 levels and reads 1,024
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(4 * limit)
+        try:
+            return json.dumps(review).encode()
+        finally:
+            sys.setrecursionlimit(limit)
+
+
+def _response(review: Raw, given: bytes) -> Raw:
+    document = json.loads(given.decode())
+    hold(document.keys() == {*ENVELOPE, "response"}, "an AdmissionReview has three fields")
+    hold({key: document[key] for key in ENVELOPE} == ENVELOPE, "it is of version v1")
+    response = document["response"]
+    optional = {"patch", "patchType", "warnings", "auditAnnotations"}
+    hold({"uid", "allowed"} <= response.keys() <= {"uid", "allowed"} | optional, sorted(response))
+    hold(response["uid"] == review["request"]["uid"], "the uid is that of the request")
+    hold(response["allowed"] is True, "everything is allowed")
+    hold(("patch" in response) == (response.get("patchType") == "JSONPatch"), "a patch has its type")
+    _check_texts(response)
+    return response
+
+
+def _check_texts(response: Raw) -> None:
+    for line in response.get("warnings", []):
+        hold(isinstance(line, str) and len(line) <= LONGEST_WARNING and line.isprintable(), line)
+    for key, text in response.get("auditAnnotations", {}).items():
+        hold(re.fullmatch(r"[a-z]+", key) and isinstance(text, str), f"audit annotation {key}")
+    status = response.get("auditAnnotations", {}).get("status")
+    hold(status != Status.INTERNAL_ERROR, "an exception of our own")
+
+
+def _operations(response: Raw) -> list[Raw]:
+    operations = json.loads(base64.b64decode(response.get("patch", "W10="), validate=True))
+    hold(("patch" in response) == bool(operations), "no operations, no patch")
+    return list(operations)
+
+
+# ---- one operation --------------------------------------------------------------------------------
+
+
+def check_operation(item: Raw, operation: Raw) -> None:
+    """It touches only what is ours, and replaces nothing of the user's but what it may."""
+    path, value = operation["path"], operation["value"]
+    hold(operation.keys() == {"op", "path", "value"} and operation["op"] in {"add", "replace"}, operation)
+    for leaf in _leaves(path, value):
+        hold(OWNED.match(leaf), f"{leaf} is not ours")
+    there = _at(item, path)
+    if there is not None:
+        hold(operation["op"] == "replace" and REPLACED.fullmatch(path), f"{path} was there: {there!a:.100}")
+        hold(type(there) is type(value), f"{path} changes its type")
+
+
+def _leaves(path: str, value: Raw) -> Iterator[str]:
+    """The pointers of all that an operation writes, down to where the rules' own values begin."""
+    entries = list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if _is_list(value) else []
+    if OWNED.match(path) or not entries:
+        yield path
+        return
+    for key, inner in entries:
+        token = str(key).replace("~", "~0").replace("/", "~1")
+        yield from _leaves(f"{path}/{token}", inner)
+
+
+def _is_list(value: Raw) -> bool:
+    return isinstance(value, list)
+
+
+def _at(node: Raw, path: str) -> Raw:
+    """What stands at a pointer; None for nothing, for null, and behind a list's end."""
+    for token in path.split("/")[1:]:
+        key = token.replace("~1", "/").replace("~0", "~")
+        if isinstance(node, dict):
+            node = node.get(key)
+        elif isinstance(node, list) and key.isdigit() and int(key) < len(node):
+            node = node[int(key)]
+        else:
+            return None
+    return node

@@ -1,0 +1,77 @@
+"""The nastiest inputs: each is answered or refused as no review, by every law, and in a moment."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults import nasty
+from tests.faults.laws import answer, check
+from tests.unit.objects import cluster, namespace
+from webhook.assembly import settle
+from webhook.namespaces.static import Static
+from webhook.observe import Recorder
+from webhook.policy import Policy
+from webhook.server import BODY_LIMIT, Webhook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MOST = 0.050  # seconds of processor time for one answer
+took: dict[str, float] = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shown(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The garbage collector as `serve` has it, and at the end the slowest answer on the terminal."""
+    threshold = gc.get_threshold()
+    settle()
+    yield
+    gc.set_threshold(*threshold)
+    gc.unfreeze()
+    worst = max(took, key=took.__getitem__, default="")
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        sys.stdout.write(f"\n  slowest of {len(took)}: {worst}, {took.get(worst, 0) * 1000:.1f} ms\n")
+
+
+def timed(name: str, body: bytes, make: Callable[[], Webhook]) -> bytes | None:
+    """The answer; that of three new webhooks which came fastest, since the machine has other things to do."""
+    for _ in range(3):
+        webhook = make()
+        began = time.process_time()
+        given = answer(webhook, body)
+        took[name] = min(took.get(name, MOST * 100), time.process_time() - began)
+        if took[name] < MOST / 2:
+            break
+    return given
+
+
+@pytest.mark.parametrize("name", nasty.BODIES)
+def test_nasty_body(name: str) -> None:
+    """Whatever the body is, the answer keeps the laws and takes less than 50 ms."""
+    body = nasty.BODIES[name]()
+    assert len(body) <= BODY_LIMIT
+    webhook = Webhook(Static([namespace()]), Policy(), Recorder())
+    given = timed(name, body, lambda: webhook)
+    check(body, given, webhook)
+    assert took[name] < MOST
+
+
+@pytest.mark.parametrize("name", nasty.ANNOTATIONS)
+def test_nasty_namespace(name: str) -> None:
+    """Whatever stands on a namespace, the first answer keeps the laws and takes less than 50 ms."""
+    body = nasty.body(cluster())
+    found = namespace(**nasty.ANNOTATIONS[name])
+
+    def make() -> Webhook:
+        return Webhook(Static([found]), Policy(), Recorder())
+
+    given = timed(name, body, make)
+    assert given is not None
+    assert len(given) < 16 * 1024
+    check(body, given, make())
+    assert took[name] < MOST
