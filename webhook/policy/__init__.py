@@ -7,9 +7,9 @@ wrong beside it; a malformed value falls back to the installation's default, whi
 
 import dataclasses
 import difflib
-import heapq
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from webhook.policy import values
 from webhook.policy.model import (
@@ -219,7 +219,7 @@ def object_problems(annotations: Iterable[Mapping[str, str]]) -> tuple[Problem, 
 
 def _on_object(annotations: Mapping[str, str]) -> tuple[Problem, ...]:
     problems = []
-    for key in heapq.nsmallest(_MOST_PROBLEMS, (key for key in annotations if key.startswith(PREFIX))):
+    for key in sorted(islice((key for key in annotations if key.startswith(PREFIX)), _MOST_PROBLEMS)):
         if key != ENABLED:
             problems.append(Problem(key, f"{key} has no effect here: it belongs on the Namespace"))
         elif annotations[key].strip() not in {"true", "false"}:
