@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shlex
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -35,7 +35,9 @@ def document(bed: Bed, *flags: str, kubeconfig: Path | None = None) -> Object:
 
 
 def mended(bed: Bed, finding: Object) -> None:
-    """Run the command that a finding gives, as it stands."""
-    program, *arguments = shlex.split(finding["mend"])
-    assert program == "kubectl"
-    bed.kubectl(*arguments)
+    """Run the command that a finding gives, as it stands, in a shell with kubectl."""
+    path = f"{bed.plane.programs['kubectl'].parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "KUBECONFIG": str(bed.plane.kubeconfig)}
+    argv = ["bash", "-o", "pipefail", "-c", finding["mend"]]
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert not done.returncode, done.stderr

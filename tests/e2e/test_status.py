@@ -7,6 +7,7 @@ import os
 import pty
 import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import httpx
@@ -61,6 +62,30 @@ def test_status_names_who_was_missed_and_its_command_mends_it(
         assert status(bed, "--html", str(page)).returncode == 0
         text = page.read_text()
         assert all(pod["metadata"]["name"] in text and pod["spec"]["nodeName"] in text for pod in bed.pods(name))
+
+
+def test_cluster_from_before_the_annotations_is_made_anew(
+    bed: Bed, kubectl: Kubectl, webhook: Served, make_namespace: NamespaceFactory, gpu_nodes: list[str]
+) -> None:
+    """Where pods are left alone (`targets: resources`) the command ends the cluster; made again, none is missed."""
+    assert webhook.url
+    assert gpu_nodes
+    name = make_namespace()
+    kubectl("apply", "-n", name, "-f", "-", stdin=manifest("cluster", workers=2))
+    old = names(bed.wait_for_workers(name, "rapids-dask-cluster", 2))
+    time.sleep(1)  # the API server's dates are whole seconds
+    annotations = ("colocate.dask.org/enabled=true", "colocate.dask.org/targets=resources")
+    kubectl("annotate", "namespace", name, *annotations)
+    found = document(bed, "--namespace", name)
+    assert {each["pod"]: each["cause"] for each in found["missed"]} == dict.fromkeys(
+        old, "created-before-the-annotations"
+    )
+    (finding,) = (each for each in found["findings"] if each["care"])
+    mended(bed, finding)
+    bed.wait(lambda: not bed.pods(name), name, "the old workers are gone")
+    kubectl("apply", "-n", name, "-f", "-", stdin=manifest("cluster", workers=2))
+    bed.wait_for_workers(name, "rapids-dask-cluster", 2)
+    assert document(bed, "--namespace", name)["exit_status"] == 0
 
 
 def test_who_may_read_little_reads_that(

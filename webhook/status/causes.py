@@ -41,11 +41,12 @@ def _missed(cluster: Cluster, cause: Cause, workers: Sequence[Worker], policy: P
 def _mend(cluster: Cluster, workers: Sequence[Worker], policy: Policy) -> str:
     """A worker's pod is made anew by its Deployment, and passes the webhook on its way; else the cluster has to go.
 
-    Either way what the worker held in memory is computed again.
+    Either way what the worker held in memory is computed again. A cluster that is put back as it was read, by `kubectl
+    replace --force`, would not do: it brings the operator's own annotations and status along, which then does nothing.
     """
     if TargetGroup.PODS not in policy.targets or not all(worker.lasting for worker in workers):
-        found = f"kubectl get daskcluster {cluster.name} -n {cluster.namespace} -o yaml"
-        return f"{found} | kubectl replace --force -f -"
+        again = "then create it again, as it was made"
+        return f"kubectl delete daskcluster -n {cluster.namespace} {cluster.name}  # {again}"
     delete = f"kubectl delete pod -n {cluster.namespace}"
     if len(workers) > _NAMED and cluster.count(State.MISSED) == len(cluster.workers):
         return f"{delete} -l {COMPONENT}={Role.WORKER},{CLUSTER_NAME}={cluster.name}"

@@ -90,7 +90,7 @@ def test_command_for_missed_workers() -> None:
         report(snapshot(pods=(bare,))).care[0].mend,
         report(snapshot(namespaces=(resources,), pods=few)).care[0].mend,
     ]
-    again = "kubectl get daskcluster demo -n rapids -o yaml | kubectl replace --force -f -"
+    again = "kubectl delete daskcluster -n rapids demo  # then create it again, as it was made"
     chosen = "kubectl delete pod -n rapids -l dask.org/component=worker,dask.org/cluster-name=demo"
     assert mends == ["kubectl delete pod -n rapids w0 w1", chosen, again, again]
 
