@@ -11,7 +11,7 @@ SAID: Mapping[Cause, str] = {
     Cause.NOT_INSTALLED: "there is no webhook configuration",
     Cause.BEFORE_INSTALLATION: "created before the webhook was installed",
     Cause.BEFORE_ANNOTATION: "created before the namespace was annotated as it is now",
-    Cause.WEBHOOK_DOWN: "created while the webhook did not answer",
+    Cause.WEBHOOK_DOWN: "created while the webhook did not answer, or had other rules",
     Cause.UNKNOWN: "whether there was a webhook then is not known: its configuration may not be read",
 }
 _NAMED = 3  # so many pods are named in a line; the others are counted, and all are in the JSON

@@ -8,6 +8,8 @@ Which reason, from the strongest:
 | is no younger than the configuration | created-before-the-installation |
 | is no younger than the latest change of the namespace's annotations | created-before-the-annotations |
 | anything else: it should have been asked about, and was admitted without an answer | webhook-down |
+
+The last one cannot be told from a webhook that was there and had other rules: an older version, other defaults.
 """
 
 from dataclasses import dataclass

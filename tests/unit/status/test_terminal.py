@@ -38,7 +38,7 @@ def test_everything_that_matters_is_in_the_text() -> None:
         "gpu-limit=2",
         "2/1",
         "1 missed",
-        "! rapids/late: 1 of 1 workers missed: created while the webhook did not answer (m)",
+        "! rapids/late: 1 of 1 workers missed: created while the webhook did not answer, or had other rules (m)",
         "kubectl delete pod -n rapids m",
         "! namespace/rapids: namespace annotation colocate.dask.org/apart='x'",
         "2 things need care",
