@@ -142,7 +142,7 @@ def serve(port: int) -> None:
         def do_GET(self) -> None:
             url = urlparse(self.path)
             query = {key: values[0] for key, values in parse_qs(url.query).items()}
-            items = world.pods if url.path.endswith("pods") else world.nodes
+            items = {"nodes": world.nodes, "pods": world.pods}.get(url.path.rpartition("/")[2], [])
             if "watch" in query:
                 self.watch(url.path.endswith("pods"))
             else:

@@ -27,27 +27,27 @@ Room = dict[str, tuple[int, str]]
 SEEDS = st.integers(0, 50)
 
 
-def best(room: Room, workers: int, gpus: int) -> tuple[int, int, bool] | None:
-    """Over all choices of hosts: the fewest, the least room left over, and whether one rack will do."""
+def best(room: Room, workers: int, gpus: int) -> tuple[int, bool, int] | None:
+    """Over all choices of hosts: the fewest, whether it takes several racks, and the least room left over."""
     open_nodes = [name for name, (free, _) in room.items() if free >= gpus]
     every = chain.from_iterable(combinations(open_nodes, size) for size in range(1, len(open_nodes) + 1))
     fitting = [
-        (len(each), sum(room[name][0] for name in each), len({room[name][1] for name in each}) > 1)
+        (len(each), len({room[name][1] for name in each}) > 1, sum(room[name][0] for name in each))
         for each in every
         if sum(room[name][0] // gpus for name in each) >= workers
     ]
     return min(fitting, default=None)
 
 
-def used(found: Plan, room: Mapping[str, tuple[int, str]]) -> tuple[int, int, bool]:
+def used(found: Plan, room: Mapping[str, tuple[int, str]]) -> tuple[int, bool, int]:
     """What `best` says, of a plan."""
     names = [share.node for share in found]
-    return len(names), sum(room[name][0] for name in names), len({room[name][1] for name in names}) > 1
+    return len(names), len({room[name][1] for name in names}) > 1, sum(room[name][0] for name in names)
 
 
 @given(ROOMS, st.integers(1, 12), st.integers(1, 3), SEEDS)
 def test_plan_is_the_best_there_is(room: Room, workers: int, gpus: int, seed: int) -> None:
-    """The fewest hosts, of those the tightest, of those in one rack; none exactly where none fits."""
+    """The fewest hosts, of those in one rack, of those the tightest; none exactly where none fits."""
     found, wanted = plan(pool(room), Wanted(workers, gpus, seed)), best(room, workers, gpus)
     if found is None:
         assert wanted is None
