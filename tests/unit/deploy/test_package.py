@@ -26,7 +26,8 @@ def test_wheel_works_by_itself(wheel: Path, tmp_path: Path) -> None:
     """Installed away from the sources, it shows the main job with its own examples, and has the page of `status`."""
     argv = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path), str(wheel)]
     subprocess.run(argv, check=True)
-    assert {"page.css", "page.html.j2", "page.js"} <= {each.name for each in (tmp_path / "webhook" / "status").iterdir()}
+    shipped = {each.name for each in (tmp_path / "webhook" / "status").iterdir()}
+    assert {"page.css", "page.html.j2", "page.js"} <= shipped
     demo = subprocess.run(
         [sys.executable, "-P", "-m", "webhook", "demo"],
         cwd=tmp_path,
