@@ -9,7 +9,7 @@ What comes first, from the strongest:
 5. of all that is equal, the one that a hash of the cluster's name points at, so that two replicas of the webhook
    that don't know of each other's promises rarely choose alike.
 
-The second is exact. The others are for clusters of up to `EXACT` hosts, among the `MOST_CHOICES` tightest choices and
+The second is exact. The others hold for clusters of up to `EXACT` hosts, among the `MOST_CHOICES` tightest choices and
 as many others; of a larger cluster all but the last `EXACT` hosts are the emptiest there are.
 
 One rack comes before a tight fit because kube-scheduler sees to it anyway: as soon as a cluster's first node is full,
@@ -26,8 +26,9 @@ from typing import TypeAlias
 from webhook.capacity.model import Plan, Share
 from webhook.capacity.pool import Pool
 
-# Choices among hosts with 16 sizes of room grow as the power of this number; 4 of them take 0.2 ms (tests/bench).
-EXACT = 4
+# Choices among hosts of 8 or 16 sizes grow as the power of this number, and a plan has a millisecond
+# (`tests.bench.capacity`). Three hosts of 8 GPUs hold 24 workers.
+EXACT = 3
 MOST_CHOICES = 32
 
 Sizes: TypeAlias = tuple[int, ...]
@@ -176,6 +177,8 @@ def tightest(counts: Sequence[tuple[int, int]], gpus: int, workers: int) -> list
 
 def looser(counts: Sequence[tuple[int, int]], gpus: int, workers: int, tight: Sizes) -> Iterator[Sizes]:
     """Further choices of as many hosts, the tightest first; `tight` and its equals are none of them."""
+    if len(tight) > EXACT:
+        return
     found = _searched(counts, gpus, workers, tight, len(tight) * counts[0][0])
     yield from sorted((each for each in found if sum(each) > sum(tight)), key=sum)
 
