@@ -20,6 +20,7 @@ from certs.observe import Metrics
 from certs.rotate import Rotation
 from certs.serving import Serving
 from webhook import manifests
+from webhook.connections import Keeper
 from webhook.drain import Closing, Drain, Draining
 from webhook.inventory import NOT_WATCHED
 from webhook.inventory import watched as inventory
@@ -120,7 +121,8 @@ def assemble(settings: Settings) -> Assembly:
     if capacity:
         parts["capacity"] = capacity  # nobody waits for it: without capacity all else is decided
     app = Closing(create_app(webhook, recorder, readiness), drain)
-    server = Draining(_http(app, settings, serving), drain, settings.drain_seconds)
+    keeper = Keeper(recorder.turned_away)
+    server = Draining(_http(app, settings, serving, keeper), drain, settings.drain_seconds)
     return Assembly(server, tuple(parts.values()), recorder, ca)
 
 
@@ -128,12 +130,12 @@ def _is_ready(part: Part) -> bool:
     return part.ready
 
 
-def _http(app: Closing, settings: Settings, serving: Serving) -> uvicorn.Config:
+def _http(app: Closing, settings: Settings, serving: Serving, keeper: Keeper) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
-        http="httptools",
+        http=keeper.protocol,  # type: ignore[arg-type]  # a class, it says; all it does is to call it
         log_config=None,
         access_log=False,
         server_header=False,

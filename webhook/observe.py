@@ -72,6 +72,12 @@ class Recorder:
             "Requests that were no AdmissionReview v1, or too large.",
             registry=self.registry,
         )
+        self._turned_away = Counter(
+            "dask_colocate_requests_turned_away",
+            "Requests and connections given up: busy, slow, head too large, crowded, uncertified.",
+            ("why",),
+            registry=self.registry,
+        )
         self._dropped = Counter(
             "dask_colocate_log_lines_dropped",
             "Log lines given up because nobody took them off in time.",
@@ -105,6 +111,10 @@ class Recorder:
         """A request was turned away."""
         self._malformed.inc()
         _log.warning("malformed request: %s", why)
+
+    def turned_away(self, why: str) -> None:
+        """A request was not answered, or a connection closed, for the others' sake."""
+        self._turned_away.labels(why).inc()
 
     def namespace_unknown(self, why: str) -> None:
         """A namespace could not be read in time: its object was allowed as it is."""

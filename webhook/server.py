@@ -1,8 +1,9 @@
-"""HTTP: routes, the size limit, and the one `await` between a review and its verdict."""
+"""HTTP: routes, the limits, and the one `await` between a review and its verdict."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TypeAlias
 
@@ -13,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from webhook import admission
 from webhook.admission import Answer, MalformedReviewError, Review, Verdict
+from webhook.connections import COMPLETE, VERIFIED
 from webhook.inventory import NOT_WATCHED, Capacity
 from webhook.namespaces import Namespaces, NamespaceUnknownError
 from webhook.observe import Recorder
@@ -22,12 +24,24 @@ from webhook.verdicts import Verdicts
 # An API server takes objects of at most 3 MiB (its request limit), and an UPDATE carries two; 7 MiB is what
 # controller-runtime derives from the same limits (pkg/webhook/admission/http.go).
 BODY_LIMIT = 7 * 1024 * 1024
+# Of all bodies that are being read: 20 of the largest. More than that is turned away, not kept.
+BODIES_LIMIT = 20 * BODY_LIMIT
+# Seconds that a complete request may have waited for its turn. What comes next has waited as long in the kernel at
+# most: together a fraction of the API server's patience, 5 s.
+BACKLOG = 1.0
+# An API server asks again after this many seconds, ten times and while its patience lasts: client-go's
+# rest/with_retry.go does so on a 429 that has a Retry-After.
+RETRY_AFTER = (b"retry-after", b"1")
 
 JSON, TEXT = b"application/json", b"text/plain; charset=utf-8"
 
 
 class TooLargeError(MalformedReviewError):
     """The body is larger than the limit."""
+
+
+class BusyError(Exception):
+    """There is more to do than can be answered in time."""
 
 
 Listener: TypeAlias = Callable[[Review, Verdict], None]
@@ -84,23 +98,45 @@ class Webhook:
         return self._verdicts.answer(review, subject, annotations)
 
 
+@dataclass(slots=True, kw_only=True)
+class Bodies:
+    """The bytes of bodies that came in pieces and are not complete yet."""
+
+    held: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Mutate:
-    """The AdmissionReview v1 that answers the one sent; 400 for no AdmissionReview, 413 for more than 7 MiB.
+    """The AdmissionReview v1 that answers the one sent; 400 for no AdmissionReview, 413 over 7 MiB, 429 when busy.
 
     A plain ASGI application: one body in, one body out, nothing between.
+
+    Attributes:
+        webhook: Answers.
+        recorder: Counts.
+        certified: Whether clients must show a certificate.
+        bodies: What is being read.
     """
 
     webhook: Webhook
     recorder: Recorder
+    certified: bool = False
+    bodies: Bodies = field(default_factory=Bodies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; one whose client left in the middle gets none."""
-        del scope
+        if self.certified and not scope.get(VERIFIED):
+            self.recorder.turned_away("uncertified")
+            await _send(send, HTTPStatus.FORBIDDEN, TEXT, b"show the API server's client certificate\n")
+            return
         try:
-            body = await _body(receive)
+            body = await _body(receive, self.bodies)
+            _check_backlog(scope)
             if body is not None:
                 await _send(send, HTTPStatus.OK, JSON, await self.webhook.answer(body))
+        except BusyError:
+            self.recorder.turned_away("busy")
+            await _send(send, HTTPStatus.TOO_MANY_REQUESTS, TEXT, b"busy\n", RETRY_AFTER)
         except MalformedReviewError as error:
             self.recorder.malformed(str(error))
             too_large = isinstance(error, TooLargeError)
@@ -108,36 +144,53 @@ class Mutate:
             await _send(send, code, TEXT, f"{error}\n".encode())
 
 
-async def _body(receive: Receive) -> bytes | None:
+def _check_backlog(scope: Scope) -> None:
+    if time.monotonic() - scope.get(COMPLETE, math.inf) > BACKLOG:
+        raise BusyError
+
+
+async def _body(receive: Receive, bodies: Bodies) -> bytes | None:
     """The whole body, given up as soon as it is too large: the announced length is only a promise."""
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        body += message.get("body", b"")
-        if len(body) > BODY_LIMIT:
-            raise TooLargeError(f"the body is larger than {BODY_LIMIT} bytes")
-        if not message.get("more_body"):
-            return bytes(body)
+    message = await receive()
+    body = bytearray(message.get("body", b""))
+    bodies.held += (held := len(body))
+    try:
+        while message.get("more_body"):
+            message = await receive()
+            piece = message.get("body", b"")
+            body += piece
+            held += len(piece)
+            bodies.held += len(piece)
+            if bodies.held > BODIES_LIMIT:
+                raise BusyError
+            if held > BODY_LIMIT:
+                break
+    finally:
+        bodies.held -= held
+    if held > BODY_LIMIT:
+        raise TooLargeError(f"the body is larger than {BODY_LIMIT} bytes")
+    return None if message["type"] == "http.disconnect" else bytes(body)
 
 
-async def _send(send: Send, code: HTTPStatus, media_type: bytes, body: bytes) -> None:
-    headers = [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
+async def _send(send: Send, code: HTTPStatus, media_type: bytes, body: bytes, *more: tuple[bytes, bytes]) -> None:
+    headers = [(b"content-type", media_type), (b"content-length", b"%d" % len(body)), *more]
     await send({"type": "http.response.start", "status": code, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
-def create_app(webhook: Webhook, recorder: Recorder, readiness: Mapping[str, Callable[[], bool]]) -> FastAPI:
+def create_app(
+    webhook: Webhook, recorder: Recorder, readiness: Mapping[str, Callable[[], bool]], *, certified: bool = False
+) -> FastAPI:
     """The HTTP application.
 
     Args:
         webhook: Answers `POST /mutate`.
         recorder: Behind `GET /metrics`.
         readiness: What `GET /readyz` asks, by name; ready when all say so.
+        certified: Whether `POST /mutate` wants a client certificate; the kubelet's probes have none.
     """
     app = FastAPI(title="dask-colocate", docs_url=None, redoc_url=None, openapi_url=None)
-    app.router.routes.append(Route("/mutate", Mutate(webhook, recorder), methods=["POST"]))
+    app.router.routes.append(Route("/mutate", Mutate(webhook, recorder, certified), methods=["POST"]))
 
     @app.get("/healthz")
     async def healthz() -> Response:

@@ -1,0 +1,181 @@
+"""What a connection may cost, by a real server on loopback and clients that behave badly."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import pytest
+import uvicorn
+
+from tests.unit.objects import cluster, namespace, review
+from webhook.connections import HEAD_LIMIT, Keeper
+from webhook.namespaces.static import Static
+from webhook.observe import Recorder
+from webhook.policy import Policy
+from webhook.server import Webhook, create_app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from webhook.namespaces import Annotations, Namespaces
+
+BODY = json.dumps(review(cluster())).encode()
+PATIENCE = 1.0
+
+
+class Server:
+    """A server in a thread of this process."""
+
+    def __init__(self, namespaces: Namespaces, most: int) -> None:
+        """Listen on a free port, with at most so many connections."""
+        self.recorder = Recorder()
+        keeper = Keeper(self.recorder.turned_away, patience=PATIENCE, most=most)
+        app = create_app(Webhook(namespaces, Policy(), self.recorder), self.recorder, {})
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        config = uvicorn.Config(app, http=keeper.protocol, log_config=None, lifespan="off")  # type: ignore[arg-type]
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.server.run, args=([self.socket],), daemon=True)
+
+    def connect(self) -> socket.socket:
+        """One more client."""
+        connection = socket.create_connection(self.socket.getsockname(), timeout=10)
+        connection.settimeout(10)
+        return connection
+
+    def count(self, why: str) -> float:
+        """How many were turned away."""
+        name = "dask_colocate_requests_turned_away_total"
+        return self.recorder.registry.get_sample_value(name, {"why": why}) or 0
+
+
+@contextmanager
+def serving(namespaces: Namespaces | None = None, most: int = 4096) -> Iterator[Server]:
+    """A server while the block runs."""
+    server = Server(namespaces or Static([namespace()]), most)
+    server.thread.start()
+    while not server.server.started:
+        time.sleep(0.01)
+    yield server
+    server.server.should_exit = True
+    server.thread.join()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server with a patience of a second."""
+    with serving() as started:
+        yield started
+
+
+def request(length: int = len(BODY), *headers: str) -> bytes:
+    """The head of a request."""
+    lines = ["POST /mutate HTTP/1.1", "host: x", f"content-length: {length}", *headers, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+def answered(connection: socket.socket) -> bytes:
+    """Everything until the server closes or the answer is complete."""
+    received = b""
+    while piece := connection.recv(65536):
+        received += piece
+        if b"}}" in received or b"busy" in received:
+            break
+    return received
+
+
+@pytest.mark.parametrize("head", [b"", b"POST /mutate HT", request(), request() + BODY[:100]])
+def test_slow_client_is_closed(server: Server, head: bytes) -> None:
+    """Whoever sends nothing, half a head or half a body, and then a byte now and then, is closed with 408."""
+    with server.connect() as slow:
+        began = time.monotonic()
+        slow.sendall(head)
+        slow.settimeout(0.3)
+        received = b""
+        while time.monotonic() - began < 4 * PATIENCE and not received:
+            try:
+                received = slow.recv(99) or b"closed"
+            except TimeoutError:
+                slow.sendall(b" " if b"\r\n\r\n" in head else b"")
+        assert received.startswith(b"HTTP/1.1 408 ")
+    assert server.count("slow") == 1
+
+
+def test_connection_that_is_used_now_and_then_stays(server: Server) -> None:
+    """A connection that rests for longer than a request may take is not closed: it has asked and may ask again."""
+    with server.connect() as connection:
+        for _ in range(2):
+            connection.sendall(request() + BODY)
+            assert answered(connection).startswith(b"HTTP/1.1 200")
+            time.sleep(2.5 * PATIENCE)
+    assert server.count("slow") == 0
+
+
+def test_headers_have_a_limit(server: Server) -> None:
+    """A head that does not end is answered with 431, and no more of it is kept."""
+    with server.connect() as connection:
+        connection.sendall(b"POST /mutate HTTP/1.1\r\nx: ")
+        with suppress(OSError):
+            for _ in range(HEAD_LIMIT // 1024 + 2):
+                connection.sendall(b"y" * 1024)
+                time.sleep(0.005)
+        assert connection.recv(99).startswith(b"HTTP/1.1 431 ")
+    assert server.count("head") == 1
+
+
+def test_idle_connections_do_not_keep_others_out() -> None:
+    """With as many idle connections as are allowed, the next client is served, and one of the idle ones is closed."""
+    with serving(most=20) as server:
+        idle = [server.connect() for _ in range(20)]
+        time.sleep(0.2)
+        with server.connect() as connection:
+            connection.sendall(request() + BODY)
+            assert answered(connection).startswith(b"HTTP/1.1 200")
+        assert server.count("crowded") == 1
+        for each in idle:
+            each.close()
+
+
+def test_gzip_is_not_unpacked(server: Server) -> None:
+    """A body that says it is compressed is read as it is: no review, 400."""
+    with server.connect() as connection:
+        connection.sendall(request(20, "content-encoding: gzip", "connection: close") + b"\x1f\x8b" + b"\0" * 18)
+        assert answered(connection).startswith(b"HTTP/1.1 400 ")
+
+
+def test_overload_is_shed_and_ends_by_itself() -> None:
+    """What has waited too long gets 429 with Retry-After at once; the next request is answered as ever."""
+    slow = Slow(0.1)
+    with serving(slow) as server, ExitStack() as stack:
+        clients = [stack.enter_context(server.connect()) for _ in range(60)]
+        for each in clients:
+            each.sendall(request() + BODY)
+        answers = [answered(each) for each in clients]
+        shed = [each for each in answers if each.startswith(b"HTTP/1.1 429 ")]
+        assert shed
+        assert all(b"retry-after: 1" in each for each in shed)
+        assert sum(each.startswith(b"HTTP/1.1 200") for each in answers) == len(answers) - len(shed)
+        slow.seconds = 0
+        clients[0].sendall(request() + BODY)
+        assert answered(clients[0]).startswith(b"HTTP/1.1 200")
+
+
+class Slow:
+    """A source of namespaces that keeps the event loop busy."""
+
+    ready = True
+
+    def __init__(self, seconds: float) -> None:
+        """For so long each time."""
+        self.seconds = seconds
+
+    async def annotations(self, name: str) -> Annotations:  # noqa: ARG002 - the port's signature
+        """No annotations."""
+        time.sleep(self.seconds)  # noqa: ASYNC251 - that is the point
+        await asyncio.sleep(0)
+        return frozenset()

@@ -1,0 +1,152 @@
+"""What a connection may cost: time, header bytes, and how many there are.
+
+uvicorn's protocol waits for ever for a request's next byte, and its parser takes headers of any length. Looked
+after here once a second, for all connections together: a request in good order pays nothing for it.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import TypeAlias
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+# Seconds from a request's first byte, or a connection's beginning, to its last byte. The API server waits 5 s at
+# most for an answer, and is not far away.
+PATIENCE = 5.0
+# Bytes of request line and headers; an API server sends about 300.
+HEAD_LIMIT = 16 * 1024
+# An API server keeps a connection for each call in flight, 600 by default, and a cluster has three or five of them.
+MOST = 4096
+EVERY = 1.0
+COMPLETE = "complete"
+"""Key in an ASGI scope: when the request's last byte was there, by `time.monotonic`."""
+VERIFIED = "verified"
+"""Key in an ASGI scope: whether the client showed a certificate that was asked for, and it is good."""
+
+Closed: TypeAlias = Callable[[str], None]
+"""Hears why a connection was closed: `slow`, `head` or `crowded`."""
+
+
+class Keeper:
+    """Looks after all connections of one server."""
+
+    def __init__(self, on_close: Closed, *, patience: float = PATIENCE, most: int = MOST) -> None:
+        """Tell `on_close` of each connection that is closed on its client."""
+        self._on_close = on_close
+        self._patience = patience
+        self._most = most
+        self._looks = False
+        self._connections: set[Connection] = set()
+        self._waiting: dict[Connection, tuple[object, float]] = {}
+
+    def protocol(
+        self, config: Config, server_state: ServerState, app_state: dict[str, object], _loop: object = None
+    ) -> asyncio.Protocol:
+        """A protocol for one more connection, as `uvicorn.Config` wants it made."""
+        return Connection(self, config, server_state, app_state)
+
+    def joined(self, connection: "Connection") -> None:
+        """One more connection; where there are too many, one that asks nothing goes, those first that never did."""
+        if not self._looks:
+            self._looks = True
+            asyncio.get_running_loop().call_later(EVERY, self._look)
+        self._connections.add(connection)
+        if len(self._connections) > self._most:
+            others = [each for each in self._connections if each.rests and each is not connection]
+            victim = next((each for each in others if not each.asked), others[0] if others else connection)
+            self.close(victim, None, "crowded")
+
+    def left(self, connection: "Connection") -> None:
+        """A connection is over."""
+        self._connections.discard(connection)
+        self._waiting.pop(connection, None)
+
+    def close(self, connection: "Connection", status: HTTPStatus | None, why: str) -> None:
+        """Close a connection, with an answer where its client may be waiting for one."""
+        self.left(connection)
+        self._on_close(why)
+        connection.end(status)
+
+    def _look(self) -> None:
+        """Close what has been in the middle of the same request for too long, and look again in a second."""
+        now, before = time.monotonic(), self._waiting
+        fresh = ((each, (each.cycle, now)) for each in self._connections if each.reads)
+        self._waiting = {
+            each: before[each] if each in before and before[each][0] is seen[0] else seen for each, seen in fresh
+        }
+        for connection, (_, since) in list(self._waiting.items()):
+            if now - since >= self._patience:
+                self.close(connection, HTTPStatus.REQUEST_TIMEOUT, "slow")
+        self._looks = bool(self._connections)
+        if self._looks:
+            asyncio.get_running_loop().call_later(EVERY, self._look)
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 on one connection, with a limit for headers."""
+
+    def __init__(self, keeper: Keeper, config: Config, server_state: ServerState, app_state: dict[str, object]) -> None:
+        """Looked after by `keeper`."""
+        super().__init__(config, server_state, app_state)
+        self._keeper = keeper
+        self._head = 0
+        self._verified = False
+        self.asked = False
+
+    @property
+    def reads(self) -> bool:
+        """Whether it waits for bytes of a request; a connection that has never sent any does too."""
+        if not self.asked:
+            return True
+        return self.cycle.more_body if not self.cycle.response_complete else self._head > 0
+
+    @property
+    def rests(self) -> bool:
+        """Whether no answer is being made on it."""
+        return not self.asked or self.cycle.response_complete
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has come."""
+        super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        self._verified = bool(tls and tls.getpeercert())
+        self._keeper.joined(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It has gone."""
+        self._keeper.left(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come; count them until a request's headers are complete."""
+        before, rests = self.cycle, self.rests
+        super().data_received(data)
+        if self.cycle is not before:
+            self._head, self.asked = 0, True
+        elif rests:
+            self._head += len(data)
+            if self._head > HEAD_LIMIT:
+                self._keeper.close(self, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head")
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self.scope[VERIFIED] = self._verified  # type: ignore[literal-required]
+
+    def on_message_complete(self) -> None:
+        """A request is complete."""
+        self.cycle.scope[COMPLETE] = time.monotonic()  # type: ignore[literal-required]
+        super().on_message_complete()
+
+    def end(self, status: HTTPStatus | None) -> None:
+        """Close, and say `status` first."""
+        if self.transport.is_closing():
+            return
+        if status is not None:
+            line = f"HTTP/1.1 {status.value} {status.phrase}\r\n"
+            self.transport.write(f"{line}content-length: 0\r\nconnection: close\r\n\r\n".encode())
+        self.transport.close()
