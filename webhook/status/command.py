@@ -1,11 +1,12 @@
 """How `dask-colocate status` goes: read, show, again when asked to; its exit status for monitoring."""
 
+import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from types import FrameType
 
 from rich.console import Console
 from rich.live import Live
@@ -83,17 +84,34 @@ def _watch(reader: Reader, wish: Wish) -> int:
     console = Console()
     shown: Report | str = look(reader)
     plain = wish.output == "json" or not console.is_terminal
-    with suppress(KeyboardInterrupt), nullcontext() if plain else Live(console=console, screen=True) as live:
+    with _interrupt() as told, nullcontext() if plain else Live(console=console, screen=True) as live:
         while True:
             if live:
                 live.update(show(shown) if isinstance(shown, Report) else Text(shown), refresh=True)
             else:
                 _tell(console, shown, wish)
-            time.sleep(EVERY)
+            if told.wait(EVERY):
+                break
             shown = _again(reader)
     if live:
         _tell(console, shown, wish)
     return shown.exit_status if isinstance(shown, Report) else UNREAD
+
+
+@contextmanager
+def _interrupt() -> Iterator[threading.Event]:
+    """Set by the first Ctrl-C, which so never comes in the middle of a drawing; the second ends the program at once."""
+    told = threading.Event()
+
+    def tell(_number: int, _frame: FrameType | None) -> None:
+        told.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, tell)
+    try:
+        yield told
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _again(reader: Reader) -> Report | str:
