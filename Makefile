@@ -4,15 +4,26 @@ BIN     = $(VENV)/bin
 # The lock files are complete, so pip has nothing to resolve; what is imported is compiled then.
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile
 
-.PHONY: demo test unit lint lock render bench bench-placement clean
+.PHONY: demo test test-faults generate fuzz unit lint lock render bench bench-placement clean
 demo: $(VENV)/demo.stamp       ## the main job, on this machine alone
 	@$(BIN)/dask-colocate demo
 
 test: $(VENV)/test.stamp       ## every test, on a real control plane it sets up itself
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -m "not faults"
+	@echo "left out: the faults, which take minutes; run them with: make test-faults"
+
+test-faults: $(VENV)/test.stamp ## what breaks in a cluster, broken on purpose; figures are printed
+	@$(BIN)/python -m pytest -m faults -s
+
+generate: $(VENV)/test.stamp   ## two million generated inputs; ARGS="--count N --processes N"
+	@$(BIN)/python -m tests.faults.generate $(ARGS)
+
+fuzz: $(VENV)/test.stamp       ## ten minutes of coverage-guided fuzzing
+	@$(BIN)/pip install --quiet --disable-pip-version-check atheris==3.0.0
+	@$(BIN)/python -m tests.faults.fuzz -max_total_time=600 $(ARGS)
 
 unit: $(VENV)/test.stamp       ## the tests that need no control plane
-	@$(BIN)/python -m pytest -m "not bed"
+	@$(BIN)/python -m pytest -m "not bed and not faults"
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

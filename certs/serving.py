@@ -14,6 +14,10 @@ class BadPairError(ValueError):
     """A pair that can't be served. Its text says why and holds no key material."""
 
 
+class BadAuthorityError(ValueError):
+    """Clients can't be checked against it. Its text says why."""
+
+
 class Serving:
     """Owns the one context a server listens with, and the pair that new handshakes get.
 
@@ -23,11 +27,20 @@ class Serving:
     certificate whose key is still being loaded, as with ``load_cert_chain`` on a live context.
     """
 
-    def __init__(self) -> None:
-        """Start without a pair: handshakes fail until the first ``use``."""
+    def __init__(self, clients: bytes | None = None) -> None:
+        """Start without a pair: handshakes fail until the first ``use``.
+
+        Args:
+            clients: PEM of the authority that clients' certificates are checked against. A client may still show
+                none: whoever serves asks ``getpeercert`` where one is needed.
+
+        Raises:
+            BadAuthorityError: there is no certificate in ``clients``.
+        """
+        self._clients = clients
         self._pair: Pair | None = None
         self._newest: ssl.SSLContext | None = None
-        self.context = _context()
+        self.context = _context(clients)
         self.context.sni_callback = self._hand_over
 
     @property
@@ -41,7 +54,7 @@ class Serving:
         Raises:
             BadPairError: it can't be served; what was served before still is.
         """
-        context = _context()
+        context = _context(self._clients)
         if not certificates(pair.certificate):
             raise BadPairError("there is no readable PEM certificate")
         try:
@@ -56,14 +69,24 @@ class Serving:
             connection.context = self._newest
 
 
-def _context() -> ssl.SSLContext:
+def _context(clients: bytes | None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")  # TLS 1.2: forward secrecy and AEAD only
     context.set_alpn_protocols(["http/1.1"])
     context.num_tickets = 0  # the API server's client keeps no session cache: tickets would be waste
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    if clients is not None:
+        _check_clients(context, clients)
     return context
+
+
+def _check_clients(context: ssl.SSLContext, authority: bytes) -> None:
+    context.verify_mode = ssl.CERT_OPTIONAL
+    try:
+        context.load_verify_locations(cadata=authority.decode("ascii"))
+    except (ssl.SSLError, ValueError):
+        raise BadAuthorityError("there is no readable PEM certificate") from None
 
 
 @contextmanager

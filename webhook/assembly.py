@@ -18,7 +18,7 @@ from certs.kube import Api, local_time
 from certs.modes import Mode
 from certs.observe import Metrics
 from certs.rotate import Rotation
-from certs.serving import Serving
+from certs.serving import BadAuthorityError, Serving
 from webhook import manifests
 from webhook.connections import Keeper
 from webhook.drain import Closing, Drain, Draining
@@ -96,7 +96,7 @@ def assemble(settings: Settings) -> Assembly:
     Raises:
         SettingsError: A file cannot be used; the message says which and why.
     """
-    recorder, serving, drain = Recorder(), Serving(), Drain()
+    recorder, serving, drain = Recorder(), _serving(settings.client_ca), Drain()
     parts: dict[str, Part] = {}
     capacity = _inventory(settings, recorder)
     ca = None
@@ -120,10 +120,17 @@ def assemble(settings: Settings) -> Assembly:
     readiness["not told to stop"] = lambda: not drain.begun
     if capacity:
         parts["capacity"] = capacity  # nobody waits for it: without capacity all else is decided
-    app = Closing(create_app(webhook, recorder, readiness), drain)
+    app = Closing(create_app(webhook, recorder, readiness, certified=settings.client_ca is not None), drain)
     keeper = Keeper(recorder.turned_away)
     server = Draining(_http(app, settings, serving, keeper), drain, settings.drain_seconds)
     return Assembly(server, tuple(parts.values()), recorder, ca)
+
+
+def _serving(client_ca: Path | None) -> Serving:
+    try:
+        return Serving(_read(client_ca) if client_ca else None)
+    except BadAuthorityError as error:
+        raise SettingsError(f"{client_ca}: {error}") from None
 
 
 def _is_ready(part: Part) -> bool:
@@ -146,7 +153,7 @@ def _http(app: Closing, settings: Settings, serving: Serving, keeper: Keeper) ->
 
 
 def _watched(settings: Settings, recorder: Recorder) -> Watched:
-    watched = Watched(_client(settings.kubeconfig))
+    watched = Watched(_client(settings.kubeconfig), vouched=settings.vouched_seconds)
     recorder.gauge("dask_colocate_namespaces", "Namespaces known.", watched.__len__)
     recorder.gauge(
         "dask_colocate_namespaces_age_seconds", "Time since the API server was last heard of.", lambda: watched.age

@@ -42,6 +42,10 @@ class Settings:
             rights to list and watch both, and DaskClusters and DaskWorkerGroups for what other replicas told.
         log_level: Least severe lines to log.
         drain_seconds: How long a process that is told to stop goes on answering.
+        vouched_seconds: How long namespaces' annotations count when the API server is not heard of; then objects are
+            allowed unchanged.
+        client_ca: PEM file with the authority of the API server's client certificate: `/mutate` then answers nobody
+            without one. Probes and metrics need none.
     """
 
     host: str = "0.0.0.0"  # noqa: S104 - a pod's only address is not known before it runs
@@ -61,6 +65,8 @@ class Settings:
     capacity_hints: bool = False
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     drain_seconds: float = 5.0
+    vouched_seconds: float = 600.0
+    client_ca: Path | None = None
 
     @property
     def mode(self) -> Mode:

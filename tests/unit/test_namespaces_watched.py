@@ -105,14 +105,14 @@ def handler(script: Script) -> type[BaseHTTPRequestHandler]:
 
 
 @contextmanager
-def playing(script: Script, live_deadline: float = 5.0) -> Iterator[Watched]:
+def playing(script: Script, **limits: float) -> Iterator[Watched]:
     """A started watch on a server that plays the script; a live read may take as long as a busy machine needs."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler(script))
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     configuration = Configuration()
     configuration.host = f"http://127.0.0.1:{server.server_port}"
     configuration.retries = False
-    watched = Watched(ApiClient(configuration), live_deadline=live_deadline)
+    watched = Watched(ApiClient(configuration), **{"live_deadline": 5.0, **limits})
     watched.start()
     try:
         yield watched
@@ -191,6 +191,34 @@ def test_expired_version_is_listed_anew(script: Script, how: str) -> None:
         assert len(watched) == 1
 
 
+def test_version_that_is_always_expired_is_listed_with_back_off(script: Script) -> None:
+    """An API server that answers every watch with 410 is asked less and less often; what it lists still counts."""
+    script.watches = ["410"] * 100
+    with playing(script) as watched:
+        until(lambda: watched.ready)
+        time.sleep(3)
+        assert value(watched, "a") == "true"
+        assert sum("watch" in each for each in script.requests) < 12
+
+
+def test_stuck_connection_is_given_up(script: Script) -> None:
+    """A watch that goes silent without an end is given up and resumed; what is known serves on, and its age shows."""
+    with playing(script, silence=0.5) as watched:
+        until(lambda: sum("watch" in each for each in script.requests) >= 2)
+        assert value(watched, "a") == "true"
+        assert watched.age >= 0.5
+
+
+def test_what_is_known_is_vouched_for_so_long(script: Script) -> None:
+    """When the API server has been silent for too long, a namespace is read live again, and unknown where it can't."""
+    with playing(script, vouched=0.3) as watched:
+        until(lambda: watched.ready)
+        until(lambda: watched.age > 0.3)
+        assert value(watched, "a") == "live"
+        with pytest.raises(NamespaceUnknownError):
+            asyncio.run(watched.annotations("missing"))
+
+
 def test_cut_line_is_no_event(script: Script) -> None:
     """A connection that breaks in the middle of an event loses nothing: the watch resumes before it."""
     whole = event("MODIFIED", namespace("a", 11, **{KEY: "first"}))
@@ -237,7 +265,7 @@ def test_namespace_that_does_not_exist_is_unknown(script: Script) -> None:
 def test_live_read_has_a_deadline(script: Script) -> None:
     """A read that takes longer than 300 ms is given up, and the namespace is unknown for that request."""
     script.reads = 1.0
-    with playing(script, LIVE_DEADLINE) as watched:
+    with playing(script, live_deadline=LIVE_DEADLINE) as watched:
         until(lambda: watched.ready)
         started = time.monotonic()
 

@@ -36,6 +36,10 @@ WATCH_SECONDS = (240, 300)
 # A bookmark comes about once a minute; a connection silent for longer than two of them is half-open.
 SILENCE = 130.0
 
+# How long what is known is vouched for when the API server is not heard of. A bookmark comes about once a minute;
+# an API server that calls webhooks and cannot be watched for so long is a broken network, not a restart.
+VOUCHED_SECONDS = 600.0
+
 _AS_METADATA = "application/json;as={};g=meta.k8s.io;v=v1"
 
 
@@ -46,10 +50,27 @@ class _ExpiredError(Exception):
 class Watched:
     """The namespaces of a cluster."""
 
-    def __init__(self, client: ApiClient, *, live_deadline: float = LIVE_DEADLINE) -> None:
-        """Use `client` for every call; a live read may take `live_deadline` seconds."""
+    def __init__(
+        self,
+        client: ApiClient,
+        *,
+        live_deadline: float = LIVE_DEADLINE,
+        vouched: float = VOUCHED_SECONDS,
+        silence: float = SILENCE,
+    ) -> None:
+        """Use `client` for every call.
+
+        Args:
+            client: The API server's.
+            live_deadline: Seconds that a live read may take.
+            vouched: Seconds after the API server was last heard of for which annotations that are known still count;
+                then each namespace is read live, and unknown where that fails.
+            silence: Seconds without a word after which a watch is given up and resumed.
+        """
         self._reader = Reader(client)
         self._live_deadline = live_deadline
+        self._vouched = vouched
+        self._silence = silence
         self._namespaces: dict[str, Annotations] = {}
         self._version = ""
         self._heard_at: float | None = None
@@ -75,7 +96,7 @@ class Watched:
     async def annotations(self, name: str) -> Annotations:
         """Our annotations on the namespace `name`; see `Namespaces`."""
         known = self._namespaces.get(name)
-        return known if known is not None else await self._read_live(name)
+        return known if known is not None and self.age < self._vouched else await self._read_live(name)
 
     async def _read_live(self, name: str) -> Annotations:
         """One read for all requests that wait for the same namespace.
@@ -129,15 +150,18 @@ class Watched:
     def _session(self, number: int) -> None:
         if self._stopped.is_set():
             return
-        heard_at = self._heard_at
+        heard_at = listed_at = self._heard_at
         try:
             if not self._version:
                 self._list()
+            listed_at = self._heard_at
             for event in self._watch():
                 self._take(event)
         except _ExpiredError as error:
             _log.info("namespaces: listing anew: %s", error)
             self._version = ""
+            if listed_at == self._heard_at:  # a list that cannot be watched from may be followed by many more
+                raise
         except Exception as error:
             if heard_at == self._heard_at:
                 _log.warning("namespaces: attempt %d failed: %s", number, error)
@@ -174,7 +198,7 @@ class Watched:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": random.randint(*WATCH_SECONDS),  # noqa: S311 - spreads reconnects, guards nothing
         }
-        response = self._read(PATH, "PartialObjectMetadata", SILENCE, query)
+        response = self._read(PATH, "PartialObjectMetadata", self._silence, query)
         try:
             yield from map(orjson.loads, _lines(response))
         finally:

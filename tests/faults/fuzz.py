@@ -1,0 +1,79 @@
+"""A coverage-guided fuzzer on parsing and deciding: `make fuzz`, or `python -m tests.faults.fuzz CORPUS -runs=N`.
+
+libFuzzer, through atheris, which is no dependency: it has wheels for few platforms. Half of its mutations bend the
+JSON (`arbitrary.bend`), so that they get past the parser; the other half are its own, on bytes. What it finds is
+kept in the corpus; the first run begins with the fixture cases.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+import sys
+from pathlib import Path
+
+import atheris
+import orjson
+
+with atheris.instrument_imports(include=["webhook"]):
+    from webhook.namespaces.static import Static
+    from webhook.observe import Recorder
+    from webhook.policy import Policy
+    from webhook.server import Webhook
+
+from tests.faults import arbitrary
+from tests.faults.laws import answer, check
+
+CORPUS = Path(__file__).with_name("corpus")
+LONGEST = 16 * 1024
+
+_chance = random.Random(0)  # noqa: S311 - to be repeated, not to be secret
+_webhook = Webhook(Static(arbitrary.namespaces(_chance)), Policy(), Recorder())
+
+
+def one(body: bytes) -> None:
+    """Answer one body and check the answer; whatever is raised is a finding."""
+    check(body, answer(_webhook, body), _webhook)
+
+
+def bent(data: bytes, max_size: int, seed: int) -> bytes:
+    """Another input made from one: bent as JSON where it is some, else as bytes."""
+    chance = random.Random(seed)  # noqa: S311 - as above
+    try:
+        document = orjson.loads(data)
+        if not isinstance(document, dict) or chance.random() < 0.5:
+            return bytes(atheris.Mutate(data, max_size))
+        for _ in range(1 + chance.randrange(3)):
+            arbitrary.bend(document, chance)
+        made = orjson.dumps(document)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        made = b""
+    return made if 0 < len(made) <= max_size else bytes(atheris.Mutate(data, max_size))
+
+
+def seed(folder: Path) -> None:
+    """Put the fixture cases into an empty folder, each in another of the namespaces, without managed fields."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, found in enumerate(arbitrary.seeds() if not any(folder.iterdir()) else ()):
+        document = orjson.loads(found)
+        document["request"]["namespace"] = f"n{number}"
+        for key in ("object", "oldObject"):
+            ((document["request"].get(key) or {}).get("metadata") or {}).pop("managedFields", None)
+        body = orjson.dumps(document)
+        if len(body) <= LONGEST:
+            (folder / hashlib.sha1(body, usedforsecurity=False).hexdigest()).write_bytes(body)
+
+
+def main() -> None:
+    """Fuzz with libFuzzer's options; the corpus is the first folder named."""
+    logging.disable()
+    folders = [each for each in sys.argv[1:] if not each.startswith("-")]
+    seed(Path(folders[0]) if folders else CORPUS)
+    argv = [*sys.argv, *([] if folders else [str(CORPUS)]), f"-max_len={LONGEST}"]
+    atheris.Setup(argv, one, custom_mutator=bent)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
