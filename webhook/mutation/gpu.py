@@ -12,11 +12,12 @@ from webhook import commandline, devices
 from webhook.dask import Container, Target
 from webhook.mutation.model import Decision, Outcome, Reason, Ruling, told
 from webhook.mutation.patch import Operation, put
-from webhook.policy import Policy, WorkerCommand
+from webhook.policy import PREFIX, Policy, WorkerCommand
 from webhook.raw import Raw, mapping, written
 
 WORKER = "gpu"
 SCHEDULER = "scheduler-gpu"
+_KEYS = {WORKER: f"{PREFIX}gpu-limit", SCHEDULER: f"{PREFIX}scheduler-gpu"}
 
 
 def gpu(target: Target, policy: Policy) -> Decision:
@@ -43,7 +44,8 @@ def _limit(rule: Ruling, count: int, resource: str) -> Decision:
         return rule.kept(Reason.RESOURCE_CLAIM_PRESENT, f"container {container.name} uses a resource claim")
     asked = devices.asked(container.raw, resource)
     if not asked:
-        detail = f"container {container.name} gets {count} {resource}"
+        # The key leads a user whom a ResourceQuota refuses the GPUs to who decides on them.
+        detail = f"container {container.name} gets {count} {resource} ({_KEYS[rule.rule]})"
         return rule.applied(Reason.GPU_LIMIT_ADDED, detail, _put(rule.target, container, resource, count))
     if resource in asked and mapping(container.raw, "resources", "limits").get(resource) is None:
         # A request alone is invalid: "Limit must be set for non overcommitable resources".

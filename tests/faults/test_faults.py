@@ -1,0 +1,245 @@
+"""What breaks in a cluster, broken on purpose under constant admissions; each test prints its figures."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import ssl
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from tests.e2e.bed import waiting
+from tests.faults.admissions import Admissions, Became
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.e2e.bed.bed import Bed
+    from tests.e2e.bed.process import Process
+    from tests.faults.conftest import Replicas
+
+Note = "Callable[[str], None]"
+UNREACHABLE = 60.0  # seconds
+
+
+def flawless(load: Admissions) -> None:
+    """No call failed, none was missed, none was mutated by halves."""
+    assert load.failures == []
+    assert {became for _, became in load.calls} == {Became.MUTATED}
+
+
+def child(bed: Bed, name: str) -> Process:
+    """The newest process of that name."""
+    return next(each for each in reversed(bed.plane.processes) if each.name == name)
+
+
+# ---- the webhook ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_replica_is_ended(
+    bed: Bed, replicas: Replicas, enabled: str, note: Callable[[str], None], how: signal.Signals
+) -> None:
+    """A replica that ends, asked or not, fails no API call; told to stop it misses no worker either."""
+    with Admissions(bed=bed, namespace=enabled) as load:
+        time.sleep(2)
+        began = time.monotonic()
+        replicas.processes[0].child.send_signal(how)
+        replicas.processes[0].child.wait(20)
+        time.sleep(3)
+        replicas.start(0)
+        time.sleep(1)
+    note(load.told(began))
+    assert load.count(Became.FAILED) == load.count(Became.WRONG) == 0
+    assert load.count(Became.MISSED) <= (2 if how is signal.SIGKILL else 0)  # what it was answering at that moment
+
+
+def test_both_replicas_are_restarted_in_turn(
+    bed: Bed, replicas: Replicas, enabled: str, note: Callable[[str], None]
+) -> None:
+    """A rolling restart fails no call and misses no worker."""
+    with Admissions(bed=bed, namespace=enabled) as load:
+        began = time.monotonic()
+        for number in range(2):
+            replicas.processes[number].child.terminate()
+            replicas.processes[number].child.wait(20)
+            replicas.start(number)
+    note(load.told(began))
+    flawless(load)
+
+
+def test_no_replica_is_left(bed: Bed, replicas: Replicas, enabled: str, note: Callable[[str], None]) -> None:
+    """While none can answer, workers are missed and no call fails; afterwards none is missed."""
+    with Admissions(bed=bed, namespace=enabled) as load:
+        began = time.monotonic()
+        for process in replicas.processes:
+            process.child.kill()
+            process.child.wait(20)
+        time.sleep(2)
+        for number in range(2):
+            replicas.start(number)
+        back = time.monotonic()
+        time.sleep(3)
+    note(load.told(began))
+    assert load.count(Became.FAILED) == load.count(Became.WRONG) == 0
+    assert load.count(Became.MISSED) > 0
+    assert load.last_bad(back) < 1
+
+
+def test_certificate_is_swapped(bed: Bed, replicas: Replicas, enabled: str, note: Callable[[str], None]) -> None:
+    """New files are served within seconds, and no call notices."""
+    before = ssl.get_server_certificate(("127.0.0.1", replicas.ports[0]))
+    with Admissions(bed=bed, namespace=enabled) as load:
+        began = time.monotonic()
+        bed.plane.authority.issue("faults", ["127.0.0.1"])
+        waiting.until(
+            lambda: ssl.get_server_certificate(("127.0.0.1", replicas.ports[0])) != before, 30, "served", lambda: ""
+        )
+        took = time.monotonic() - began
+        time.sleep(1)
+    note(f"served after {took:.1f} s; {load.told(began)}")
+    flawless(load)
+
+
+def test_disk_is_full(bed: Bed, replicas: Replicas, enabled: str, note: Callable[[str], None]) -> None:
+    """A log that nobody can write stops no answer."""
+    replicas.processes[0].stop()
+    replicas.start(0, stderr="2>/dev/full")
+    with Admissions(bed=bed, namespace=enabled) as load:
+        began = time.monotonic()
+        time.sleep(4)
+    note(load.told(began))
+    flawless(load)
+
+
+def test_crowds_of_clients(bed: Bed, replicas: Replicas, enabled: str, note: Callable[[str], None]) -> None:
+    """500 idle connections and one that sends a byte a second keep nobody out, and are closed."""
+    address, context = ("127.0.0.1", replicas.ports[0]), ssl.create_default_context(cafile=str(bed.plane.ca))
+    before = replicas.metric(0, "process_resident_memory_bytes")
+    with ExitStack() as stack, Admissions(bed=bed, namespace=enabled) as load:
+        began = time.monotonic()
+        idle = [stack.enter_context(socket.create_connection(address, timeout=30)) for _ in range(499)]
+        slow = stack.enter_context(
+            context.wrap_socket(socket.create_connection(address, timeout=30), server_hostname="127.0.0.1")
+        )
+        closed = trickled(slow)
+        time.sleep(1)
+    after = replicas.metric(0, "process_resident_memory_bytes")
+    memory = f"{before / 1e6:.0f} MB, then {after / 1e6:.0f} MB"
+    note(f"closed after {closed:.1f} s, {len(idle)} idle; {load.told(began)}; memory {memory}")
+    flawless(load)
+    assert after < 1.2 * before + 16e6
+
+
+def trickled(slow: socket.socket) -> float:
+    """Send a byte a second until the server has had enough; the seconds."""
+    began = time.monotonic()
+    slow.settimeout(1)
+    while time.monotonic() - began < 30:
+        try:
+            slow.sendall(b"P" if time.monotonic() - began < 1 else b"O")
+            if slow.recv(99):
+                break
+        except TimeoutError:
+            continue
+        except OSError:
+            break
+    return time.monotonic() - began
+
+
+# ---- the API server -------------------------------------------------------------------------------
+
+
+def test_api_server_is_unreachable(bed: Bed, replicas: Replicas, enabled: str, note: Callable[[str], None]) -> None:
+    """For 60 s the replicas cannot reach the API server, which calls them: what is known serves on, its age shows."""
+    with Admissions(bed=bed, namespace=enabled, rate=4) as load:
+        began = time.monotonic()
+        replicas.api.state = "refused"
+        replicas.api.cut()
+        time.sleep(UNREACHABLE)
+        age = replicas.metric(0, "dask_colocate_namespaces_age_seconds")
+        replicas.api.state = "open"
+        healed = time.monotonic()
+        recovered(bed, replicas, enabled)
+        took = time.monotonic() - healed
+    note(f"age shown {age:.0f} s, followed again after {took:.1f} s; {load.told(began)}")
+    assert age > UNREACHABLE * 0.9
+    flawless(load)
+
+
+def recovered(bed: Bed, replicas: Replicas, name: str) -> None:
+    """Wait until both replicas have heard of the API server since; a change of the namespace makes it speak."""
+    bed.api.merge(f"/api/v1/namespaces/{name}", {"metadata": {"annotations": {"touched": str(time.monotonic())}}})
+    ages = "dask_colocate_namespaces_age_seconds"
+    waiting.until(lambda: all(replicas.metric(each, ages) < 5 for each in range(2)), 60, "heard again", lambda: "")
+
+
+def test_watch_is_stuck(bed: Bed, replicas: Replicas, enabled: str, note: Callable[[str], None]) -> None:
+    """A half-open connection, on which nothing comes and nothing ends, changes nothing for what is known."""
+    with Admissions(bed=bed, namespace=enabled) as load:
+        began = time.monotonic()
+        replicas.api.state = "stuck"
+        time.sleep(5)
+        replicas.api.cut()
+        replicas.api.state = "open"
+        recovered(bed, replicas, enabled)
+    note(load.told(began))
+    flawless(load)
+
+
+def test_history_is_compacted(bed: Bed, replicas: Replicas, enabled: str, note: Callable[[str], None]) -> None:
+    """What changed while the watch was cut and the history compacted away is known when it is back."""
+    url = next(each for each in child(bed, "etcd").child.args if str(each).startswith("--listen-client-urls"))
+    etcd = str(url).partition("=")[2]
+    with Admissions(bed=bed, namespace=enabled) as load:
+        began = time.monotonic()
+        replicas.api.state = "refused"
+        replicas.api.cut()
+        path = f"/api/v1/namespaces/{enabled}"
+        bed.api.merge(path, {"metadata": {"annotations": {"colocate.dask.org/gpu-limit": "1"}}})
+        revision = httpx.post(f"{etcd}/v3/kv/range", json={"key": "AA=="}).json()["header"]["revision"]
+        httpx.post(f"{etcd}/v3/kv/compaction", json={"revision": revision, "physical": True}).raise_for_status()
+        replicas.api.state = "open"
+        recovered(bed, replicas, enabled)
+    note(load.told(began))
+    flawless(load)
+
+
+def test_etcd_is_paused(bed: Bed, replicas: Replicas, enabled: str, note: Callable[[str], None]) -> None:
+    """For 5 s the store stands still: calls wait, and none is mutated otherwise."""
+    etcd = child(bed, "etcd").child.pid
+    with Admissions(bed=bed, namespace=enabled) as load:
+        began = time.monotonic()
+        os.kill(etcd, signal.SIGSTOP)
+        try:
+            time.sleep(5)
+        finally:
+            os.kill(etcd, signal.SIGCONT)
+        time.sleep(3)
+    note(load.told(began))
+    assert replicas.get(0, "/readyz") == "ok\n"
+    assert load.count(Became.MISSED) == load.count(Became.WRONG) == 0
+
+
+def test_api_server_is_killed(bed: Bed, replicas: Replicas, enabled: str, note: Callable[[str], None]) -> None:
+    """The API server dies and comes back: calls fail while it is gone, none is missed, and it is watched again."""
+    old = child(bed, "kube-apiserver")
+    argv = [str(each) for each in old.child.args[6:]]  # behind the launcher's own words
+    with Admissions(bed=bed, namespace=enabled) as load:
+        began = time.monotonic()
+        old.child.kill()
+        old.child.wait(10)
+        new = bed.plane.spawn("kube-apiserver", argv)
+        new.wait_until(bed.plane.api.ready, 60)
+        back = time.monotonic()
+        recovered(bed, replicas, enabled)
+        took = time.monotonic() - back
+        time.sleep(2)
+    note(f"gone for {back - began:.1f} s, watched again {took:.1f} s later; {load.told(began)}")
+    assert load.count(Became.WRONG) == 0
+    assert load.last_bad(back) < 10
