@@ -238,17 +238,19 @@ def _audit(decided: Plan, policy: Policy) -> tuple[tuple[str, str], ...]:
 # ---- Verdict to bytes -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Answer:
     """A verdict as it goes out, but for the uid of the request it answers.
 
     Attributes:
         verdict: What is answered.
         behind_uid: The AdmissionReview's bytes that follow the uid.
+        sent: How often it went out before: workers that are alike share one.
     """
 
     verdict: Verdict
     behind_uid: bytes
+    sent: int = 0
 
     def to(self, uid: str) -> bytes:
         """The AdmissionReview that answers the request `uid`."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import uvicorn
 from kubernetes import client, config
@@ -23,12 +23,14 @@ from webhook import manifests
 from webhook.connections import Keeper
 from webhook.drain import Closing, Drain, Draining
 from webhook.inventory import NOT_WATCHED
-from webhook.inventory import watched as inventory
 from webhook.namespaces.static import Static
 from webhook.namespaces.watched import Watched
 from webhook.observe import Recorder
 from webhook.server import Listener, Webhook, create_app, ignore
 from webhook.settings import NAME, Settings, SettingsError, default_policy
+
+if TYPE_CHECKING:
+    from webhook.inventory.watched import Watched as Inventory
 
 # A connection that asks nothing for this long is closed; the API server keeps its own for 90 s and re-opens
 # what was closed, so that load finds new replicas.
@@ -161,9 +163,11 @@ def _watched(settings: Settings, recorder: Recorder) -> Watched:
     return watched
 
 
-def _inventory(settings: Settings, recorder: Recorder) -> inventory.Watched | None:
+def _inventory(settings: Settings, recorder: Recorder) -> "Inventory | None":
     if not settings.capacity_hints:
         return None
+    from webhook.inventory import watched as inventory
+
     watched = inventory.Watched(_client(settings.kubeconfig))
     recorder.registry.register(inventory.Metrics(watched))
     return watched

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.orjson import OrjsonFormatter
 
-from webhook.admission import Review, Verdict
+from webhook.admission import Answer, Review, Verdict
 
 # A review takes well under a millisecond; the API server waits 5 s at most.
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.3, 1.0, 5.0)
@@ -97,13 +97,14 @@ class Recorder:
         """Add a gauge whose value is read when the metrics are."""
         Gauge(name, documentation, registry=self.registry).set_function(read)
 
-    def admitted(self, review: Review, verdict: Verdict, seconds: float) -> None:
-        """One review was answered in `seconds`."""
+    def admitted(self, review: Review, answer: Answer, seconds: float) -> None:
+        """One review was answered in `seconds`. Workers that are alike leave one line, of the first of them."""
+        verdict = answer.verdict
         self._admissions.counts[review.kind if review.kind in KINDS else "other", verdict.status.value] += 1
         self._seconds.observe(seconds)
         for decision in verdict.decisions:
             self._decisions.counts[decision.rule, decision.outcome.value, decision.reason.value] += 1
-        level = logging.INFO if verdict.operations or verdict.warnings else logging.DEBUG
+        level = logging.INFO if (verdict.operations or verdict.warnings) and not answer.sent else logging.DEBUG
         if _log.isEnabledFor(level):
             _log.log(level, "admitted", extra=_line(review, verdict, seconds))
 

@@ -25,7 +25,7 @@ def recorded(document: Raw, recorder: Recorder) -> None:
     found = admission.review_of(document)
     subject = admission.consider(found)
     verdict = admission.decide(subject, Policy(enabled=True)) if isinstance(subject, Subject) else subject
-    recorder.admitted(found, verdict, 0.0004)
+    recorder.admitted(found, admission.answer(verdict), 0.0004)
 
 
 def test_kinds_are_bounded() -> None:
@@ -69,6 +69,17 @@ def test_object_is_never_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert "s3cret" not in str(record.__dict__)
 
 
+def test_workers_that_are_alike_leave_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """The first of a group's workers is told of; the others, answered with the same, only for debugging."""
+    found = admission.review_of(review(cluster()))
+    answer = admission.answer(Verdict(Status.DECIDED, warnings=("w",)))
+    with caplog.at_level(logging.INFO):
+        Recorder().admitted(found, answer, 0.001)
+        answer.sent += 1
+        Recorder().admitted(found, answer, 0.001)
+    assert len(caplog.records) == 1
+
+
 def test_review_of_no_interest_is_logged_only_for_debugging(caplog: pytest.LogCaptureFixture) -> None:
     """A Pod that is none of ours leaves no line at the usual level."""
     with caplog.at_level(logging.INFO):
@@ -92,7 +103,7 @@ def test_log_lines_are_json() -> None:
     stream = io.StringIO()
     listener = observe.log_to(stream, "INFO", lambda: None)
     found = admission.review_of(review(cluster()))
-    Recorder().admitted(found, Verdict(Status.DECIDED, warnings=("w",)), 0.001)
+    Recorder().admitted(found, admission.answer(Verdict(Status.DECIDED, warnings=("w",))), 0.001)
     logging.getLogger("x").debug("not this one")
     listener.stop()
     (line,) = stream.getvalue().splitlines()
