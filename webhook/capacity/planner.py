@@ -29,7 +29,7 @@ from webhook.capacity.pool import Pool
 # Choices among hosts of 8 or 16 sizes grow as the power of this number, and a plan has a millisecond
 # (`tests.bench.capacity`). Three hosts of 8 GPUs hold 24 workers.
 EXACT = 3
-MOST_CHOICES = 32
+MOST_CHOICES = 16
 
 Sizes: TypeAlias = tuple[int, ...]
 """Free GPUs of each host of a choice, descending."""
@@ -125,7 +125,10 @@ class _Further:
         cover = Counter(sorted(home))
         for free, count in sizes.items():
             for nodes in range(1, count + 1):
-                cover.update(rotated(self.pool.racks_with(free, nodes), self.seed))
+                racks = self.pool.racks_with(free, nodes)
+                if not racks:
+                    break
+                cover.update(rotated(racks, self.seed))
         return [rack for rack, _ in cover.most_common(sum(sizes.values()) + len(home))]
 
     def _room(self, free: int, rack: str) -> int:
@@ -136,7 +139,7 @@ class _Further:
         left = Counter(sizes)
         nodes: list[tuple[int, str]] = []
         for rack in chain(racks, *(self.pool.racks_with(free, 1) for free in sizes)):
-            for free in left:
+            for free in [free for free, count in left.items() if count]:
                 open_there = (
                     node for node in rotated(self.pool.nodes_of(free, rack), self.seed >> 16) if node not in self.held
                 )

@@ -6,6 +6,7 @@ ended; one that is too old to resume (410) is listed anew, while what is known s
 Source: Kubernetes API concepts, "Efficient detection of changes", "Retrieving large results sets in chunks".
 """
 
+import gc
 import logging
 import random
 import threading
@@ -170,6 +171,9 @@ class Follower:
             count, version = count + len(items), text(page, "metadata", "resourceVersion") or ""
             self._collection.sink.keep(items)
             self._heard()
+            # What a list brings stays. Without this each page makes the collector look through all the earlier ones
+            # once more, which is half of the time that 40,000 pods take.
+            gc.freeze()
         self._collection.sink.listed()
         self._version, self._listed = version, True
         _log.info("%s: listed %d at version %s in %.1f s", self.name, count, version, self._clock() - began)
