@@ -5,7 +5,7 @@ Pure: what is known of nodes and pods is handed in, and so is the clock.
 | file | holds |
 |---|---|
 | `model` | what a node, a pod and a demand are; a Hint, or why there is none |
-| `quantities`, `objects` | raw Nodes and Pods as these |
+| `objects` | raw Nodes and Pods as these |
 | `constraints` | whether a node takes a worker at all |
 | `pool` | the nodes that take one kind of worker, by free GPUs and rack |
 | `index` | all nodes and pods; keeps the pools, in constant time for each change |
