@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import NamespaceFactory
 
 HERE = Path(__file__).parent
+# A pair that is not for the Service's names is served for want of a better one, and never put in one's place.
+HOSTS = ["127.0.0.1", "dask-colocate.dask-colocate.svc", "dask-colocate.dask-colocate.svc.cluster.local"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -83,7 +85,7 @@ def replicas(bed: Bed) -> Iterator[Replicas]:
     ports = free_ports(2)
     api = Proxy(ports=[int(bed.plane.url.rpartition(":")[2])])
     made = Replicas(bed, ports, api, Proxy(ports=ports), [])
-    bed.plane.authority.issue("faults", ["127.0.0.1"])
+    bed.plane.authority.issue("faults", HOSTS)
     with ExitStack() as stack:
         for proxy in (made.api, made.service):
             proxy.start()

@@ -57,14 +57,21 @@ class Proxy:
                 near.close()
                 continue
             self._pairs.append((near, far))
-            for one, other in ((near, far), (far, near)):
-                threading.Thread(target=self._pass, args=(one, other), daemon=True).start()
+            threading.Thread(target=self._join, args=(near, far), daemon=True).start()
 
     def _connected(self) -> socket.socket | None:
         for turn in range(len(self.ports)):
             with suppress(OSError):
                 return socket.create_connection(("127.0.0.1", self.ports[(self.taken + turn) % len(self.ports)]), 5)
         return None
+
+    def _join(self, near: socket.socket, far: socket.socket) -> None:
+        back = threading.Thread(target=self._pass, args=(far, near), daemon=True)
+        back.start()
+        self._pass(near, far)
+        back.join()
+        near.close()
+        far.close()
 
     def _pass(self, one: socket.socket, other: socket.socket) -> None:
         with suppress(OSError):

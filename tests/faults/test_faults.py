@@ -15,6 +15,7 @@ import pytest
 
 from tests.e2e.bed import waiting
 from tests.faults.admissions import Admissions, Became
+from tests.faults.conftest import HOSTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from tests.e2e.bed.process import Process
     from tests.faults.conftest import Replicas
 
-Note = "Callable[[str], None]"
 UNREACHABLE = 60.0  # seconds
 
 
@@ -96,9 +96,9 @@ def test_certificate_is_swapped(bed: Bed, replicas: Replicas, enabled: str, note
     before = ssl.get_server_certificate(("127.0.0.1", replicas.ports[0]))
     with Admissions(bed=bed, namespace=enabled) as load:
         began = time.monotonic()
-        bed.plane.authority.issue("faults", ["127.0.0.1"])
+        bed.plane.authority.issue("faults", HOSTS)
         waiting.until(
-            lambda: ssl.get_server_certificate(("127.0.0.1", replicas.ports[0])) != before, 30, "served", lambda: ""
+            lambda: ssl.get_server_certificate(("127.0.0.1", replicas.ports[0])) != before, 60, "served", lambda: ""
         )
         took = time.monotonic() - began
         time.sleep(1)
@@ -140,9 +140,10 @@ def trickled(slow: socket.socket) -> float:
     """Send a byte a second until the server has had enough; the seconds."""
     began = time.monotonic()
     slow.settimeout(1)
+    slow.sendall(b"POST /mutate HTTP/1.1\r\nhost: ")
     while time.monotonic() - began < 30:
         try:
-            slow.sendall(b"P" if time.monotonic() - began < 1 else b"O")
+            slow.sendall(b"x")
             if slow.recv(99):
                 break
         except TimeoutError:

@@ -1,0 +1,81 @@
+"""More than can be answered: shed before the deadline, answered as ever afterwards, memory as before."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import ssl
+import time
+from typing import TYPE_CHECKING
+
+from tests.faults import nasty
+from tests.unit.objects import cluster, container, spec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.faults.conftest import Replicas
+
+SECONDS = 60.0
+CLIENTS = 200  # what one API server has in flight of creations at most, by default
+DEADLINE = 5.0  # the API server's patience
+# About 20 ms each: 200 in flight are 4 s of work.
+HEAVY = nasty.body(cluster(spec(*(container(*["timeout", "1"] * 200) for _ in range(8)))))
+LIGHT = nasty.body(cluster())
+Exchanges = list[tuple[int, float]]
+
+
+def test_overload_is_shed_and_leaves_nothing_behind(replicas: Replicas, note: Callable[[str], None]) -> None:
+    """A minute of more than a replica can answer: nothing comes after the deadline, 5 s later all is as before."""
+    quiet = asyncio.run(flood(replicas.ports[0], LIGHT, 1, 2))
+    asyncio.run(flood(replicas.ports[0], HEAVY, 20, 3))  # caches and buffers are as large as they get
+    before = replicas.metric(0, "process_resident_memory_bytes")
+    found = asyncio.run(flood(replicas.ports[0], HEAVY, CLIENTS, SECONDS))
+    over = time.monotonic()
+    usual = sorted(took for _, took in quiet)[len(quiet) // 2]
+    while (took := median(asyncio.run(flood(replicas.ports[0], LIGHT, 1, 0.3)))) > 2 * usual + 0.005:
+        assert time.monotonic() - over < DEADLINE, f"{took * 1000:.1f} ms, usually {usual * 1000:.1f} ms"
+    recovered, after = time.monotonic() - over, replicas.metric(0, "process_resident_memory_bytes")
+    statuses = collections.Counter(status for status, _ in found)
+    slowest = max(took for _, took in found)
+    note(
+        f"{len(found)} on {CLIENTS} connections in {SECONDS:.0f} s: {dict(statuses)}, slowest {slowest:.1f} s; "
+        f"as before after {recovered:.1f} s; memory {before / 1e6:.0f} MB, then {after / 1e6:.0f} MB"
+    )
+    assert statuses.keys() <= {200, 429}
+    assert statuses[429] > 0
+    assert slowest < DEADLINE
+    assert after < 1.2 * before
+
+
+def median(found: Exchanges) -> float:
+    """Of the seconds that exchanges took."""
+    return sorted(took for _, took in found)[len(found) // 2]
+
+
+async def flood(port: int, body: bytes, clients: int, seconds: float) -> Exchanges:
+    """Status and seconds of each exchange; every client sends again as soon as it is answered."""
+    found: Exchanges = []
+    until = time.monotonic() + seconds
+    async with asyncio.TaskGroup() as group:
+        for _ in range(clients):
+            group.create_task(_client(port, body, until, found))
+    return found
+
+
+async def _client(port: int, body: bytes, until: float, found: Exchanges) -> None:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    head = f"POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    while time.monotonic() < until:
+        began = time.monotonic()
+        writer.write(head + body)
+        answer = await reader.readuntil(b"\r\n\r\n")
+        length = int(answer.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        await reader.readexactly(length)
+        found.append((int(answer[9:12]), time.monotonic() - began))
+        if b"connection: close" in answer.lower():
+            writer.close()
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    writer.close()
