@@ -13,7 +13,7 @@ test: $(VENV)/test.stamp       ## every test, on a real control plane it sets up
 	@echo "left out: the faults, which take minutes; run them with: make test-faults"
 
 test-faults: $(VENV)/test.stamp ## what breaks in a cluster, broken on purpose; figures are printed
-	@$(BIN)/python -m pytest -m faults -s
+	@$(BIN)/python -m pytest -s tests/faults tests/e2e/test_outage.py tests/e2e/test_certs.py tests/e2e/test_certs_oddities.py
 
 generate: $(VENV)/test.stamp   ## two million generated inputs; ARGS="--count N --processes N"
 	@$(BIN)/python -m tests.faults.generate $(ARGS)

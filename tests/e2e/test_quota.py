@@ -37,5 +37,6 @@ def test_quota_says_no_and_the_object_says_who_asked(
             return " ".join(each["message"] for each in bed.api.items(f"/api/v1/namespaces/{namespace}/events"))
 
         bed.wait(lambda: "exceeded quota: gpus" in notes(), namespace, "the ReplicaSet says why", 60)
-        described = kubectl("describe", "-n", namespace, "daskcluster", "rapids-dask-cluster").stdout
-        assert "gets 1 nvidia.com/gpu (colocate.dask.org/gpu-limit)" in described
+        asked = "gets 1 nvidia.com/gpu (colocate.dask.org/gpu-limit)"
+        describe = ("describe", "-n", namespace, "daskcluster", "rapids-dask-cluster")
+        bed.wait(lambda: asked in kubectl(*describe).stdout, namespace, "the cluster says who asked", 30)

@@ -31,7 +31,7 @@ HOSTS = ["127.0.0.1", "dask-colocate.dask-colocate.svc", "dask-colocate.dask-col
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is in this folder, and what has been a test of a fault before there was one."""
+    """Mark what is in this folder: `-m 'not faults'` leaves it out."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.faults)

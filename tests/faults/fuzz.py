@@ -1,13 +1,12 @@
-"""A coverage-guided fuzzer on parsing and deciding: `make fuzz`, or `python -m tests.faults.fuzz CORPUS -runs=N`.
+"""A coverage-guided fuzzer on parsing and deciding: `make fuzz`, or `python -m tests.faults.fuzz -runs=N`.
 
 libFuzzer, through atheris, which is no dependency: it has wheels for few platforms. Half of its mutations bend the
-JSON (`arbitrary.bend`), so that they get past the parser; the other half are its own, on bytes. What it finds is
-kept in the corpus; the first run begins with the fixture cases.
+JSON (`arbitrary.bend`), so that they get past the parser; the other half are its own, on bytes. `corpus/` is where it
+begins: of ten minutes that began with the fixture cases, the smallest input for each set of decisions.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import random
 import sys
@@ -26,6 +25,7 @@ from tests.faults import arbitrary
 from tests.faults.laws import answer, check
 
 CORPUS = Path(__file__).with_name("corpus")
+FOUND = Path("build") / "fuzz"
 LONGEST = 16 * 1024
 
 _chance = random.Random(0)  # noqa: S311 - to be repeated, not to be secret
@@ -52,26 +52,13 @@ def bent(data: bytes, max_size: int, seed: int) -> bytes:
     return made if 0 < len(made) <= max_size else bytes(atheris.Mutate(data, max_size))
 
 
-def seed(folder: Path) -> None:
-    """Put the fixture cases into an empty folder, each in another of the namespaces, without managed fields."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, found in enumerate(arbitrary.seeds() if not any(folder.iterdir()) else ()):
-        document = orjson.loads(found)
-        document["request"]["namespace"] = f"n{number}"
-        for key in ("object", "oldObject"):
-            ((document["request"].get(key) or {}).get("metadata") or {}).pop("managedFields", None)
-        body = orjson.dumps(document)
-        if len(body) <= LONGEST:
-            (folder / hashlib.sha1(body, usedforsecurity=False).hexdigest()).write_bytes(body)
-
-
 def main() -> None:
-    """Fuzz with libFuzzer's options; the corpus is the first folder named."""
+    """Fuzz with libFuzzer's options; what is found goes to the first folder named, else to `build/fuzz`."""
     logging.disable()
-    folders = [each for each in sys.argv[1:] if not each.startswith("-")]
-    seed(Path(folders[0]) if folders else CORPUS)
-    argv = [*sys.argv, *([] if folders else [str(CORPUS)]), f"-max_len={LONGEST}"]
-    atheris.Setup(argv, one, custom_mutator=bent)
+    named = [each for each in sys.argv[1:] if not each.startswith("-")]
+    FOUND.mkdir(parents=True, exist_ok=True)
+    folders = [] if named else [str(FOUND), str(CORPUS)]
+    atheris.Setup([*sys.argv, *folders, f"-max_len={LONGEST}"], one, custom_mutator=bent)
     atheris.Fuzz()
 
 

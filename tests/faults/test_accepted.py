@@ -60,7 +60,7 @@ def prepared(review: Raw, namespace: str) -> tuple[Raw, str | None]:
     """The object as a user would send it to this namespace, and its kind; no kind where it is none of ours."""
     request = review.get("request")
     item = request.get("object") if isinstance(request, dict) else None
-    if not isinstance(item, dict) or item.get("kind") not in PATHS or not isinstance(item.get("metadata"), dict):
+    if not isinstance(item, dict) or str(item.get("kind")) not in PATHS or not isinstance(item.get("metadata"), dict):
         return item, None
     about = {key: item["metadata"].get(key) for key in ("labels", "annotations", "name", "generateName")}
     about["name"] = about["name"] or "generated"

@@ -198,6 +198,7 @@ def test_history_is_compacted(bed: Bed, replicas: Replicas, enabled: str, note: 
     url = next(each for each in child(bed, "etcd").child.args if str(each).startswith("--listen-client-urls"))
     etcd = str(url).partition("=")[2]
     with Admissions(bed=bed, namespace=enabled) as load:
+        time.sleep(2)
         began = time.monotonic()
         replicas.api.state = "refused"
         replicas.api.cut()
@@ -215,6 +216,7 @@ def test_etcd_is_paused(bed: Bed, replicas: Replicas, enabled: str, note: Callab
     """For 5 s the store stands still: calls wait, and none is mutated otherwise."""
     etcd = child(bed, "etcd").child.pid
     with Admissions(bed=bed, namespace=enabled) as load:
+        time.sleep(2)  # else the namespace itself is too new for the watch
         began = time.monotonic()
         os.kill(etcd, signal.SIGSTOP)
         try:

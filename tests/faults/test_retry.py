@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from tests.e2e.examples import manifest
 from tests.e2e.webhook_process import CONFIGURATION, ENABLED
 from tests.faults.admissions import PATH
-from tests.unit.objects import cluster
 from webhook.server import RETRY_AFTER
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def test_api_server_asks_again_after_429(bed: Bed, make_namespace: NamespaceFact
     try:
         with bed.webhook_configuration(CONFIGURATION, url, bed.plane.ca):
             namespace = make_namespace(ENABLED)
-            bed.api.create(PATH.format(namespace), cluster(name="asked-again", namespace=namespace))
+            bed.api.create(PATH.format(namespace), json.loads(manifest("cluster", name="asked-again")))
             annotations = bed.audit(namespace)[-1]["annotations"]
     finally:
         server.shutdown()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import gc
+import random
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
 import pytest
 
-from tests.faults import nasty
+from tests.faults import arbitrary, nasty
 from tests.faults.laws import answer, check
 from tests.unit.objects import cluster, namespace
 from webhook.assembly import settle
@@ -77,6 +79,14 @@ def test_nasty_body(name: str) -> None:
     given = timed(name, body, lambda: webhook)
     check(body, given, webhook)
     assert beside[name] < MOST
+
+
+def test_fuzzers_corpus() -> None:
+    """What the fuzzer once found worth keeping still keeps the laws."""
+    chance = random.Random(0)  # noqa: S311 - the fuzzer's own
+    webhook = Webhook(Static(arbitrary.namespaces(chance)), Policy(), Recorder())
+    bodies = [file.read_bytes() for file in sorted((Path(nasty.__file__).parent / "corpus").iterdir())]
+    assert sum(check(body, answer(webhook, body), webhook) for body in bodies) > len(bodies) / 3
 
 
 @pytest.mark.parametrize("name", nasty.ANNOTATIONS)
