@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 
 import pytest
 
 from tests.bench import admission
-from tests.bench.load import bodies, direct, musts, scrape
+from tests.bench.load import bodies, core, direct, musts, scrape
 from tests.bench.load.spread import percentile, quantile, ratio, short, spread
-from webhook.admission import parse
+from webhook.admission import answered, parse
 
 METRICS = """# TYPE dask_colocate_admissions counter
 dask_colocate_admissions_total{kind="Pod",status="decided"} 7.0
@@ -101,6 +102,16 @@ def test_workers_of_a_cluster_differ_in_what_is_each_ones_own() -> None:
         assert items[0]["metadata"]["generateName"] != items[1]["metadata"]["generateName"]
         labels.append({item["metadata"]["labels"]["dask.org/cluster-name"] for item in items})
     assert [len(each) for each in labels] == [1, 2]
+
+
+@pytest.mark.parametrize("kind", bodies.KINDS)
+def test_what_is_timed_is_what_is_served(kind: str) -> None:
+    """The core alone answers each kind with the bytes that the webhook answers with, a patch where one is due."""
+    document, place = bodies.recorded(kind), core.Place(annotations=bodies.given(kind))
+    body = bodies.numbered(document, 1)
+    answer = core.core(place)(body)
+    assert answer == asyncio.run(core.webhook(document, place).answer(body))
+    assert ("patch" in answered(answer)) == (kind not in {bodies.RIGHT, bodies.NOT_ENABLED})
 
 
 @pytest.mark.parametrize("size", bodies.SIZES)

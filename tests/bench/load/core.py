@@ -13,6 +13,7 @@ from tests.bench.load import bodies
 from tests.bench.load.spread import Spread, spread
 from webhook import admission
 from webhook.admission import Verdict
+from webhook.inventory import NOT_WATCHED
 from webhook.namespaces.static import Static
 from webhook.observe import Recorder
 from webhook.policy import resolve
@@ -63,7 +64,7 @@ def measured(rounds: int = ROUNDS) -> list[Alone]:
 def timed(reviews: Mapping[str, tuple[Document, Place]], rounds: int) -> list[Alone]:
     """Each review in its namespace, by name, in turns."""
     alone = {name: core(place) for name, (_, place) in reviews.items()}
-    whole = {name: _webhook(one, place) for name, (one, place) in reviews.items()}
+    whole = {name: webhook(one, place) for name, (one, place) in reviews.items()}
     loop = asyncio.new_event_loop()
     taken: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in reviews}
     for number in range(-1, rounds):  # the first is for what is imported, compiled and kept
@@ -82,7 +83,7 @@ def timed(reviews: Mapping[str, tuple[Document, Place]], rounds: int) -> list[Al
 
 def core(place: Place) -> Callable[[bytes], bytes]:
     """The pure core as the server uses it, with what it keeps of worker pods that share everything that counts."""
-    verdicts = Verdicts(resolve({}))
+    verdicts = Verdicts(resolve({}), NOT_WATCHED.hint)
     annotations = frozenset(place.annotations.items())
 
     def answer(body: bytes) -> bytes:
@@ -90,7 +91,7 @@ def core(place: Place) -> Callable[[bytes], bytes]:
         subject = verdicts.consider(review)
         if isinstance(subject, Verdict):
             return admission.answer(subject).to(review.uid)
-        return verdicts.answer(subject, annotations).to(review.uid)
+        return verdicts.answer(review, subject, annotations).to(review.uid)
 
     return answer
 
@@ -100,7 +101,8 @@ def _asked(document: Document, round_: int, *, first: bool) -> list[bytes]:
     return [bodies.numbered(document, number, first=first) for number in numbers]
 
 
-def _webhook(document: Document, place: Place) -> Webhook:
+def webhook(document: Document, place: Place) -> Webhook:
+    """What a server asks, with the review's namespace among the known ones."""
     others = [{"kind": "Namespace", "metadata": {"name": f"team-{number}"}} for number in range(place.among - 1)]
     own = yaml.safe_load(bodies.namespace(document, place.annotations))
     return Webhook(Static([*others, own]), resolve({}), Recorder())
