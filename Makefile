@@ -9,8 +9,8 @@ demo: $(VENV)/demo.stamp       ## the main job, on this machine alone
 	@$(BIN)/dask-colocate demo
 
 test: $(VENV)/test.stamp       ## every test, on a real control plane it sets up itself
-	@$(BIN)/python -m pytest -m "not faults"
 	@echo "left out: the faults, which take minutes; run them with: make test-faults"
+	@$(BIN)/python -m pytest -m "not faults"
 
 test-faults: $(VENV)/test.stamp ## what breaks in a cluster, broken on purpose; figures are printed
 	@$(BIN)/python -m pytest -s tests/faults tests/e2e/test_outage.py tests/e2e/test_certs.py tests/e2e/test_certs_oddities.py
