@@ -4,7 +4,7 @@ An installation is found by what it cannot do without, whatever the release is c
 the Service they call, the Deployment behind the Service, and the Secret that the Deployment serves.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -174,6 +174,24 @@ def replica_findings(one: Parts, snapshot: Snapshot, unread: AbstractSet[str]) -
             yield Finding(where=f"service/{service}", text="no Deployment stands behind it", mend=one.upgrade)
         return
     yield from _deployment_findings(one)
+
+
+def hint_findings(parts: Sequence[Parts], policies: Mapping[str, Policy]) -> Iterator[Finding]:
+    """Namespaces that ask for capacity hints of an installation that watches no capacity."""
+    asking = sorted(key for key, policy in policies.items() if policy.enabled and policy.capacity_hint)
+    for one in parts:
+        if asking and one.deployment is not None and not _watches_capacity(one.deployment):
+            listed = ", ".join(asking)
+            said = f"capacity-hint is asked for in {listed}, and replicas do not watch capacity: no hint is given"
+            title = f"deployment/{name(one.deployment)}"
+            yield Finding(where=title, text=said, mend=f"{one.upgrade} --set capacityHints=true")
+
+
+def _watches_capacity(deployment: Raw) -> bool:
+    """A flag without a value, or its variable."""
+    containers = sequence(deployment, "spec", "template", "spec", "containers")
+    flags = [argument for container in containers for argument in sequence(container, "args")]
+    return "--capacity-hints" in flags or flag(deployment, "capacity-hints").lower() in {"true", "1"}
 
 
 def _deployment_findings(one: Parts) -> Iterator[Finding]:

@@ -48,6 +48,7 @@ def report(snapshot: Snapshot) -> Report:
     findings = [
         *_installation_findings(parts, snapshot),
         *(Finding(where=f"namespace/{one.name}", text=text) for one in spaces for text in one.problems),
+        *installation.hint_findings(parts, policies),
         *worker_findings(clusters, policies),
     ]
     return Report(
