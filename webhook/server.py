@@ -28,7 +28,7 @@ BODY_LIMIT = 7 * 1024 * 1024
 BODIES_LIMIT = 20 * BODY_LIMIT
 # Seconds that a complete request may have waited for its turn. What comes next has waited as long in the kernel at
 # most: together a fraction of the API server's patience, 5 s.
-BACKLOG = 1.0
+BACKLOG = 0.5
 # An API server asks again after this many seconds, ten times and while its patience lasts: client-go's
 # rest/with_retry.go does so on a 429 that has a Retry-After.
 RETRY_AFTER = (b"retry-after", b"1")

@@ -92,10 +92,10 @@ def run(count: int, processes: int, seconds: float, first: int) -> Tally:
     with ProcessPoolExecutor(processes) as pool:
         batches = [pool.submit(batch, first + number, BATCH) for number in range(-(-count // BATCH))]
         for done in as_completed(batches):
-            if not done.cancelled():
-                total.add(done.result())
+            total.add(done.result())
             if time.monotonic() > deadline:
-                pool.shutdown(wait=False, cancel_futures=True)
+                pool.shutdown(cancel_futures=True)
+                break
     return total
 
 
