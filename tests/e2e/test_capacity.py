@@ -6,12 +6,14 @@ import json
 import secrets
 import socket
 import threading
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.bed.nodes import NODES
 from tests.e2e.examples import manifest
 from tests.e2e.webhook_process import ENABLED, Served, installed
 
@@ -46,6 +48,12 @@ def gauge(served: Served, name: str) -> float:
     return next(float(each.rpartition(" ")[2]) for each in told if each.startswith(f"dask_colocate_capacity_{name} "))
 
 
+def all_known(bed: Bed, served: Served) -> bool:
+    """Whether every node takes pods, and the source knows of each."""
+    nodes = bed.api.items(NODES)
+    return not any(each["spec"].get("taints") for each in nodes) and gauge(served, "nodes") == len(nodes)
+
+
 def problem(served: Served) -> str:
     """Why there are no hints, as the metrics have it; empty where there are."""
     told = served.client.get("/metrics").text.splitlines()
@@ -77,7 +85,8 @@ def test_workers_go_where_the_whole_cluster_fits(bed: Bed, kubectl: Kubectl, mak
         bed.nodes(1, gpus=4, prefix="next") as (further,),
     ):
         namespace = make_namespace(HINTED)
-        bed.wait(lambda: gauge(served, "ready") == 1 and gauge(served, "nodes") >= 7, namespace, "all is known", 30)
+        bed.wait(lambda: all_known(bed, served), namespace, "all nodes are ready and known", 60)
+        time.sleep(1)  # the last taint went with an event that the source has yet to hear of
         written = json.loads(manifest("cluster", workers=3))
         kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps(written))
         pods = bed.wait_for_workers(namespace, CLUSTER, 3)
