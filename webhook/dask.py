@@ -66,6 +66,7 @@ class Target:
         namespace: Where the pods will live, or "" when the object does not say.
         labels: Those the pods are known to carry.
         replicas: How many pods are wanted; 1 where the object does not say, as the CRDs have it.
+        alone: Whether it is a pod without an owner: whoever creates it, and reads warnings, is no controller.
         before: The same target before an update.
     """
 
@@ -77,6 +78,7 @@ class Target:
     namespace: str
     labels: Mapping[str, str]
     replicas: int = 1
+    alone: bool = False
     before: "Target | None" = None
 
     @property
@@ -167,6 +169,8 @@ def shared(item: Raw) -> Raw | None:
     seen = {key: spec[key] for key in _SEEN_IN_SPEC if key in spec}
     seen |= {key: _seen_containers(spec[key]) for key in ("containers", "initContainers") if key in spec}
     named = {key: metadata[key] for key in ("namespace", "annotations") if key in metadata}
+    if sequence(metadata, "ownerReferences"):
+        named["ownerReferences"] = [{}]  # that it has an owner, whoever it is
     own = {key: labels[key] for key in labels if key not in _OWN_LABELS}
     return {"apiVersion": item.get("apiVersion"), "kind": "Pod", "metadata": {**named, "labels": own}, "spec": seen}
 
@@ -193,6 +197,7 @@ def _pod(whole: Raw) -> Subject | None:
         cluster=labels.get(CLUSTER_NAME) or None,
         namespace=text(item, "metadata", "namespace") or "",
         labels=labels,
+        alone=not sequence(item, "metadata", "ownerReferences"),
     )
     return Subject("Pod", (texts(item, "metadata", "annotations"),), (target,))
 

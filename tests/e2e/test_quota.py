@@ -22,21 +22,22 @@ QUOTA = {"metadata": {"name": "gpus"}, "spec": {"hard": {"requests.nvidia.com/gp
 def test_quota_says_no_and_the_object_says_who_asked(
     bed: Bed, kubectl: Kubectl, make_namespace: NamespaceFactory
 ) -> None:
-    """A pod is refused in the quota's words; a cluster's ReplicaSet has them too, and an Event names the annotation."""
+    """A pod is refused in the quota's words and ours; of a cluster they are at its ReplicaSet and in its Events."""
     with installed(bed, "--events"):
         namespace = make_namespace(ENABLED)
         path = f"/api/v1/namespaces/{namespace}/resourcequotas"
         bed.api.create(path, QUOTA)
         bed.wait(lambda: bool(bed.api.items(path)[0].get("status", {}).get("used")), namespace, "the quota counts", 30)
         own = pod(name="own", namespace=namespace)
-        with pytest.raises(KubectlError, match=r"exceeded quota: gpus, requested: requests.nvidia.com/gpu=1"):
+        with pytest.raises(KubectlError, match=r"exceeded quota: gpus, requested: requests.nvidia.com/gpu=1") as said:
             kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(own))
+        asked = "gets 1 nvidia.com/gpu (colocate.dask.org/gpu-limit)"
+        assert f"Warning: container worker {asked}" in str(said.value)
         kubectl("apply", "-n", namespace, "-f", "-", stdin=manifest("cluster", workers=1))
 
         def notes() -> str:
             return " ".join(each["message"] for each in bed.api.items(f"/api/v1/namespaces/{namespace}/events"))
 
         bed.wait(lambda: "exceeded quota: gpus" in notes(), namespace, "the ReplicaSet says why", 60)
-        asked = "gets 1 nvidia.com/gpu (colocate.dask.org/gpu-limit)"
         describe = ("describe", "-n", namespace, "daskcluster", "rapids-dask-cluster")
         bed.wait(lambda: asked in kubectl(*describe).stdout, namespace, "the cluster says who asked", 30)

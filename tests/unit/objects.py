@@ -48,7 +48,7 @@ def job(worker: Raw = None, **metadata: Raw) -> Raw:
 
 
 def pod(worker: Raw = None, **metadata: Raw) -> Raw:
-    """A worker pod as the ReplicaSet controller makes it."""
+    """A worker pod without an owner, as by hand."""
     about = {"namespace": NAMESPACE, "generateName": "demo-", "labels": WORKER_LABELS, **metadata}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": about, "spec": worker or spec()}
 

@@ -44,9 +44,12 @@ def _limit(rule: Ruling, count: int, resource: str) -> Decision:
         return rule.kept(Reason.RESOURCE_CLAIM_PRESENT, f"container {container.name} uses a resource claim")
     asked = devices.asked(container.raw, resource)
     if not asked:
-        # The key leads a user whom a ResourceQuota refuses the GPUs to who decides on them.
+        # The key leads a user whom a ResourceQuota refuses the GPUs to who decides on them. Controllers read no
+        # warnings, and quotas count no custom resources: only who creates a pod by hand is told at once.
         detail = f"container {container.name} gets {count} {resource} ({_KEYS[rule.rule]})"
-        return rule.applied(Reason.GPU_LIMIT_ADDED, detail, _put(rule.target, container, resource, count))
+        warnings = (detail,) if rule.target.alone else ()
+        added = _put(rule.target, container, resource, count)
+        return rule.applied(Reason.GPU_LIMIT_ADDED, detail, added, warnings=warnings)
     if resource in asked and mapping(container.raw, "resources", "limits").get(resource) is None:
         # A request alone is invalid: "Limit must be set for non overcommitable resources".
         detail = f"container {container.name} gets its request for {resource} as limit too"

@@ -50,11 +50,11 @@ def corpus() -> tuple[Case, ...]:
 
 
 def manifest(container: Mapping[str, Any]) -> dict[str, Any]:
-    """A worker pod that runs one container."""
+    """A worker pod that runs one container, as a controller makes it."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"labels": {"dask.org/component": "worker"}},
+        "metadata": {"labels": {"dask.org/component": "worker"}, "ownerReferences": [{"kind": "ReplicaSet"}]},
         "spec": {"containers": [{"name": "worker", **container}]},
     }
 

@@ -58,3 +58,14 @@ def test_slices_are_counted_together() -> None:
 def test_one_worker_is_no_news(container: dict[str, Any], annotations: dict[str, str]) -> None:
     """One GPU, a plain worker that stays one, or devices that CUDA does not drive: nothing to tell."""
     assert not _decided(container, **annotations).warnings
+
+
+def test_who_creates_a_pod_by_hand_is_told() -> None:
+    """Of an added GPU, and who asked for it: a ResourceQuota may refuse it. A controller's pod says nothing."""
+    by_hand = manifest({"args": ["dask-worker"]})
+    del by_hand["metadata"]["ownerReferences"]
+    subject = dask.read(by_hand)
+    assert subject is not None
+    told = gpu(subject.targets[0], resolved({})).warnings
+    assert told == ("container worker gets 1 nvidia.com/gpu (colocate.dask.org/gpu-limit)",)
+    assert not _decided({"args": ["dask-worker"]}).warnings
