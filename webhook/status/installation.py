@@ -4,7 +4,7 @@ An installation is found by what it cannot do without, whatever the release is c
 the Service they call, the Deployment behind the Service, and the Secret that the Deployment serves.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -51,11 +51,27 @@ class Parts:
     @property
     def upgrade(self) -> str:
         """The command that puts every object of the installation back as it was delivered."""
-        labels = texts(self.configuration, "metadata", "labels")
-        if labels.get("app.kubernetes.io/managed-by") != "Helm":
-            return "kubectl apply -k deploy/kustomize"
+        return f"helm upgrade {self._release} --reuse-values" if self._by_helm else "kubectl apply -k deploy/kustomize"
+
+    def upgrade_with(self, setting: str) -> str:
+        """The same with a `NAME=VALUE` of the chart's; what kustomize applies is the chart's rendering."""
+        if self._by_helm:
+            return f"{self.upgrade} --set {setting}"
+        (container, *_) = (*sequence(self.deployment, "spec", "template", "spec", "containers"), {})
+        repository, _, tag = (text(container, "image") or "REGISTRY/dask-colocate:TAG").rpartition(":")
+        image = f"image.repository={repository},image.tag={tag}"
+        return f"helm template {self._release} --set {image},{setting} | kubectl apply -f -"
+
+    @property
+    def _by_helm(self) -> bool:
+        return texts(self.configuration, "metadata", "labels").get("app.kubernetes.io/managed-by") == "Helm"
+
+    @property
+    def _release(self) -> str:
+        """Release, chart and namespace, as helm takes them."""
+        release = texts(self.configuration, "metadata", "labels").get("app.kubernetes.io/instance", "dask-colocate")
         where = self.called or ("dask-colocate", "")
-        return f"helm upgrade {labels.get('app.kubernetes.io/instance')} deploy/chart -n {where[0]} --reuse-values"
+        return f"{release} deploy/chart -n {where[0]}"
 
     @property
     def restart(self) -> str:
@@ -107,6 +123,13 @@ def flag(deployment: Raw, key: str) -> str:
             if text(item, "name") == variable:
                 return text(item, "value") or ""
     return ""
+
+
+def watches_capacity(deployment: Raw) -> bool:
+    """Whether its replicas know the free capacity: by a flag without a value, or by its variable."""
+    containers = sequence(deployment, "spec", "template", "spec", "containers")
+    flags = [argument for container in containers for argument in sequence(container, "args")]
+    return "--capacity-hints" in flags or flag(deployment, "capacity-hints").lower() in {"true", "1"}
 
 
 def parts_of(snapshot: Snapshot) -> tuple[Parts, ...]:
@@ -176,24 +199,6 @@ def replica_findings(one: Parts, snapshot: Snapshot, unread: AbstractSet[str]) -
     yield from _deployment_findings(one)
 
 
-def hint_findings(parts: Sequence[Parts], policies: Mapping[str, Policy]) -> Iterator[Finding]:
-    """Namespaces that ask for capacity hints of an installation that watches no capacity."""
-    asking = sorted(key for key, policy in policies.items() if policy.enabled and policy.capacity_hint)
-    for one in parts:
-        if asking and one.deployment is not None and not _watches_capacity(one.deployment):
-            listed = ", ".join(asking)
-            said = f"capacity-hint is asked for in {listed}, and replicas do not watch capacity: no hint is given"
-            title = f"deployment/{name(one.deployment)}"
-            yield Finding(where=title, text=said, mend=f"{one.upgrade} --set capacityHints=true")
-
-
-def _watches_capacity(deployment: Raw) -> bool:
-    """A flag without a value, or its variable."""
-    containers = sequence(deployment, "spec", "template", "spec", "containers")
-    flags = [argument for container in containers for argument in sequence(container, "args")]
-    return "--capacity-hints" in flags or flag(deployment, "capacity-hints").lower() in {"true", "1"}
-
-
 def _deployment_findings(one: Parts) -> Iterator[Finding]:
     ready, desired = replicas(one)
     title, where = f"deployment/{name(one.deployment)}", namespace(one.deployment)
@@ -212,9 +217,15 @@ def replicas(one: Parts) -> tuple[int, int]:
 
 def endpoints(one: Parts, snapshot: Snapshot) -> int:
     """Addresses behind the Service that take calls."""
-    found = 0
-    for each in snapshot.slices:
-        if (namespace(each), texts(each, "metadata", "labels").get("kubernetes.io/service-name")) == one.called:
-            ready = (e for e in sequence(each, "endpoints") if mapping(e, "conditions").get("ready") is not False)
-            found += sum(len(sequence(endpoint, "addresses")) for endpoint in ready)
-    return found
+    return sum(len(sequence(each, "addresses")) for each, _ in answering(one.called, snapshot.slices))
+
+
+def answering(called: tuple[str, str] | None, slices: Sequence[Raw]) -> Iterator[tuple[Raw, int]]:
+    """The endpoints of a Service, given by namespace and name, that take calls, each with its port."""
+    for each in slices:
+        if (namespace(each), texts(each, "metadata", "labels").get("kubernetes.io/service-name")) == called:
+            ports = [mapping(port).get("port") for port in sequence(each, "ports")]
+            port = next((number for number in ports if isinstance(number, int)), 0)
+            for endpoint in sequence(each, "endpoints"):
+                if mapping(endpoint, "conditions").get("ready") is not False:
+                    yield endpoint, port

@@ -20,10 +20,12 @@ from kubernetes.client import ApiClient, ApiException
 from webhook.dask import GROUP
 from webhook.raw import Raw, mapping, sequence, text
 from webhook.status import installation
-from webhook.status.snapshot import Snapshot, Unread, namespace
+from webhook.status.snapshot import Replica, Snapshot, Unread, name, namespace
 
 PAGE = 500  # kubectl's own chunk size
 TIMEOUT = (5.0, 60.0)  # seconds to connect, and for one page
+# The same for a replica's metrics: an API server gives up on a pod that it can't reach after 30 s, nobody else has to.
+METRICS_TIMEOUT = (5.0, 3.0)
 _PUBLIC = frozenset({"tls.crt", "ca.crt"})
 
 Tell: TypeAlias = Callable[[str], None]
@@ -67,6 +69,7 @@ _SERVICES = _Kind("services", "v1", "Service")
 _DEPLOYMENTS = _Kind("deployments", "apps/v1", "Deployment")
 _SLICES = _Kind("endpointslices", "discovery.k8s.io/v1", "EndpointSlice")
 _SECRETS = _Kind("secrets", "v1", "Secret")
+_METRICS = _Kind("pods/proxy", "v1", "Pod")
 
 
 def connect(kubeconfig: Path | None = None, context: str | None = None) -> ApiClient:
@@ -125,6 +128,8 @@ class _Reading:
         spaces = sorted({where for where, _ in called})
         deployments = tuple(one for where in spaces for one in self._deployments(where))
         behind = [installation.deployment_of(service, deployments) for service in services]
+        slices = tuple(one for where in spaces for one in self._slices(where))
+        watching = zip(services, behind, strict=True)
         return Snapshot(
             namespaces=self._namespaces(),
             nodes=self._all(_NODES, self._core.list_node),
@@ -132,9 +137,10 @@ class _Reading:
             pods=self._pods(),
             configurations=configurations,
             services=services,
-            slices=tuple(one for where in spaces for one in self._slices(where)),
+            slices=slices,
             deployments=deployments,
             secrets=tuple(secret for one in behind if one for secret in self._secret(one)),
+            replicas=tuple(one for service, owner in watching for one in self._replicas(service, owner, slices)),
             namespace=self._only,
             unread=tuple(self._unread),
             at=datetime.now(UTC),
@@ -183,6 +189,35 @@ class _Reading:
             return ()
         call = partial(self._core.read_namespaced_secret, name=name, namespace=where)
         return tuple(map(_without_keys, self._one(_SECRETS, call, where)))
+
+    def _replicas(self, service: Raw, deployment: Raw, slices: tuple[Raw, ...]) -> Iterator[Replica]:
+        """What the replicas say that are to know the free capacity; nobody else is asked, which takes a right more."""
+        if not installation.watches_capacity(deployment):
+            return
+        where = namespace(service)
+        for endpoint, port in installation.answering((where, name(service)), slices):
+            pod = text(endpoint, "targetRef", "name") or ""
+            metrics = self._metrics(where, pod, port)
+            if metrics is None:
+                return
+            yield Replica(f"{where}/{name(deployment)}", pod, metrics)
+
+    def _metrics(self, where: str, pod: str, port: int) -> str | None:
+        """A replica's metrics, through the API server; None where that is refused, or takes long: once is enough."""
+        self._tell("asking the replicas")
+        proxy = self._core.connect_get_namespaced_pod_proxy_with_path
+        about = {"name": f"https:{pod}:{port}", "namespace": where, "path": "metrics"}
+        try:
+            answer = proxy(**about, _preload_content=False, _request_timeout=METRICS_TIMEOUT)
+        except ApiException as error:
+            self._unread.append(_unread(_METRICS, "get", where, error))
+        except urllib3.exceptions.HTTPError:
+            said = "no replica answered through the API server within 3 s"
+            next_ = f"kubectl get --raw /api/v1/namespaces/{where}/pods/https:{pod}:{port}/proxy/metrics"
+            self._unread.append(Unread(_METRICS.resource, _within(where), said, next_))
+        else:
+            return str(answer.data, "utf-8", "replace")
+        return None
 
     # ---- reading --------------------------------------------------------------------------------
 

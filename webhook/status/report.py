@@ -9,7 +9,7 @@ from webhook.dask import CLUSTER_NAME, COMPONENT, Role
 from webhook.mutation.selector import matches
 from webhook.policy import ANNOTATIONS, ENABLED, Policy, resolve
 from webhook.raw import Raw, mapping, sequence, texts
-from webhook.status import certificate, installation, pods
+from webhook.status import certificate, hints, installation, pods
 from webhook.status.causes import worker_findings
 from webhook.status.floor import Floor, floor, rack_key
 from webhook.status.installation import Parts
@@ -48,7 +48,7 @@ def report(snapshot: Snapshot) -> Report:
     findings = [
         *_installation_findings(parts, snapshot),
         *(Finding(where=f"namespace/{one.name}", text=text) for one in spaces for text in one.problems),
-        *installation.hint_findings(parts, policies),
+        *hints.findings(parts, policies, snapshot.replicas),
         *worker_findings(clusters, policies),
     ]
     return Report(

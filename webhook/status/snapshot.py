@@ -23,6 +23,21 @@ class Unread:
     next: str
 
 
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """What a replica says of itself.
+
+    Attributes:
+        deployment: The Deployment it belongs to, as `namespace/name`.
+        pod: Its pod's name.
+        metrics: Its metrics, in the text format of Prometheus.
+    """
+
+    deployment: str
+    pod: str
+    metrics: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """Raw objects, each with its `apiVersion` and `kind`, which lists leave out.
@@ -39,6 +54,7 @@ class Snapshot:
         slices: EndpointSlices of the services' namespaces.
         deployments: Of the same namespaces.
         secrets: That hold serving certificates, without any key.
+        replicas: Those that are to know the free capacity.
         unread: What is missing in all of the above.
     """
 
@@ -53,6 +69,7 @@ class Snapshot:
     slices: tuple[Raw, ...] = ()
     deployments: tuple[Raw, ...] = ()
     secrets: tuple[Raw, ...] = ()
+    replicas: tuple[Replica, ...] = ()
     unread: tuple[Unread, ...] = ()
 
     @property

@@ -148,12 +148,21 @@ class Installed:
 
     def objects(self) -> dict[str, tuple[Raw, ...]]:
         """The fields of a Snapshot that it fills."""
-        ready = [{"addresses": [f"10.0.0.{index}"], "conditions": {"ready": True}} for index in range(self.ready)]
+        ready = [
+            {
+                "addresses": [f"10.0.0.{index}"],
+                "conditions": {"ready": True},
+                "targetRef": {"kind": "Pod", "name": f"pod-{index}"},
+            }
+            for index in range(self.ready)
+        ]
         about = {"namespace": "dask-colocate", "labels": {"kubernetes.io/service-name": "dask-colocate"}}
         return {
             "configurations": (self._configuration(),),
             "services": (_there("Service", "v1", {"selector": {"app": "x"}}),),
-            "slices": ({"apiVersion": "discovery.k8s.io/v1", "metadata": about, "endpoints": ready},),
+            "slices": (
+                {"apiVersion": "discovery.k8s.io/v1", "metadata": about, "endpoints": ready, "ports": [{"port": 8443}]},
+            ),
             "deployments": (self._deployment(),),
             "secrets": (self._secret(),),
         }

@@ -12,22 +12,38 @@ import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import pytest
+
+from tests.unit.status.made import installed, namespace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 
+EMPTY = json.dumps({"kind": "List", "metadata": {}, "items": []})
+
+
 @contextmanager
-def api_server(folder: Path, status: int = 200, delay: float = 0) -> Iterator[list[str]]:
-    """The command for a cluster without any object, whose answers take `delay` seconds for webhook configurations."""
+def api_server(
+    folder: Path, status: int = 200, delay: float = 0, answers: Mapping[str, str] | None = None
+) -> Iterator[list[str]]:
+    """The command for a cluster without any object but `answers`, by what their path ends with.
+
+    An answer takes `delay` seconds for webhook configurations; one that is empty takes 10 s, and a word is forbidden.
+    """
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            """An empty list."""
-            time.sleep(delay if "mutatingwebhookconfigurations" in self.path else 0)
-            body = json.dumps({"kind": "List", "metadata": {}, "items": []}).encode()
-            self.send_response(status)
+            """An empty list, unless there is more."""
+            path = unquote(self.path.partition("?")[0])
+            time.sleep(delay if "mutatingwebhookconfigurations" in path else 0)
+            text = next((text for end, text in (answers or {}).items() if path.endswith(end)), EMPTY)
+            time.sleep(0 if text else 10)
+            body = text.encode()
+            self.send_response(403 if text.isalpha() else status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -115,3 +131,49 @@ def test_server_in_trouble(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert found["findings"] == []
     assert {one["resource"] for one in found["unread"]} >= {"mutatingwebhookconfigurations", "nodes", "pods"}
+
+
+METRICS = "/namespaces/dask-colocate/pods/https:pod-0:8443/proxy/metrics"
+
+
+def watching(replica: str) -> dict[str, str]:
+    """An installation of one replica that is to watch capacity, a namespace that asks, and what the replica says."""
+    made = {key: value[0] for key, value in installed(ready=1, arguments=("--capacity-hints",)).objects().items()}
+    listed = {
+        "/mutatingwebhookconfigurations": made["configurations"],
+        "/namespaces/dask-colocate/deployments": made["deployments"],
+        "/namespaces/dask-colocate/endpointslices": made["slices"],
+        "/api/v1/namespaces": namespace(**{"capacity-hint": "true"}),
+    }
+    answers = {path: json.dumps({"metadata": {}, "items": [item]}) for path, item in listed.items()}
+    service = {"/namespaces/dask-colocate/services/dask-colocate": json.dumps(made["services"])}
+    return {METRICS: replica, **service, **answers}
+
+
+def test_replicas_say_why_there_are_no_hints(tmp_path: Path) -> None:
+    """Their metrics are read through the API server, from each pod behind the Service."""
+    metrics = 'dask_colocate_capacity_problem{reason="capacity-stale"} 1.0\n'
+    with api_server(tmp_path, answers=watching(metrics)) as argv:
+        done = subprocess.run([*argv, "--output", "json"], capture_output=True, text=True, check=False)
+    texts = [one["text"] for one in json.loads(done.stdout)["findings"]]
+    assert any(
+        each.startswith("1 of 1 replicas give no capacity hints: the API server was not heard") for each in texts
+    )
+
+
+@pytest.mark.parametrize(
+    ("replica", "why"),
+    [
+        ("forbidden", "you may not get them"),
+        ("", "no replica answered through the API server within 3 s"),
+    ],
+)
+def test_replicas_that_may_not_be_asked(tmp_path: Path, replica: str, why: str) -> None:
+    """Without the right to ask them, or without an answer, that is noted with a command, and all else is said."""
+    with api_server(tmp_path, answers=watching(replica)) as argv:
+        done = subprocess.run([*argv, "--output", "json"], capture_output=True, text=True, check=False)
+    found = json.loads(done.stdout)
+    (one,) = (each for each in found["unread"] if each["resource"] == "pods/proxy")
+    assert one["why"] == why
+    assert one["next"].startswith("kubectl ")
+    assert found["installation"]["ready"] == 1

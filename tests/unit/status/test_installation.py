@@ -122,17 +122,3 @@ def test_url_is_called() -> None:
     told = report(snapshot(webhook=webhook, configurations=(away,), services=(), deployments=(), secrets=()))
     assert [one.care for one in told.findings] == [False]
     assert told.exit_status == 0
-
-
-def test_hints_that_nobody_can_give() -> None:
-    """A namespace that asks for capacity hints is told of where the replicas do not watch capacity, with what to do."""
-    asking = {"colocate.dask.org/enabled": "true", "colocate.dask.org/capacity-hint": "true"}
-    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "rapids", "annotations": asking}}
-    (one,) = found(snapshot(namespaces=(space,)))
-    assert "capacity-hint is asked for in rapids" in one.text
-    assert one.mend == f"{UPGRADE} --set capacityHints=true"
-    (deployment,) = installed().objects()["deployments"]
-    containers = deployment["spec"]["template"]["spec"]["containers"]
-    watching = [{**containers[0], "args": [*containers[0].get("args", []), "--capacity-hints"]}]
-    on = changed(deployment, "spec", "template", "spec", "containers", value=watching)
-    assert found(snapshot(namespaces=(space,), deployments=(on,))) == []
