@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import uvicorn
 from kubernetes import client, config
 
-from certs import modes
+from certs import assembly as certificates
 from certs.issue import Entropy, authority, leaf
 from certs.kube import Api, local_time
 from certs.modes import Mode
@@ -198,7 +198,7 @@ def _client(kubeconfig: Path | None) -> client.ApiClient:
 
 def _kept(settings: Settings, serving: Serving, recorder: Recorder) -> Rotation:
     """What keeps the certificate good for as long as the process runs."""
-    wanted = modes.Settings(
+    wanted = certificates.Settings(
         mode=settings.mode,
         service=settings.service,
         namespace=settings.service_namespace,
@@ -210,7 +210,7 @@ def _kept(settings: Settings, serving: Serving, recorder: Recorder) -> Rotation:
     )
     observe = Metrics(recorder.registry, local_time)
     try:
-        return modes.rotation(
+        return certificates.rotation(
             wanted, serving, observe, lambda: Api(_client(settings.kubeconfig), local_time), Entropy.fresh
         )
     except ValueError as error:

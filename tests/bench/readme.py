@@ -1,4 +1,4 @@
-"""The README's table of placement, from the benchmark's last record: `python -m tests.bench.readme`."""
+"""The README's tables of figures, from the benchmarks' last records: `python -m tests.bench.readme`."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.bench.figures import Figure
+from tests.bench.load.contenders import GO, OURS
+from tests.bench.load.installed import NOTHING, POLICY
 from tests.bench.traces import BY_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from webhook.raw import Raw
 
 README = Path(__file__).parents[2] / "README.md"
-RECORD = Path(__file__).with_name("results") / "placement.json"
-BEGIN, END = "<!-- placement -->\n", "<!-- /placement -->\n"
+RECORDS = Path(__file__).with_name("results")
+CALLERS = {NOTHING: "no webhook", POLICY: "the same as a policy in the API server", GO: "the same in Go", OURS: OURS}
 
 
-def table(record: Mapping[str, Raw]) -> str:
+def placement(record: Mapping[str, Raw]) -> str:
     """A row for each load, a column for each strategy: nodes over fewest, and racks over fewest behind it."""
     found = [Figure(**each) for each in record["figures"]]
     strategies = list(dict.fromkeys(each.strategy for each in found))
@@ -37,15 +39,41 @@ def _cell(figure: Figure) -> str:
     return f"{figure.nodes_over_fewest:.2f} ({figure.least:.2f}-{figure.most:.2f}), {figure.racks_over_fewest:.2f}"
 
 
-def with_table(readme: str, record: Mapping[str, Raw]) -> str:
-    """The README with its table made anew."""
-    before, _, rest = readme.partition(BEGIN)
-    return f"{before}{BEGIN}\n{table(record)}\n{END}{rest.partition(END)[2]}"
+def admission(record: Mapping[str, Raw]) -> str:
+    """A row for each way to mutate: medians of calls through the API server, by one client and by sixteen."""
+    found = {(each["name"], each["clients"]): each for each in record["c"]}
+    rows = [_calls(title, found[name, 1], found[name, 16]) for name, title in CALLERS.items()]
+    head = "| | one client: p50 ms | p99 ms | 16 clients: calls/s | webhook's CPU ms each | MiB |\n"
+    return f"{head}|---|{'---:|' * 5}\n{''.join(rows)}"
+
+
+def _calls(title: str, one: Mapping[str, Raw], many: Mapping[str, Raw]) -> str:
+    cpu, resident = (f"{many['cpu']['median']:.2f}", f"{many['resident']:.0f}") if many["resident"] else ("", "")
+    times = f"{one['p50']['median']:.1f} | {one['p99']['median']:.1f} | {many['rate']['median']:.0f}"
+    return f"| {title} | {times} | {cpu} | {resident} |\n"
+
+
+TABLES: Mapping[str, Callable[[Mapping[str, Raw]], str]] = {"placement": placement, "admission": admission}
+"""By the name of the record, which is also that of the place in the README."""
+
+
+def with_table(readme: str, name: str, record: Mapping[str, Raw]) -> str:
+    """The README with one of its tables made anew."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
+    before, _, rest = readme.partition(begin)
+    return f"{before}{begin}\n{TABLES[name](record)}\n{end}{rest.partition(end)[2]}"
+
+
+def recorded(name: str) -> Mapping[str, Raw]:
+    """The benchmark's last record."""
+    found: Mapping[str, Raw] = json.loads((RECORDS / f"{name}.json").read_text())
+    return found
 
 
 def main() -> None:
-    """Write the table into the README."""
-    README.write_text(with_table(README.read_text(), json.loads(RECORD.read_text())))
+    """Write the tables into the README."""
+    for name in TABLES:
+        README.write_text(with_table(README.read_text(), name, recorded(name)))
 
 
 if __name__ == "__main__":

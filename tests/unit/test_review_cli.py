@@ -226,3 +226,14 @@ def test_capacity_file_shows_the_plan(tmp_path: Path) -> None:
     assert "hint-added" in done.stdout
     assert "host-n" in done.stdout
     assert run("--capacity-file", str(tmp_path / "none"), STRIPPED).returncode == 2
+
+
+def test_starts_without_what_it_does_not_need() -> None:
+    """A review of files loads no Kubernetes client, X.509 or web framework: half a second at every commit."""
+    heavy = "kubernetes cryptography fastapi uvicorn pydantic requests jinja2"
+    code = "import sys, webhook.cli\ntry: webhook.cli.main()\nfinally: sys.stderr.write(' '.join({*sys.modules}))"
+    argv = [sys.executable, "-c", code, "review", STRIPPED]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert "dask-cuda-worker" in done.stdout
+    assert "webhook.mutation" in done.stderr.split()
+    assert {*heavy.split()} & {*done.stderr.split()} == set()

@@ -186,7 +186,7 @@ class Installation:
         path.write_text(json.dumps(written))
         return path
 
-    def start(self, kubeconfig: Path, clock: float = 0, **settings: Any) -> Replica:  # noqa: ANN401 - certs.modes.Settings
+    def start(self, kubeconfig: Path, clock: float = 0, **settings: Any) -> Replica:  # noqa: ANN401 - certs.assembly.Settings
         """Start one more replica; `clock` is by how many seconds its clock is ahead."""
         (port,) = free_ports(1)
         files = {name: str(settings.pop(name)) for name in ("certificate", "key", "bundle") if name in settings}

@@ -22,9 +22,10 @@ import uvicorn
 from prometheus_client import CollectorRegistry, generate_latest
 from pythonjsonlogger.json import JsonFormatter
 
+from certs.assembly import Settings, rotation
 from certs.issue import Entropy
 from certs.kube import connect
-from certs.modes import Mode, Settings, rotation
+from certs.modes import Mode
 from certs.observe import Metrics
 from certs.serving import Serving
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from certs.assembly import Settings, rotation
 from certs.issue import Entropy
 from certs.kube import Api, ApiError, Resource, connect
-from certs.modes import Mode, Settings, rotation
+from certs.modes import Mode
 from certs.rotate import Rotation
 from certs.serving import Serving
 

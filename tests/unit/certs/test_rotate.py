@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from certs.assembly import Settings, rotation
 from certs.issue import Pair
-from certs.modes import Mode, Settings, rotation
+from certs.modes import Mode
 from certs.observe import Injected, Metrics, Rotated
 from certs.plan import Material, Part, renew
 from certs.rotate import Pace, Rotation
