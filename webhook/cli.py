@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 
 import cyclopts
 from cyclopts import App, Parameter
-from rich.console import Console
 
 from webhook.errors import InputError
 from webhook.options import ChangeOptions, ReviewOptions
@@ -149,6 +148,8 @@ def status(wish: Annotated[Wish | None, Parameter(name="*")] = None) -> int:
 @app.command
 def demo() -> None:
     """Show the main job: the RAPIDS guide's cluster, stripped, through the webhook over HTTPS on loopback."""
+    from rich.console import Console
+
     from webhook.demo import run
 
     run(Console())
