@@ -27,7 +27,7 @@ def test_user_finds_what_was_done_on_the_object(bed: Bed, kubectl: Kubectl, make
         def described() -> str:
             return kubectl("describe", "-n", namespace, "daskcluster", "rapids-dask-cluster").stdout
 
-        bed.wait(lambda: "NotColocated" in described(), namespace, "the Events are there", 30)
+        bed.wait(lambda: "NotColocated" in described(), namespace, "the Events are there")
         assert "gpu: container worker gets 1 nvidia.com/gpu" in described()
         assert "command: container worker: shell text not understood" in described()
     events = bed.api.items(f"/api/v1/namespaces/{namespace}/events")

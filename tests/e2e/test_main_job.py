@@ -63,7 +63,7 @@ def test_plain_cluster_becomes_the_guides(
     assert nodes.keys() <= set(gpu_nodes)
     assert len(nodes) == 2, nodes
     kubectl("delete", "-n", enabled, "daskcluster", "rapids-dask-cluster")
-    bed.wait(lambda: not bed.pods(enabled), enabled, "the first cluster's pods are gone", 60)
+    bed.wait(lambda: not bed.pods(enabled), enabled, "the first cluster's pods are gone")
     kubectl("apply", "-n", namespace, "-f", "-", stdin=manifest("guide-cluster"))
     guides = bed.wait_for_workers(namespace, "rapids-dask-cluster", 4)
     expected = worker_spec(guides[0])

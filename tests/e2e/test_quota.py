@@ -38,6 +38,6 @@ def test_quota_says_no_and_the_object_says_who_asked(
         def notes() -> str:
             return " ".join(each["message"] for each in bed.api.items(f"/api/v1/namespaces/{namespace}/events"))
 
-        bed.wait(lambda: "exceeded quota: gpus" in notes(), namespace, "the ReplicaSet says why", 60)
+        bed.wait(lambda: "exceeded quota: gpus" in notes(), namespace, "the ReplicaSet says why")
         describe = ("describe", "-n", namespace, "daskcluster", "rapids-dask-cluster")
-        bed.wait(lambda: asked in kubectl(*describe).stdout, namespace, "the cluster says who asked", 30)
+        bed.wait(lambda: asked in kubectl(*describe).stdout, namespace, "the cluster says who asked")

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from tests.e2e.bed.process import Process
 
 PROBES = "bed-probes"  # the namespace of the bed's own questions
+# Seconds for what the operator does: two of its tries, since 60 s after an error of its own it tries again (kopf), and
+# kr8s mixes up the connections of two handlers that begin at once (httpx.ReadError) now and then.
+PATIENCE = 150
 
 
 class KubectlError(Exception):
@@ -80,11 +83,10 @@ class Bed:
     def delete_namespace(self, name: str) -> None:
         """Ask for its end and return: what is left in it goes in the background.
 
-        Dask objects go first, while the operator can still write to them: a namespace that is going
-        refuses what its handlers create.
+        Dask objects go first: a namespace that is going refuses what the operator's handlers create, and they
+        would try again every minute.
         """
-        for plural in ("daskjobs", "daskautoscalers", "daskclusters", "daskworkergroups"):
-            self.api.delete(f"/apis/kubernetes.dask.org/v1/namespaces/{name}/{plural}")
+        dask_operator.remove_all(self.api, name)
         self.api.delete(f"/api/v1/namespaces/{name}")
 
     @contextlib.contextmanager
@@ -104,7 +106,7 @@ class Bed:
         """The pods of a namespace that match the label selector; the workers unless it says otherwise."""
         return self.api.items(f"/api/v1/namespaces/{namespace}/pods", labelSelector=selector)
 
-    def wait_for_workers(self, namespace: str, cluster: str, count: int, seconds: float = 60) -> list[Object]:
+    def wait_for_workers(self, namespace: str, cluster: str, count: int, seconds: float = PATIENCE) -> list[Object]:
         """Wait until the cluster has exactly `count` worker pods and all are Running; the pods."""
         selector = f"{waiting.WORKER},dask.org/cluster-name={cluster}"
 
@@ -118,7 +120,7 @@ class Bed:
         self.wait(all_run, namespace, f"{count} running workers of {cluster}", seconds)
         return staying()
 
-    def wait(self, holds: Callable[[], bool], namespace: str, what: str, seconds: float = 60) -> None:
+    def wait(self, holds: Callable[[], bool], namespace: str, what: str, seconds: float = PATIENCE) -> None:
         """Poll until `holds()`; on a timeout the error shows the namespace's pods, events and the operator."""
         waiting.until(holds, seconds, what, lambda: waiting.report(self.api, namespace, self.operator))
 

@@ -42,7 +42,25 @@ def wait_until_it_handles(api: Api, operator: process.Process, namespace: str) -
     clusters = f"{DASK}/namespaces/{namespace}/daskclusters"
     api.create(clusters, empty_cluster("probe"))
     operator.wait_until(lambda: "phase" in api.get(f"{clusters}/probe").get("status", {}), seconds=60)
-    api.delete(f"{clusters}/probe")
+    remove_all(api, namespace)
+
+
+def remove_all(api: Api, namespace: str) -> None:
+    """End all Dask objects of a namespace now: whether the operator is done with them or not, it forgets them."""
+    for plural in ("daskjobs", "daskautoscalers", "daskclusters", "daskworkergroups"):
+        kind = f"{DASK}/namespaces/{namespace}/{plural}"
+        api.delete(kind)
+        for each in api.items(kind):
+            _let_go(api, f"{kind}/{each['metadata']['name']}")
+
+
+def _let_go(api: Api, path: str) -> None:
+    """Take away the operator's finalizer, which no one can add again to what is being deleted."""
+    try:
+        api.merge(path, {"metadata": {"finalizers": None}})
+    except ApiError as error:
+        if error.status != httpx.codes.NOT_FOUND:  # it went by itself
+            raise
 
 
 def empty_cluster(name: str) -> Object:
