@@ -38,10 +38,10 @@ def start(plane: ControlPlane) -> process.Process:
 
 
 def wait_until_it_handles(api: Api, operator: process.Process, namespace: str) -> None:
-    """Create an empty cluster in `namespace`, wait until the operator has said something about it, delete it."""
-    clusters = f"{DASK}/namespaces/{namespace}/daskclusters"
-    api.create(clusters, empty_cluster("probe"))
-    operator.wait_until(lambda: "phase" in api.get(f"{clusters}/probe").get("status", {}), seconds=60)
+    """Create an empty cluster in `namespace`, wait until the operator has made its worker group, remove both."""
+    path = f"{DASK}/namespaces/{namespace}"
+    api.create(f"{path}/daskclusters", empty_cluster("probe"))
+    operator.wait_until(lambda: api.exists(f"{path}/daskworkergroups/probe-default"), seconds=150)
     remove_all(api, namespace)
 
 
