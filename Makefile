@@ -4,13 +4,21 @@ BIN     = $(VENV)/bin
 # The lock files are complete, so pip has nothing to resolve; what is imported is compiled then.
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile
 
-.PHONY: demo test test-faults generate fuzz unit lint lock render bench bench-placement clean
+.PHONY: demo test browser test-faults generate fuzz unit lint lock render bench bench-placement clean
 demo: $(VENV)/demo.stamp       ## the main job, on this machine alone
 	@$(BIN)/dask-colocate demo
 
-test: $(VENV)/test.stamp       ## every test, on a real control plane it sets up itself
+test: $(VENV)/test.stamp browser ## every test, on a real control plane it sets up itself
 	@echo "left out: the faults, which take minutes; run them with: make test-faults"
 	@$(BIN)/python -m pytest -m "not faults"
+
+# A browser is the system's to install: done for root on Debian and Ubuntu, said elsewhere.
+browser:
+	@for each in chromium chromium-browser google-chrome; do command -v $$each >/dev/null && exit; done; \
+	echo "no Chromium on the PATH, which the tests of the status page need ..."; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
+	  && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; \
+	then echo "installed it"; else echo "install it: until then they say NOT RUN"; fi
 
 test-faults: $(VENV)/test.stamp ## what breaks in a cluster, broken on purpose; figures are printed
 	@$(BIN)/python -m pytest -s tests/faults tests/e2e/test_outage.py tests/e2e/test_certs.py tests/e2e/test_certs_oddities.py
