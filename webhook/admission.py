@@ -30,6 +30,7 @@ from webhook.raw import Raw, mapping, text, written
 
 API_VERSION = "admission.k8s.io/v1"
 LONGEST_WARNING = 256
+LONGEST_UID = 253  # characters; an API server's have 36, and every answer says its request's again
 
 
 class MalformedReviewError(ValueError):
@@ -103,7 +104,8 @@ def parse(body: bytes) -> Review:
     """The request in an AdmissionReview.
 
     Raises:
-        MalformedReviewError: `body` is no JSON, no AdmissionReview v1, or has no request with a uid.
+        MalformedReviewError: `body` is no JSON, no AdmissionReview v1, or has no request with a uid of at most 253
+            characters.
     """
     try:
         document = orjson.loads(body)
@@ -122,6 +124,8 @@ def review_of(document: Raw) -> Review:
     uid = text(request, "uid")
     if uid is None:
         raise MalformedReviewError("the AdmissionReview has no request with a uid")
+    if len(uid) > LONGEST_UID:
+        raise MalformedReviewError(f"the uid has more than {LONGEST_UID} characters")
     return Review(
         uid=uid,
         kind=text(request, "kind", "kind") or "",

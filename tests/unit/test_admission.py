@@ -45,6 +45,7 @@ def verdict(document: Raw, policy: Policy | None = SERVED) -> Verdict:
         (b'{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": []}', "no request with a uid"),
         (b'{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": 5}}', "with a uid"),
         (b'{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": {"uid": "x"}}', "with a uid"),
+        (json.dumps(review(cluster(), uid="u" * 254)).encode(), "more than 253 characters"),
     ],
 )
 def test_body_that_is_no_review_is_refused(body: bytes, complaint: str) -> None:
