@@ -15,11 +15,13 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-# Seconds from a request's first byte, or a connection's beginning, to its last byte. The API server waits 5 s at
-# most for an answer, and is not far away.
+# Seconds from a request's first byte, or a connection's beginning, to its last byte, and again until its answer is
+# taken. The API server waits 5 s at most for an answer, and is not far away.
 PATIENCE = 5.0
 # Bytes of request line and headers; an API server sends about 300.
 HEAD_LIMIT = 16 * 1024
+# Bytes of a whole request: 7 MiB of body (`webhook.server`), and a MiB for what frames it. Trailers count here alone.
+REQUEST_LIMIT = 8 * 1024 * 1024
 # An API server keeps a connection for each call in flight, 600 by default, and a cluster has three or five of them.
 MOST = 4096
 EVERY = 1.0
@@ -31,7 +33,7 @@ VERIFIED = "verified"
 """Key in an ASGI scope: whether the client showed a certificate that was asked for, and it is good."""
 
 Closed: TypeAlias = Callable[[str], None]
-"""Hears why a connection was closed: `slow`, `head` or `crowded`."""
+"""Hears why a connection was closed: `slow`, `head`, `large` or `crowded`."""
 
 
 class Keeper:
@@ -77,9 +79,9 @@ class Keeper:
         connection.end(status)
 
     def _look(self) -> None:
-        """Close what has been in the middle of the same request for too long, and look again in a second."""
+        """Close what has been in the middle of the same request or answer for too long, and look again in a second."""
         now, before = time.monotonic(), self._waiting
-        fresh = ((each, (each.cycle, now)) for each in self._connections if each.reads)
+        fresh = ((each, (each.scope, now)) for each in self._connections if each.reads or each.stalls)
         self._waiting = {
             each: before[each] if each in before and before[each][0] is seen[0] else seen for each, seen in fresh
         }
@@ -95,22 +97,29 @@ class Keeper:
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1 on one connection, with a limit for headers."""
+    """uvicorn's HTTP/1.1 on one connection, with limits for what comes and for how long an answer lies there."""
 
     def __init__(self, keeper: Keeper, config: Config, server_state: ServerState, app_state: dict[str, object]) -> None:
         """Looked after by `keeper`."""
         super().__init__(config, server_state, app_state)
         self._keeper = keeper
-        self._head = 0
+        self._bytes = 0  # of the request that is not complete yet
         self._verified = False
-        self.asked = False
+
+    @property
+    def asked(self) -> bool:
+        """Whether a request's headers have ever come."""
+        return self.cycle is not None
 
     @property
     def reads(self) -> bool:
         """Whether it waits for bytes of a request; a connection that has never sent any does too."""
-        if not self.asked:
-            return True
-        return self.cycle.more_body if not self.cycle.response_complete else self._head > 0
+        return self._bytes > 0 or not self.asked
+
+    @property
+    def stalls(self) -> bool:
+        """Whether an answer lies there that the client has not taken."""
+        return self.transport.get_write_buffer_size() > 0
 
     @property
     def rests(self) -> bool:
@@ -130,31 +139,39 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have come; count them until a request's headers are complete."""
-        before, rests = self.cycle, self.rests
+        """Bytes have come; count them until a request is complete."""
+        self._bytes += len(data)
         super().data_received(data)
-        if self.cycle is not before:
-            self._head, self.asked = 0, True
-        elif rests:
-            self._head += len(data)
-            if self._head > HEAD_LIMIT:
-                self._keeper.close(self, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head")
+        if self._bytes > HEAD_LIMIT and not self._has_head:
+            self._keeper.close(self, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head")
+        elif self._bytes > REQUEST_LIMIT:
+            self._keeper.close(self, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "large")
+
+    @property
+    def _has_head(self) -> bool:
+        """Whether the headers of the request that is coming are complete."""
+        return self.asked and self.cycle.scope is self.scope
 
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
+        self._bytes = max(self._bytes, 1)  # one that is sent behind another has no bytes of its own yet
         self.scope[VERIFIED] = self._verified  # type: ignore[literal-required]
 
     def on_message_complete(self) -> None:
         """A request is complete."""
+        self._bytes = 0
         self.cycle.scope[COMPLETE] = time.monotonic()  # type: ignore[literal-required]
         super().on_message_complete()
 
     def end(self, status: HTTPStatus | None) -> None:
-        """Close, and say `status` first."""
+        """Close, and say `status` first, unless the request is answered; at once where an answer is not taken."""
+        if self.stalls:
+            self.transport.abort()
+            return
         if self.transport.is_closing():
             return
-        if status is not None:
+        if status is not None and not (self._has_head and self.cycle.response_complete):
             line = f"HTTP/1.1 {status.value} {status.phrase}\r\n"
             self.transport.write(f"{line}content-length: 0\r\nconnection: close\r\n\r\n".encode())
         self.transport.close()

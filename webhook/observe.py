@@ -74,7 +74,7 @@ class Recorder:
         )
         self._turned_away = Counter(
             "dask_colocate_requests_turned_away",
-            "Requests and connections given up: busy, slow, head too large, crowded, uncertified.",
+            "Requests and connections given up: busy, slow, head or request too large, crowded, uncertified.",
             ("why",),
             registry=self.registry,
         )

@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 
 from tests.unit.objects import cluster, namespace, review
-from webhook.connections import HEAD_LIMIT, Keeper
+from webhook.connections import HEAD_LIMIT, REQUEST_LIMIT, Keeper
 from webhook.namespaces.static import Static
 from webhook.observe import Recorder
 from webhook.policy import Policy
@@ -126,6 +126,56 @@ def test_headers_have_a_limit(server: Server) -> None:
                 time.sleep(0.005)
         assert connection.recv(99).startswith(b"HTTP/1.1 431 ")
     assert server.count("head") == 1
+
+
+def test_answers_have_to_be_taken(server: Server) -> None:
+    """Whoever asks on and on and reads no answer is closed, and nothing of it is kept."""
+    with server.connect() as connection:
+        connection.settimeout(0.2)
+        for _ in range(40 * int(PATIENCE)):
+            with suppress(OSError):  # nothing more is taken, and then it is closed
+                connection.sendall(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n" * 100)
+            if server.count("slow"):
+                break
+            time.sleep(0.1)
+        time.sleep(0.5)
+        assert not server.server.server_state.connections
+    assert server.count("slow") == 1
+
+
+def test_whole_request_has_a_limit(server: Server) -> None:
+    """Trailers that do not end are neither head nor body, and count: 413."""
+    with server.connect() as connection:
+        connection.sendall(b"POST /mutate HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n")
+        with suppress(OSError):
+            for _ in range(REQUEST_LIMIT // 65536 + 2):
+                connection.sendall(b"x: " + b"y" * 65531 + b"\r\n")
+        with suppress(ConnectionError):  # it may be closed with bytes of ours unread
+            assert connection.recv(99).startswith(b"HTTP/1.1 413 ")
+    assert server.count("large") == 1
+
+
+def test_body_behind_an_early_answer_leaves_the_connection_as_it_was(server: Server) -> None:
+    """A request answered before its body came is over with its last byte: its connection rests, and may ask again."""
+    with server.connect() as connection:
+        connection.sendall(request().replace(b"/mutate", b"/nowhere"))
+        assert connection.recv(9999).startswith(b"HTTP/1.1 404 ")
+        connection.sendall(BODY)
+        time.sleep(2.5 * PATIENCE)
+        connection.sendall(request() + BODY)
+        assert answered(connection).startswith(b"HTTP/1.1 200")
+    assert server.count("slow") == 0
+
+
+def test_body_that_does_not_follow_its_early_answer_is_waited_for(server: Server) -> None:
+    """A request that is answered and never completed ends its connection, with no second answer."""
+    with server.connect() as connection:
+        connection.sendall(request().replace(b"/mutate", b"/nowhere") + BODY[:20])
+        received = b""
+        while piece := connection.recv(9999):
+            received += piece
+        assert received.count(b"HTTP/1.1") == 1
+    assert server.count("slow") == 1
 
 
 def test_idle_connections_do_not_keep_others_out() -> None:
