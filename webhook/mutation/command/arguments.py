@@ -146,6 +146,7 @@ def _expands(text: str) -> bool:
 
 
 def shown(text: str) -> str:
-    """Quoted and short: a word may be of any length and hold anything, a warning may not."""
+    """Quoted and short: a word may be of any length and hold anything, a warning may not; of an option its name."""
     most = 24
+    text = text.partition("=")[0] if text.startswith("-") else text
     return ascii(text if len(text) <= most else f"{text[:most]}...")[: 2 * most]
