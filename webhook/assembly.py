@@ -32,9 +32,10 @@ from webhook.settings import NAME, Settings, SettingsError, default_policy
 if TYPE_CHECKING:
     from webhook.inventory.watched import Watched as Inventory
 
-# A connection that asks nothing for this long is closed; the API server keeps its own for 90 s and re-opens
-# what was closed, so that load finds new replicas.
-KEEP_ALIVE = 75
+# A connection that asks nothing for this long is closed. The API server closes its own after 90 s
+# (IdleConnTimeout of Go's http.DefaultTransport, which apimachinery's pkg/util/net/http.go takes over): with less
+# here a POST could meet our close, and Go does not repeat it. Half a minute more, for timers that run late.
+KEEP_ALIVE = 120
 # The API server waits 5 s for an answer: what has not been answered by then, nobody waits for.
 UNANSWERED = 5
 
@@ -144,6 +145,7 @@ def _http(app: Closing, settings: Settings, serving: Serving, keeper: Keeper) ->
         app,
         host=settings.host,
         port=settings.port,
+        loop="webhook.connections:Loop",
         http=keeper.protocol,  # type: ignore[arg-type]  # a class, it says; all it does is to call it
         log_config=None,
         access_log=False,
