@@ -6,14 +6,21 @@ after here once a second, for all connections together: a request in good order 
 
 import asyncio
 import gc
+import sys
 import time
 from collections.abc import Callable
+from functools import partialmethod
 from http import HTTPStatus
 from typing import TypeAlias
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
+
+if sys.platform == "win32":
+    from asyncio import ProactorEventLoop as EventLoop
+else:
+    from uvloop import Loop as EventLoop
 
 # Seconds from a request's first byte, or a connection's beginning, to its last byte, and again until its answer is
 # taken. The API server waits 5 s at most for an answer, and is not far away.
@@ -34,6 +41,17 @@ VERIFIED = "verified"
 
 Closed: TypeAlias = Callable[[str], None]
 """Hears why a connection was closed: `slow`, `head`, `large` or `crowded`."""
+
+
+class Loop(EventLoop):
+    """An event loop for TLS alone, with limits for what comes before and after a connection is looked after.
+
+    asyncio gives a handshake 60 s, and its end 30 s; uvicorn has no setting for either.
+    """
+
+    create_server = partialmethod(  # type: ignore[assignment]
+        EventLoop.create_server, ssl_handshake_timeout=PATIENCE, ssl_shutdown_timeout=PATIENCE
+    )
 
 
 class Keeper:
