@@ -15,7 +15,7 @@ import pytest
 from kubernetes.client import ApiClient, Configuration
 
 from webhook.namespaces import NamespaceUnknownError
-from webhook.namespaces.watched import LIVE_DEADLINE, Watched
+from webhook.namespaces.watched import LIVE_DEADLINE, LIVE_MOST, Watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -260,6 +260,31 @@ def test_namespace_that_does_not_exist_is_unknown(script: Script) -> None:
         until(lambda: watched.ready)
         with pytest.raises(NamespaceUnknownError, match="404"):
             asyncio.run(watched.annotations("missing"))
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "A", "-a", "a" * 64, "a\n"])
+def test_name_that_no_namespace_has_is_unknown(script: Script, name: str) -> None:
+    """What is no DNS label of at most 63 characters is unknown, and the API server is not asked."""
+    with playing(script) as watched:
+        until(lambda: sum("watch" in each for each in script.requests) == 1)
+        with pytest.raises(NamespaceUnknownError, match="no name of a namespace"):
+            asyncio.run(watched.annotations(name))
+        assert len(script.requests) == 2  # the list and the watch
+
+
+def test_live_reads_have_a_limit(script: Script) -> None:
+    """Of many names at once only so many are read; the others are unknown at once."""
+    script.reads = 0.1
+
+    async def many(watched: Watched) -> list[Any]:
+        asked = (watched.annotations(f"new-{number}") for number in range(2 * LIVE_MOST))
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    with playing(script) as watched:
+        until(lambda: watched.ready)
+        answers = asyncio.run(many(watched))
+        assert sum(isinstance(each, NamespaceUnknownError) for each in answers) == LIVE_MOST
+        assert sum("/new-" in each["path"] for each in script.requests) == LIVE_MOST
 
 
 def test_live_read_has_a_deadline(script: Script) -> None:

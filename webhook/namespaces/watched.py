@@ -10,6 +10,7 @@ import asyncio
 import functools
 import logging
 import random
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,11 @@ PATH = "/api/v1/namespaces"
 PAGE = 500  # kubectl's own chunk size
 LIVE_DEADLINE = 0.3  # seconds; a fraction of the API server's patience with a webhook, 5 s
 LIST_SECONDS = 30.0  # for one page
+# Live reads in flight or waiting for a thread: as many as asyncio's own pool may have threads.
+LIVE_MOST = 32
+# A namespace's name is a DNS label (RFC 1123). Whoever reaches the port can write anything in its place.
+LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+LONGEST_ERROR = 256  # characters of an error's text that are logged
 # The API server ends a watch after 5-10 minutes by itself; ending it here keeps the interval known.
 WATCH_SECONDS = (240, 300)
 # A bookmark comes about once a minute; a connection silent for longer than two of them is half-open.
@@ -103,7 +109,11 @@ class Watched:
 
         Its answer is not kept: the watch brings the namespace a moment later, and knows of its changes.
         """
+        if not LABEL.fullmatch(name):
+            raise NamespaceUnknownError(f"{name[:64]!a} is no name of a namespace")
         if name not in self._live:
+            if len(self._live) >= LIVE_MOST:
+                raise NamespaceUnknownError(f"namespace {name!a}: too many are being read live")
             self._live[name] = asyncio.create_task(asyncio.to_thread(self._get, name))
             self._live[name].add_done_callback(functools.partial(self._forget, name))
         try:
@@ -122,7 +132,7 @@ class Watched:
             path = f"{PATH}/{quote(name, safe='')}"
             return ours(_document(self._read(path, "PartialObjectMetadata", self._live_deadline)))
         except (_ExpiredError, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise NamespaceUnknownError(f"namespace {name!a}: {error}") from error
+            raise NamespaceUnknownError(f"namespace {name!a}: {_cut(error)}") from error
 
     # ---- the thread -------------------------------------------------------------------------------
 
@@ -158,15 +168,15 @@ class Watched:
             for event in self._watch():
                 self._take(event)
         except _ExpiredError as error:
-            _log.info("namespaces: listing anew: %s", error)
+            _log.info("namespaces: listing anew: %s", _cut(error))
             self._version = ""
             if listed_at == self._heard_at:  # a list that cannot be watched from may be followed by many more
                 raise
         except Exception as error:
             if heard_at == self._heard_at:
-                _log.warning("namespaces: attempt %d failed: %s", number, error)
+                _log.warning("namespaces: attempt %d failed: %s", number, _cut(error))
                 raise
-            _log.info("namespaces: the watch broke off and is resumed: %s", error)
+            _log.info("namespaces: the watch broke off and is resumed: %s", _cut(error))
         else:
             if heard_at == self._heard_at:
                 raise OSError("the watch ended without a word")
@@ -232,6 +242,10 @@ class Watched:
 
 def _refusal(code: Raw, message: str) -> Exception:
     return _ExpiredError(message) if code == HTTPStatus.GONE else OSError(message)
+
+
+def _cut(error: Exception) -> str:
+    return str(error)[:LONGEST_ERROR]
 
 
 def _document(response: urllib3.BaseHTTPResponse) -> Mapping[str, Raw]:
