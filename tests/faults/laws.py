@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import difflib
 import json
 import re
 import sys
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import jsonpatch
 import orjson
 
-from webhook.admission import MalformedReviewError, Status
+from webhook.admission import LONGEST_UID, MalformedReviewError, Status
+from webhook.capacity.model import MARKER, Hosts
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Coroutine, Iterator, Sequence
 
+    from webhook.capacity.model import Hint, Question
     from webhook.raw import Raw
     from webhook.server import Webhook
 
@@ -26,12 +29,25 @@ LONGEST_WARNING = 256  # characters; the API server cuts what is longer
 _TEMPLATE = r"/spec|/spec/(worker|scheduler)/spec|/spec/cluster/spec/(worker|scheduler)/spec"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 OWNED = re.compile(
-    rf"({_TEMPLATE})(/affinity/pod(Anti)?Affinity/{_PREFERRED}/|/topologySpreadConstraints/"
-    r"|/containers/\d+/(resources/limits/[^/]+$|command(/|$)|args(/|$)))"
+    rf"({_TEMPLATE})(/affinity/(pod(Anti)?|node)Affinity/{_PREFERRED}/|/topologySpreadConstraints/"
+    r"|/containers/\d+/(resources/limits/[^/]+~1[^/]+$|command(/|$)|args(/|$)))"
 )
-"""What the rules together may touch."""
-REPLACED = re.compile(rf"({_TEMPLATE})(/containers/\d+/(command|args)|/affinity/podAffinity/{_PREFERRED}/\d+)")
-"""Where something that is not null may be replaced: a command, and the guide's own term."""
+"""What the rules together may touch; of limits those of extended resources alone, whose names have a domain."""
+COMMAND = re.compile(rf"({_TEMPLATE})/containers/\d+/(command|args)")
+TERM = re.compile(rf"({_TEMPLATE})/affinity/podAffinity/{_PREFERRED}/\d+")
+HINT = re.compile(rf"({_TEMPLATE})/affinity/nodeAffinity/{_PREFERRED}/\d+")
+GUIDE = {"matchExpressions": [{"key": "dask.org/component", "operator": "In", "values": ["worker"]}]}
+MARKED = {"key": MARKER, "operator": "DoesNotExist"}
+CONVERTED = re.compile(r"dask|cuda|worker|python|-m|-c")
+"""In each word that a conversion may write or take away, but for options that are dropped, and their values."""
+
+
+class Plenty:
+    """A source of capacity that has the same two hosts for everybody."""
+
+    def hint(self, question: Question) -> Hint:  # noqa: ARG002 - the port's signature
+        """Those."""
+        return Hosts(("node-a", "node-b"), "node-a, node-b")
 
 
 class BrokenLawError(AssertionError):
@@ -73,6 +89,7 @@ def check(body: bytes, given: bytes | None, webhook: Webhook) -> bool:
         BrokenLawError: With the law.
     """
     if given is None:
+        hold(not is_review(body), "a review is answered")
         return False
     review = orjson.loads(body)
     response = _response(review, given)
@@ -87,6 +104,19 @@ def check(body: bytes, given: bytes | None, webhook: Webhook) -> bool:
     again = answer(webhook, _written(review))
     hold(again is not None and not _operations(_response(review, again)), "deciding again changes something")
     return True
+
+
+def is_review(body: bytes) -> bool:
+    """Whether a body is an AdmissionReview v1 with a request that can be answered."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    if not isinstance(document, dict) or any(document.get(key) != value for key, value in ENVELOPE.items()):
+        return False
+    request = document.get("request")
+    uid = request.get("uid") if isinstance(request, dict) else None
+    return isinstance(uid, str) and len(uid) <= LONGEST_UID
 
 
 def _written(review: Raw) -> bytes:
@@ -141,8 +171,29 @@ def check_operation(item: Raw, operation: Raw) -> None:
         hold(OWNED.match(leaf), f"{leaf} is not ours")
     there = _at(item, path)
     if there is not None:
-        hold(operation["op"] == "replace" and REPLACED.fullmatch(path), f"{path} was there: {there!a:.100}")
+        hold(operation["op"] == "replace" and may_replace(path, there, value), f"{path} was there: {there!a:.100}")
         hold(type(there) is type(value), f"{path} changes its type")
+
+
+def may_replace(path: str, there: Raw, value: Raw) -> bool:
+    """Whether what stands at a path may go: a command that is converted, the guide's own term, an earlier hint."""
+    if COMMAND.fullmatch(path):
+        return survives(there, value)
+    if TERM.fullmatch(path):
+        return there["podAffinityTerm"]["labelSelector"] == GUIDE
+    return bool(HINT.fullmatch(path)) and MARKED in there["preference"]["matchExpressions"]
+
+
+def survives(before: Sequence[str], after: Sequence[str]) -> bool:
+    """Whether all words of a command are there still and in order, but for what a conversion writes and drops."""
+    match = difflib.SequenceMatcher(None, before, after, autojunk=False)
+    for _, gone, to, new, until in match.get_opcodes():
+        if not all(CONVERTED.search(word) for word in after[new:until] if word not in before[gone:to]):
+            return False
+        lost = [word for word in before[gone:to] if word not in after[new:until] and not CONVERTED.search(word)]
+        if lost and not any(word.startswith("--") for word in before[max(0, gone - 1) : to]):
+            return False
+    return True
 
 
 def _leaves(path: str, value: Raw) -> Iterator[str]:

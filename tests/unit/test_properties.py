@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 import jsonpatch
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -248,3 +249,44 @@ async def posted(app: ASGIApp, body: bytes) -> tuple[int, bytes, bytes]:
     scope = {"type": "http", "method": "POST", "path": "/mutate", "query_string": b"", "headers": []}
     await app(scope, receive, send)
     return sent[0]["status"], dict(sent[0]["headers"])[b"content-type"], sent[1]["body"]
+
+
+@pytest.mark.parametrize(
+    ("there", "value"),
+    [
+        ({"args": ["dask-worker", "--name", "x"]}, ["dask-cuda-worker", "--name", "y"]),
+        ({"args": ["dask-worker", "a", "b"]}, ["dask-cuda-worker", "b", "a"]),
+        ({"args": ["sleep", "1"]}, ["sleep", "2"]),
+        ({"args": ["tini", "dask-worker"]}, ["dask-cuda-worker"]),
+    ],
+)
+def test_law_keeps_the_users_words(there: Raw, value: Raw) -> None:
+    """A patch that changes, turns round or loses a user's own word breaks the law."""
+    pod = {"spec": {"containers": [there]}}
+    with pytest.raises(laws.BrokenLawError):
+        laws.check_operation(pod, {"op": "replace", "path": "/spec/containers/0/args", "value": value})
+
+
+def test_law_keeps_reviews_answered() -> None:
+    """A review that is refused as none breaks the law, and what is no review does not."""
+    webhook = Webhook(Static([namespace()]), Policy(), Recorder())
+    with pytest.raises(laws.BrokenLawError):
+        laws.check(json.dumps(review({**DASK, "kind": "DaskCluster"})).encode(), None, webhook)
+    assert not laws.check(b"{}", None, webhook)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("/spec/containers/0/resources/limits/memory", "1Gi"),
+        ("/spec/affinity/podAffinity/preferredDuringSchedulingIgnoredDuringExecution/0", {"weight": 1}),
+        ("/spec/affinity/nodeAffinity/preferredDuringSchedulingIgnoredDuringExecution/0", {"weight": 1}),
+    ],
+)
+def test_law_keeps_the_users_terms_and_limits(path: str, value: Raw) -> None:
+    """A patch to a limit that is no device's, or over an affinity of the user's own, breaks the law."""
+    one = {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 9, "podAffinityTerm": {"labelSelector": {}}}]}
+    two = {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 9, "preference": {"matchExpressions": []}}]}
+    pod = {"spec": {"containers": [{}], "affinity": {"podAffinity": one, "nodeAffinity": two}}}
+    with pytest.raises(laws.BrokenLawError):
+        laws.check_operation(pod, {"op": "replace", "path": path, "value": value})
