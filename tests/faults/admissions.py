@@ -34,11 +34,12 @@ class Became(StrEnum):
 
 @dataclass(kw_only=True)
 class Admissions:
-    """Server-side dry runs of a plain cluster, `rate` a second, while the block runs."""
+    """Server-side dry runs of a plain cluster, `rate` a second, while the block runs; workers get one of `limits`."""
 
     bed: Bed
     namespace: str
     rate: float = 10.0
+    limits: tuple[str, ...] = ("1",)
     calls: list[tuple[float, Became]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
@@ -56,6 +57,11 @@ class Admissions:
         self._over.set()
         for thread in self._threads:
             thread.join()
+
+    def forget(self) -> None:
+        """Count from now on."""
+        self.calls.clear()
+        self.failures.clear()
 
     def count(self, became: Became) -> int:
         """How many calls became that."""
@@ -87,16 +93,16 @@ class Admissions:
         except httpx.HTTPError as error:
             self.failures.append(repr(error))
             return Became.FAILED
-        return judged(item, answer.json())
+        return judged(item, answer.json(), self.limits)
 
 
-def judged(sent: Raw, stored: Raw) -> Became:
+def judged(sent: Raw, stored: Raw, limits: tuple[str, ...]) -> Became:
     """Whether a worker has all that the rules give it, or nothing of it."""
     worker, written = stored["spec"]["worker"]["spec"], sent["spec"]["worker"]["spec"]
     container = worker["containers"][0]
     signs = (
         container["args"][0] == "dask-cuda-worker",
-        container.get("resources", {}).get("limits") == {"nvidia.com/gpu": "1"},
+        container.get("resources", {}).get("limits") in [{"nvidia.com/gpu": limit} for limit in limits],
         "podAffinity" in worker.get("affinity", {}),
     )
     if all(signs):
