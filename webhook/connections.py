@@ -32,6 +32,9 @@ REQUEST_LIMIT = 8 * 1024 * 1024
 # An API server keeps a connection for each call in flight, 600 by default, and a cluster has three or five of them.
 MOST = 4096
 EVERY = 1.0
+# Seconds for a TLS handshake: Go's client gives up then (net/http, TLSHandshakeTimeout). In an overload a handshake
+# waits for its turn as requests do, and 5 s have been too few.
+HANDSHAKE = 10.0
 # Connections that went since garbage was last looked for: each leaves a cycle with 256 KiB of uvloop's TLS buffers.
 LITTER = 50
 COMPLETE = "complete"
@@ -50,7 +53,7 @@ class Loop(EventLoop):
     """
 
     create_server = partialmethod(  # type: ignore[assignment]
-        EventLoop.create_server, ssl_handshake_timeout=PATIENCE, ssl_shutdown_timeout=PATIENCE
+        EventLoop.create_server, ssl_handshake_timeout=HANDSHAKE, ssl_shutdown_timeout=PATIENCE
     )
 
 

@@ -24,7 +24,7 @@ from certs.issue import Entropy, authority, leaf
 from certs.serving import BadAuthorityError, Serving
 from tests.unit.objects import cluster, review
 from tests.unit.test_drain import until_ready
-from webhook.connections import PATIENCE
+from webhook.connections import HANDSHAKE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +127,7 @@ def port() -> Iterator[int]:
 def test_handshake_has_to_come(port: int) -> None:
     """A connection that says nothing of TLS is closed long before the 60 s that asyncio would wait."""
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.settimeout(6 * PATIENCE)
+        connection.settimeout(3 * HANDSHAKE)
         assert connection.recv(1) == b""
 
 
