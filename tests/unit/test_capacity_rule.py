@@ -5,21 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import jsonpatch
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.objects import cluster, group, pod, spec
+from tests.unit.objects import cluster, container, group, pod, preferred, spec, term
 from tests.unit.test_properties import OBJECTS, thorough
 from webhook.capacity.model import Demand, Group, Hosts, Lack, NoHint, Recall
 from webhook.dask import read, updated
 from webhook.mutation import plan
-from webhook.mutation.capacity import NOTHING_ADDED, capacity_hint, question
+from webhook.mutation.capacity import NAME, NOTHING_ADDED, capacity_hint, question, told
 from webhook.mutation.model import Reason
 from webhook.mutation.selector import PREFERRED
 from webhook.policy import Mode, Policy
-from webhook.raw import sequence
+from webhook.raw import mapping, sequence
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from webhook.raw import Raw
 
 HINTING = Policy(enabled=True, capacity_hint=True)
@@ -121,6 +124,52 @@ def test_gpus_are_the_pods_own() -> None:
     assert (found.resource, found.gpus) == ("nvidia.com/mig-1g.5gb", 1)
     limits = {"nvidia.com/mig-1g.5gb": "1", "amd.com/gpu": "1"}
     assert asked(cluster(spec({"name": "worker", "resources": {"limits": limits}}))).reason is Lack.NO_GPU
+
+
+def deep(levels: int) -> Raw:
+    """Lists within each other."""
+    found: Raw = []
+    for _ in range(levels):
+        found = [found]
+    return found
+
+
+def limited(limits: Raw) -> Raw:
+    """The pod spec of a worker with these limits."""
+    return spec(container(resources={"limits": limits}))
+
+
+CROWDED = {
+    "resources": limited({f"a.b/{each}": "1" for each in range(300)}),
+    "affinity terms": spec(affinity={"podAffinity": preferred(*(term() for _ in range(2000)))}),
+    "deep tolerations": spec(tolerations=[{"key": "a", "value": deep(400)}]),
+    "tolerations": spec(tolerations=[{"key": f"a-{each}"} for each in range(2000)]),
+    "deep quantity": limited({"nvidia.com/gpu": deep(900)}),
+    "long quantity": limited({"nvidia.com/gpu": "9" * 5000}),
+}
+
+
+@pytest.mark.parametrize("worker", CROWDED.values(), ids=CROWDED)
+@pytest.mark.parametrize("make", [cluster, group])
+def test_no_object_is_too_much_to_ask_about(worker: Raw, make: Callable[[Raw], Raw]) -> None:
+    """Where there is more of something than anyone writes: no hint and a reason, and other rules decide as ever."""
+    found = asked(make(worker))
+    assert isinstance(found, NoHint)
+    assert found.reason in {Lack.UNREADABLE, Lack.NO_GPU}
+    subject = read(make(worker))
+    assert subject is not None
+    with_hints = plan(subject.targets, HINTING, found).decisions
+    without = plan(subject.targets, Policy(enabled=True), found).decisions
+    assert [each for each in with_hints if each.rule != NAME] == [each for each in without if each.rule != NAME]
+
+
+@pytest.mark.parametrize("worker", CROWDED.values(), ids=CROWDED)
+def test_no_stored_object_is_too_much_to_read(worker: Raw) -> None:
+    """A stored group that carries hosts beside more than anyone writes was told nothing."""
+    (own,) = sequence(hinted(group()), "spec", "worker", "spec", "affinity", "nodeAffinity", PREFERRED)
+    affinity = {**mapping(worker, "affinity"), "nodeAffinity": {PREFERRED: [own]}}
+    found = told(group({**worker, "affinity": affinity}))
+    assert found is None or found.gpus == 1
 
 
 def test_every_lack_is_a_reason() -> None:

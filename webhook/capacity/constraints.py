@@ -13,10 +13,13 @@ from typing import NamedTuple
 
 import orjson
 
-from webhook.raw import Raw, mapping, sequence, text, texts
+from webhook.raw import CrowdedError, Raw, mapping, sequence, text, texts
 
 # PreferNoSchedule is a wish.
 _KEEPING_AWAY = frozenset({"NoSchedule", "NoExecute"})
+# Bytes of what one kind of worker says about nodes, as canonical JSON; usually 200. All of it is held against each
+# kind of node there is, and kept.
+_LARGEST = 4096
 
 
 class Taint(NamedTuple):
@@ -53,12 +56,21 @@ class Constraints:
 
 
 def constraints(spec: Raw) -> Constraints:
-    """What a raw pod spec says about nodes. Total: what is malformed is read as absent."""
+    """What a raw pod spec says about nodes; what is malformed is read as absent.
+
+    Raises:
+        CrowdedError: It says more than anyone writes, or nests deeper than JSON is written here (254 levels).
+    """
     selector = texts(spec, "nodeSelector")
     required = mapping(spec, "affinity", "nodeAffinity").get("requiredDuringSchedulingIgnoredDuringExecution")
     terms = sequence(required, "nodeSelectorTerms") if isinstance(required, dict) else None
     tolerations = sequence(spec, "tolerations")
-    canonical = orjson.dumps([selector, terms, tolerations], option=orjson.OPT_SORT_KEYS)
+    try:
+        canonical = orjson.dumps([selector, terms, tolerations], option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        canonical = None
+    if canonical is None or len(canonical) > _LARGEST:
+        raise CrowdedError("bytes about nodes", _LARGEST)
     return Constraints(canonical, selector, terms, tolerations)
 
 

@@ -135,6 +135,7 @@ class Lack(StrEnum):
     GROUP_UNKNOWN = "worker-group-unknown"  # one pod, and nothing says how many there will be
     NO_WORKERS_ADDED = "no-workers-added"  # an update that starts none
     NO_GPU = "no-gpu-asked"  # the workers take no GPU, or more than one kind
+    UNREADABLE = "malformed"  # there is more of something than anyone writes
 
 
 @dataclass(frozen=True, slots=True)

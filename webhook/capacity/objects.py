@@ -17,6 +17,7 @@ from webhook.raw import Raw, mapping, sequence, text, texts
 # Pods in these phases hold nothing; a watch with a field selector on them tells of their end as of a deletion.
 ENDED = ("Succeeded", "Failed")
 
+_LONGEST_QUANTITY = len(str(2**63))
 _FACTORS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 
@@ -90,8 +91,10 @@ def _extended(quantities: Mapping[str, Raw]) -> dict[str, int]:
 
 
 def quantity(written: Raw) -> int:
-    """A whole quantity: extended resources have no others; 0 for anything else."""
-    digits = str(written).strip()
+    """A whole quantity below 2^63, as Kubernetes has it: extended resources have no others; 0 for anything else."""
+    digits = str(written).strip() if isinstance(written, (str, int)) else ""
+    if len(digits) > _LONGEST_QUANTITY:
+        return 0
     if digits.isascii() and digits.isdigit():
         return int(digits)
     number = digits.rstrip("kKMGi")

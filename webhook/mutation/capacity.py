@@ -32,7 +32,7 @@ from webhook.mutation.patch import END, put
 from webhook.mutation.selector import PREFERRED, about_workers
 from webhook.policy import Mode, Policy
 from webhook.presets import HOSTNAME
-from webhook.raw import Raw, mapping, sequence, text
+from webhook.raw import CrowdedError, Raw, mapping, sequence, text
 
 NAME = "capacity-hint"
 # kube-scheduler scales a pod's node preferences to 0-100: where this is the only one, any weight does the same. Beside
@@ -75,7 +75,7 @@ def _ruled(rule: Ruling, standing: Items, before: Items, hint: Hint) -> Decision
 
 
 def question(subject: Subject, policy: Policy, namespace: str, *, dry_run: bool) -> Question | NoHint:
-    """What the rule has to ask about an object, or why nothing.
+    """What the rule has to ask about an object, or why nothing. Total, like the rules.
 
     Args:
         subject: The object.
@@ -83,6 +83,13 @@ def question(subject: Subject, policy: Policy, namespace: str, *, dry_run: bool)
         namespace: Its namespace.
         dry_run: Whether nothing will be stored.
     """
+    try:
+        return _question(subject, policy, namespace, dry_run=dry_run)
+    except CrowdedError as error:
+        return NoHint(Lack.UNREADABLE, str(error))
+
+
+def _question(subject: Subject, policy: Policy, namespace: str, *, dry_run: bool) -> Question | NoHint:
     worker = next((each for each in subject.targets if each.role is Role.WORKER), None)
     if worker is None or worker.cluster is None or not policy.topology or _kept_apart(worker):
         return NOTHING_ADDED
@@ -119,6 +126,13 @@ def _demand(worker: Target, policy: Policy, group: Group, workers: int, *, bindi
 
 def told(item: Raw) -> Demand | None:
     """The hosts that a stored DaskCluster or DaskWorkerGroup was told, and for what; None for any other object."""
+    try:
+        return _told(item)
+    except CrowdedError:  # it was told nothing: see `question`
+        return None
+
+
+def _told(item: Raw) -> Demand | None:
     subject = read(item)
     worker = next((each for each in subject.targets if each.role is Role.WORKER), None) if subject else None
     if worker is None or worker.cluster is None or not _own(worker) or worker.replicas <= 0:
@@ -155,8 +169,8 @@ def _own(target: Target) -> Items:
 
 
 def _is_fresh(standing: Items, before: Items) -> bool:
-    """Whether an item stands there that this request, or the object's maker, brought: it is no earlier answer."""
-    return bool(standing) and [item for _, item in standing] != [item for _, item in before]
+    """Whether hosts stand there that this request, or the object's maker, brought: they are no earlier answer."""
+    return bool(standing) and _hosts(standing) != _hosts(before)
 
 
 def _expressions(item: Raw) -> Sequence[Raw]:
