@@ -93,7 +93,7 @@ def test_all_workers_of_a_cluster_are_asked_for() -> None:
 def test_only_new_workers_of_a_group_are_asked_for() -> None:
     """A group asks for those that it grew by; a cluster's update leaves that to its group."""
     found = asked(sized(group(), 6), sized(group(), 4))
-    assert (found.workers, found.grown) == (2, True)
+    assert (found.workers, found.before) == (2, 4)
     assert asked(sized(cluster(), 6), sized(cluster(), 4)) is NOTHING_ADDED
     assert asked(sized(group(), 4), sized(group(), 4)) is NOTHING_ADDED
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from webhook.capacity.model import Demand, Group, Plan
+from webhook.capacity.model import Demand, Group, Plan, Share
 
 # Seconds. The operator makes a cluster's workers within a few of them; a worker that is still not bound after a minute
 # waits for something that no promise brings.
@@ -54,6 +54,9 @@ class Ledger:
         group = demand.group
         if not plan:
             return
+        before = self._promises.get(group)
+        if before and (before.resource, before.gpus) != (demand.resource, demand.gpus):
+            self.release(group)
         before = self._promises.pop(group, None)
         given = Promise(
             plan=(*(before.plan if before else ()), *plan),
@@ -89,12 +92,15 @@ class Ledger:
         if promise is None:
             return
         place = node if node in promise.open else next(reversed(promise.open))
-        self._reserve(place, promise.resource, -promise.gpus)
-        promise.open[place] -= 1
-        if not promise.open[place]:
-            del promise.open[place]
-        if not promise.open:
-            self.release(group)
+        self._close(group, promise, place, 1)
+
+    def trim(self, group: Group, most: int) -> None:
+        """Leave no more than `most` workers of a group a place; what was promised last is given back first."""
+        promise = self._promises.get(group)
+        while promise and (excess := sum(promise.open.values()) - max(most, 0)) > 0:
+            node, workers = next(reversed(promise.open.items()))
+            self._close(group, promise, node, min(workers, excess))
+            promise.plan = _without(promise.plan, Share(node, min(workers, excess)))
 
     def expire(self, now: float) -> None:
         """End promises that nobody took up."""
@@ -111,3 +117,22 @@ class Ledger:
         self._groups[group.namespace, group.cluster].discard(group)
         if not self._groups[group.namespace, group.cluster]:
             del self._groups[group.namespace, group.cluster]
+
+    def _close(self, group: Group, promise: Promise, node: str, workers: int) -> None:
+        self._reserve(node, promise.resource, -workers * promise.gpus)
+        promise.open[node] -= workers
+        if not promise.open[node]:
+            del promise.open[node]
+        if not promise.open:
+            self.release(group)
+
+
+def _without(plan: Plan, less: Share) -> Plan:
+    """A plan without so many workers on a node, the last ones there."""
+    kept, workers = [], less.workers
+    for share in reversed(plan):
+        gone = min(workers, share.workers) if share.node == less.node else 0
+        workers -= gone
+        if share.workers > gone:
+            kept.append(Share(share.node, share.workers - gone))
+    return tuple(reversed(kept))

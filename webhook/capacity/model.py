@@ -89,14 +89,13 @@ class Demand:
     Attributes:
         group: Whose they are.
         workers: How many, at least one.
+        before: How many the group wanted before, whether they run or not.
         gpus: What each of them takes, at least one.
         resource: Of this extended resource.
         constraints: What a node must be like.
         rack: The node label of a rack; "" where the namespace keeps workers together on nodes only.
         binding: Whether the answer will be used, so that what it names is promised: not so on a dry run.
-        grown: Whether the group had workers before.
-        told: The hosts that the manifest names already, by an earlier answer of this webhook; `workers` are then all
-            that the group wants, bound ones too.
+        told: The hosts that the manifest names already, by an earlier answer of this webhook.
     """
 
     group: Group
@@ -106,8 +105,13 @@ class Demand:
     constraints: Constraints
     rack: str
     binding: bool = True
-    grown: bool = False
+    before: int = 0
     told: tuple[str, ...] = ()
+
+    @property
+    def wanted(self) -> int:
+        """All workers of the group."""
+        return self.before + self.workers
 
 
 @dataclass(frozen=True, slots=True)

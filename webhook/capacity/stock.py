@@ -40,8 +40,8 @@ class Stock:
         return self._hosts(found)
 
     def _planned(self, demand: Demand, now: float) -> Hint:
-        if demand.binding and not demand.grown:
-            self.ledger.release(demand.group)
+        if demand.binding:  # asked once more, by reinvocation or after a conflict, it finds its own place free
+            self.ledger.trim(demand.group, demand.before - self.index.workers_of(demand.group))
         found = plan(self.index.pool(kind(demand)), self._wanted(demand))
         if found is None:
             return NoHint(Lack.FULL, f"{demand.workers} workers of {demand.gpus} {demand.resource} don't all fit")
@@ -59,11 +59,13 @@ class Stock:
         """Promise here what another replica, or this one before it was restarted, told a group.
 
         Args:
-            demand: `workers` are all that the group wants; for those neither bound nor promised the hosts it was told
-                are set aside, as far as there is room.
+            demand: For workers neither bound nor promised the hosts that the group was told are set aside, as far as
+                there is room; what is promised to more than it wants is given back.
             now: The instant.
         """
-        missing = demand.workers - self.index.workers_of(demand.group) - self.ledger.open_of(demand.group)
+        unbound = demand.wanted - self.index.workers_of(demand.group)
+        self.ledger.trim(demand.group, unbound)
+        missing = unbound - self.ledger.open_of(demand.group)
         self.ledger.promise(demand, tuple(self._shared(demand, missing)), now)
 
     def _shared(self, demand: Demand, workers: int) -> Iterator[Share]:

@@ -113,13 +113,13 @@ def _demand(worker: Target, policy: Policy, group: Group, workers: int, *, bindi
     told = tuple(_hosts(standing)) if _is_fresh(standing, before) else ()
     return Demand(
         group=group,
-        workers=worker.replicas if told else workers,
+        workers=workers,
+        before=worker.replicas - workers,
         gpus=gpus,
         resource=resource,
         constraints=constraints(worker.spec),
         rack=next((level.key for level in policy.topology if level.key != HOSTNAME), ""),
         binding=binding,
-        grown=worker.before is not None,
         told=told,
     )
 

@@ -75,7 +75,7 @@ def test_growth_adds_to_a_promise() -> None:
     """A group that grows before its workers are bound keeps what it was promised, and has until the later end."""
     kept = Kept()
     kept.ledger.promise(demand(3), PLAN, 0)
-    kept.ledger.promise(demand(1, grown=True), (Share("b", 1),), 50)
+    kept.ledger.promise(demand(1, before=3), (Share("b", 1),), 50)
     kept.ledger.expire(70)
     assert kept.gpus == {"a": 2, "b": 2}
 
@@ -85,6 +85,8 @@ def test_growth_adds_to_a_promise() -> None:
         st.one_of(
             st.tuples(st.just("promise"), st.sampled_from([DEMO, OTHER, MORE]), st.integers(1, 3)),
             st.tuples(st.just("bound"), st.sampled_from([DEMO, OTHER, MORE]), st.integers(1, 3)),
+            st.tuples(st.just("trim"), st.sampled_from([DEMO, OTHER, MORE]), st.integers(-1, 5)),
+            st.tuples(st.just("other size"), st.sampled_from([DEMO, OTHER, MORE]), st.integers(1, 3)),
             st.tuples(st.just("expire"), st.just(DEMO), st.integers(0, 40)),
         ),
         max_size=30,
@@ -92,16 +94,25 @@ def test_growth_adds_to_a_promise() -> None:
 )
 def test_nothing_leaks(happened: list[tuple[str, Group, int]]) -> None:
     """Whatever happens, what is set aside is exactly what is promised and open, and in the end it is nothing."""
-    kept, now = Kept(), 0
+    kept, now, sizes = Kept(), 0, Counter({DEMO: 1, OTHER: 1, MORE: 1})
     for what, group, number in happened:
         if what == "promise":
+            sizes[group] = 1
             kept.ledger.promise(demand(number, group=group), (Share(f"n{number}", number),), now)
         elif what == "bound":
             kept.ledger.bound(group, f"n{number}")
+        elif what == "trim":
+            kept.ledger.trim(group, number)
+            assert kept.ledger.open_of(group) <= max(number, 0)
+        elif what == "other size":
+            sizes[group] = 3
+            kept.ledger.promise(demand(number, gpus=3, group=group), (Share(f"n{number}", number),), now)
         else:
             now += number
             kept.ledger.expire(now)
-        assert kept.gpus.total() == kept.ledger.workers
+        assert kept.gpus.total() == sum(kept.ledger.open_of(each) * gpus for each, gpus in sizes.items())
+        for each in sizes:
+            assert sum(share.workers for share in kept.ledger.plan_of(each) or ()) >= kept.ledger.open_of(each)
         assert min(kept.gpus.values(), default=0) >= 0
     kept.ledger.expire(now + 60)
     assert kept.gpus.total() == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.unit.capacity.made import DEMO, demand, node, pod
+from tests.unit.capacity.made import DEMO, GPU, demand, node, pod
 from webhook.capacity.model import Group, Hint, Hosts, Lack, NoHint, Recall
 from webhook.capacity.stock import Stock, kind
 
@@ -58,8 +58,35 @@ def test_growth_fills_the_clusters_own_hosts_first() -> None:
     """More workers go where the cluster stands, as long as there is room, then to the tightest host."""
     room = stock(4, 2, 8)
     room.index.put_pod("1", pod("n2", 6, DEMO))
-    assert names(room.hint(demand(2, grown=True), 0)) == {"n2"}
-    assert names(room.hint(demand(2, grown=True), 0)) == {"n1"}
+    assert names(room.hint(demand(2, before=6), 0)) == {"n2"}
+    assert names(room.hint(demand(2, before=8), 0)) == {"n1"}
+
+
+def test_growth_is_promised_once() -> None:
+    """However often a growth is asked about, and after the group shrank too, no more is promised than it wants."""
+    room = stock(8, 8)
+    room.hint(demand(2), 0)
+    first = room.hint(demand(3, before=2), 0)
+    assert room.ledger.open_of(DEMO) == 5
+    assert room.hint(demand(3, before=2), 0) == first
+    assert room.ledger.open_of(DEMO) == 5
+    room.hint(demand(3, before=1), 0)
+    assert room.ledger.open_of(DEMO) == 4
+    room.index.put_pod("1", pod("n0", 1, DEMO))
+    room.hint(demand(3, before=1), 0)
+    assert room.ledger.open_of(DEMO) == 3
+
+
+def test_shrunk_group_gives_back() -> None:
+    """A group that is stored with fewer workers than were promised a place gives the last of them back."""
+    room = stock(4, 8)
+    told = room.hint(demand(6), 0)
+    room.heard(demand(2, told=("n1",)), 0)
+    assert room.ledger.open_of(DEMO) == 2
+    assert names(room.hint(Recall(DEMO), 0)) == names(told)
+    assert room.index.free_on("n1", GPU) == 6
+    room.heard(demand(2, told=("n1",)), 0)
+    assert room.ledger.open_of(DEMO) == 2
 
 
 def test_second_group_of_a_cluster_joins_the_first() -> None:
@@ -94,7 +121,7 @@ def test_bound_workers_need_no_promise() -> None:
     """Of a group that was told hosts, only workers that are neither bound nor promised are promised a place."""
     room = stock(8, 8)
     room.index.put_pod("1", pod("n0", 1, DEMO))
-    room.hint(demand(2, grown=True), 0)
+    room.hint(demand(2, before=1), 0)
     room.heard(demand(5, told=("n1",)), 0)
     assert room.ledger.open_of(DEMO) == 4
     room.heard(demand(5, told=("n1",)), 0)
