@@ -55,14 +55,14 @@ def hinted(item: Raw) -> Raw:
 @thorough
 @given(OBJECTS, st.sampled_from([HOSTS, Hosts(("c",), ""), NoHint(Lack.STALE, "")]))
 def test_second_pass_gives_nothing(item: Raw, hint: Hosts | NoHint) -> None:
-    """Whatever is hinted, and whatever would be hinted next, the second pass changes nothing."""
+    """Whatever is hinted, the second pass changes nothing: who is asked again names the hosts that stand there."""
     subject = read(item)
     if subject is None:
         return
     first = plan(subject.targets, HINTING, hint)
     again = read(jsonpatch.apply_patch(item, [each.as_json() for each in first.operations]))
     assert again is not None
-    second = plan(again.targets, HINTING, HOSTS if isinstance(hint, Hosts) else hint)
+    second = plan(again.targets, HINTING, hint)
     assert not second.operations
 
 
@@ -107,6 +107,19 @@ def test_pod_asks_for_its_groups_plan() -> None:
 def test_what_another_step_told_is_handed_on() -> None:
     """A group that carries hosts names them, so that they are promised here too."""
     assert asked(hinted(group())).told == ("a", "b")
+
+
+def test_hosts_that_stand_there_go_only_for_others() -> None:
+    """Hosts in a manifest stay where nothing is known of capacity or they are told again; other hosts replace them."""
+    subject = read(hinted(cluster()))
+    assert subject is not None
+    for hint, reason in [
+        (HOSTS, Reason.HINT_PRESENT),
+        (NoHint(Lack.STALE, ""), Reason.HINT_PRESENT),
+        (NoHint(Lack.FULL, ""), Reason.HINT_PRESENT),
+        (Hosts(("c",), ""), Reason.HINT_REPLACED),
+    ]:
+        assert capacity_hint(subject.targets[0], HINTING, hint).reason is reason
 
 
 def test_what_is_not_stored_binds_nobody() -> None:

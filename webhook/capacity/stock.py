@@ -1,6 +1,6 @@
 """Index, planner and ledger as one: a question becomes a Hint, and what it names is set aside."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from zlib import crc32
 
 from webhook.capacity.index import Index, Kind
@@ -23,12 +23,12 @@ class Stock:
         match question:
             case Recall(group):
                 return self._recalled(group)
-            case Demand(told=()):
-                return self._planned(question, now)
-            case Demand(told=told):
+            case Demand(told=told) if told and self._has_room(question):
                 if question.binding:
                     self.heard(question, now)
-                return Hosts(told, "")
+                return Hosts(told, f"named already: {', '.join(told)}")
+            case Demand():
+                return self._planned(question, now)
 
     def _bound(self, group: Group, node: str) -> None:
         self.ledger.bound(group, node)
@@ -66,20 +66,33 @@ class Stock:
         unbound = demand.wanted - self.index.workers_of(demand.group)
         self.ledger.trim(demand.group, unbound)
         missing = unbound - self.ledger.open_of(demand.group)
-        self.ledger.promise(demand, tuple(self._shared(demand, missing)), now)
+        free = {node: self.index.free_on(node, demand.resource) for node in self.index.named(demand.told)}
+        self.ledger.promise(demand, tuple(_shared(free, demand.gpus, missing)), now)
 
-    def _shared(self, demand: Demand, workers: int) -> Iterator[Share]:
-        for node in self.index.named(demand.told):
-            room = min(workers, self.index.free_on(node, demand.resource) // demand.gpus)
-            if room > 0:
-                workers -= room
-                yield Share(node, room)
+    def _has_room(self, demand: Demand) -> bool:
+        """Whether the hosts that a manifest names are good: promised to the group, or free enough for it.
+
+        An exported manifest, or one out of a backup, names hosts that were good at another time.
+        """
+        missing = demand.wanted - self.index.workers_of(demand.group) - self.ledger.open_of(demand.group)
+        pool = self.index.pool(kind(demand))
+        free = {node: pool.free.get(node, 0) for node in self.index.named(demand.told)}
+        return missing <= sum(share.workers for share in _shared(free, demand.gpus, missing))
 
     def _hosts(self, found: Plan) -> Hosts:
         known = (self.index.nodes[share.node].host for share in found if share.node in self.index.nodes)
         names = tuple(dict.fromkeys(known))[:MOST_HOSTS]
         workers = sum(share.workers for share in found)
         return Hosts(names, f"{workers} workers on {len(names)} hosts: {', '.join(names)}")
+
+
+def _shared(free: Mapping[str, int], gpus: int, workers: int) -> Iterator[Share]:
+    """Workers on nodes with so many free GPUs, one node after another, as far as there is room."""
+    for node, left in free.items():
+        room = min(workers, left // gpus)
+        if room > 0:
+            workers -= room
+            yield Share(node, room)
 
 
 def kind(demand: Demand) -> Kind:

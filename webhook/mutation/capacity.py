@@ -12,10 +12,13 @@ Who is asked for hosts, and when:
 | object | asked |
 |---|---|
 | DaskCluster, DaskJob created | for all its workers; the operator copies the item into the group and the pods |
-| DaskWorkerGroup created without the item | for all its workers, beside those the cluster has |
+| DaskWorkerGroup created | the same, beside those the cluster has |
 | DaskWorkerGroup whose `replicas` grew | for those that are new; the item is replaced, and only new pods get it |
 | any other update | nobody: an item that the update took away is put back as it was |
 | Pod without the item | what its group was told, while that is remembered: one pod says nothing of how many there are |
+
+Hosts that stand in a manifest already stay while they are promised to the group or have room for it: so the operator's
+copy and a reinvocation change nothing, and hosts out of an export or a backup, good at another time, are planned anew.
 
 `kubectl scale daskworkergroup` goes through the scale subresource, which has no pod spec: the item stays as it was.
 """
@@ -61,8 +64,6 @@ _REASONS = {reason.value: reason for reason in Reason}
 
 
 def _ruled(rule: Ruling, standing: Items, before: Items, hint: Hint) -> Decision:
-    if _is_fresh(standing, before):
-        return rule.kept(Reason.HINT_PRESENT, f"hosts are named already: {', '.join(_hosts(standing))}")
     match hint:
         case Hosts(names, detail) if list(names) != _hosts(standing):
             reason = Reason.HINT_REPLACED if standing else Reason.HINT_ADDED

@@ -92,7 +92,7 @@ class Reason(StrEnum):
     # capacity-hint
     CAPACITY_HINT_OFF = "capacity-hint-off", "the namespace's capacity-hint is false"
     HINT_ADDED = "hint-added", "the hosts where all workers of the group fit are preferred"
-    HINT_REPLACED = "hint-replaced", "the group grew: the preferred hosts are those where it fits now"
+    HINT_REPLACED = "hint-replaced", "the group grew, or its hosts have no room: those where it fits now are preferred"
     HINT_RESTORED = "hint-restored", "a manifest without the preferred hosts was applied again; they stay"
     HINT_PRESENT = "hint-already-set", "the preferred hosts are there already, from an earlier pass"
     CAPACITY_UNKNOWN = "capacity-unknown", "this installation does not watch capacity, or has not seen all of it yet"

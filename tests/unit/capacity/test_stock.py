@@ -117,6 +117,20 @@ def test_what_another_replica_told_is_promised_here() -> None:
     assert names(room.hint(demand(8, group=cluster("b")), 0)) == {"n0"}
 
 
+def test_hosts_of_another_time_are_planned_anew() -> None:
+    """Hosts that a manifest names stay where they have room or are promised to the group; else others are named."""
+    room = stock(8, 2, 8)
+    exported = demand(4, told=("n1",))
+    (first,) = names(room.hint(exported, 0))
+    assert first != "n1"
+    assert names(room.hint(demand(4, told=(first,)), 0)) == {first}
+    assert room.ledger.workers == 4
+    assert names(room.hint(demand(2, told=("n1",), group=cluster("b")), 0)) == {"n1"}
+    room.index.put_node(node("n1", 2, open=False))
+    assert names(room.hint(demand(2, told=("n1",), group=cluster("c")), 0)) != {"n1"}
+    assert lack(room.hint(demand(20, told=("n0",), group=cluster("d")), 0)) is Lack.FULL
+
+
 def test_bound_workers_need_no_promise() -> None:
     """Of a group that was told hosts, only workers that are neither bound nor promised are promised a place."""
     room = stock(8, 8)
