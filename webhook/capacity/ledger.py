@@ -4,7 +4,7 @@ A promise sets GPUs aside until its workers are bound, one by one, or `PATIENCE`
 after the webhook's answer, or whose pods wait for something else, gives its hosts back.
 """
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +13,9 @@ from webhook.capacity.model import Demand, Group, Plan, Share
 # Seconds. The operator makes a cluster's workers within a few of them; a worker that is still not bound after a minute
 # waits for something that no promise brings.
 PATIENCE = 60.0
+# Groups of which it is remembered that a promise ended before its workers were bound; about 1 MiB. One that is
+# forgotten may be promised hosts for another minute.
+MOST_LAPSED = 4096
 
 
 @dataclass(slots=True)
@@ -24,6 +27,7 @@ class Promise:
         open: Workers that are not bound yet, by node, in the plan's order.
         resource: What is set aside.
         gpus: For each worker.
+        wanted: All workers of the group, at the time it was promised.
         until: The instant it ends by itself.
     """
 
@@ -31,6 +35,7 @@ class Promise:
     open: dict[str, int]
     resource: str
     gpus: int
+    wanted: int
     until: float
 
 
@@ -43,6 +48,7 @@ class Ledger:
         self._patience = patience
         self._promises: dict[Group, Promise] = {}  # the one that ends first comes first
         self._groups: defaultdict[tuple[str, str], set[Group]] = defaultdict(set)
+        self._lapsed: OrderedDict[Group, int] = OrderedDict()
 
     @property
     def workers(self) -> int:
@@ -63,6 +69,7 @@ class Ledger:
             open=before.open if before else {},
             resource=demand.resource,
             gpus=demand.gpus,
+            wanted=demand.wanted,
             until=now + self._patience,
         )
         for share in plan:
@@ -106,6 +113,21 @@ class Ledger:
         """End promises that nobody took up."""
         while self._promises and (first := next(iter(self._promises.items())))[1].until <= now:
             self.release(first[0])
+            self._lapsed[first[0]] = first[1].wanted
+            self._lapsed.move_to_end(first[0])
+            if len(self._lapsed) > MOST_LAPSED:
+                self._lapsed.popitem(last=False)
+
+    def lapsed(self, group: Group, wanted: int) -> int:
+        """How many of the `wanted` workers had their time: their promise ended by itself, and there is no second."""
+        if group in self._lapsed:
+            self._lapsed[group] = min(self._lapsed[group], wanted)
+        return self._lapsed.get(group, 0)
+
+    def forget(self, group: Group) -> None:
+        """The group is gone, or is made anew: whatever was promised to it is over."""
+        self.release(group)
+        self._lapsed.pop(group, None)
 
     def release(self, group: Group) -> None:
         """End the promise to a group, if there is one."""

@@ -88,7 +88,7 @@ class Demand:
 
     Attributes:
         group: Whose they are.
-        workers: How many, at least one.
+        workers: How many; at least one where a plan is wanted.
         before: How many the group wanted before, whether they run or not.
         gpus: What each of them takes, at least one.
         resource: Of this extended resource.

@@ -40,7 +40,9 @@ class Stock:
         return self._hosts(found)
 
     def _planned(self, demand: Demand, now: float) -> Hint:
-        if demand.binding:  # asked once more, by reinvocation or after a conflict, it finds its own place free
+        if demand.binding and not demand.before:
+            self.ledger.forget(demand.group)
+        elif demand.binding:  # asked once more, by reinvocation or after a conflict, it finds its own place free
             self.ledger.trim(demand.group, demand.before - self.index.workers_of(demand.group))
         found = plan(self.index.pool(kind(demand)), self._wanted(demand))
         if found is None:
@@ -59,13 +61,15 @@ class Stock:
         """Promise here what another replica, or this one before it was restarted, told a group.
 
         Args:
-            demand: For workers neither bound nor promised the hosts that the group was told are set aside, as far as
-                there is room; what is promised to more than it wants is given back.
+            demand: For workers neither bound nor ever promised the hosts that the group was told are set aside, as far
+                as there is room; what is promised to more than it wants is given back.
             now: The instant.
         """
-        unbound = demand.wanted - self.index.workers_of(demand.group)
-        self.ledger.trim(demand.group, unbound)
-        missing = unbound - self.ledger.open_of(demand.group)
+        self.ledger.expire(now)
+        bound = self.index.workers_of(demand.group)
+        self.ledger.trim(demand.group, demand.wanted - bound)
+        settled = max(bound, self.ledger.lapsed(demand.group, demand.wanted))
+        missing = demand.wanted - settled - self.ledger.open_of(demand.group)
         free = {node: self.index.free_on(node, demand.resource) for node in self.index.named(demand.told)}
         self.ledger.promise(demand, tuple(_shared(free, demand.gpus, missing)), now)
 

@@ -12,43 +12,90 @@ from kubernetes.client import ApiClient, CustomObjectsApi
 
 from webhook.capacity.model import Demand, Group
 from webhook.dask import GROUP
-from webhook.inventory.following import Collection
-from webhook.mutation.capacity import told
-from webhook.raw import Raw, text
+from webhook.inventory.following import Collection, Sink
+from webhook.mutation.capacity import group_of, told
+from webhook.raw import Raw
 
 PATIENCE = 0.1  # seconds
 
 
 class Groups:
-    """Hears of clusters and groups. A cluster counts until it has its group, which is scaled without it."""
+    """Hears of worker groups."""
 
-    def __init__(self, heard: Callable[[Demand], None], ready: Callable[[], bool]) -> None:
-        """Tell `heard` of every group that carries hosts, whenever it has changed; not before it is `ready`."""
-        self._heard = heard
+    def __init__(
+        self, heard: Callable[[Demand], None], gone: Callable[[Group], None], ready: Callable[[], bool]
+    ) -> None:
+        """Tell `heard` of every group that carries hosts, whenever it has changed; not before it is `ready`.
+
+        And tell `gone` of every group that is deleted.
+        """
+        self.heard = heard
+        self.gone = gone
         self._ready = ready
-        self._own: set[Group] = set()
+        self._seen: set[Group] = set()
+        self.known: set[Group] = set()
 
     def put(self, item: Raw) -> None:
-        """A cluster or a group is there, or has changed."""
-        demand = told(item)
-        if demand is None:
-            return
-        if text(item, "kind") == "DaskWorkerGroup":
-            self._own.add(demand.group)
-        elif demand.group in self._own:
-            return
-        self._heard(demand)
+        """A group is there, or has changed."""
+        if group := group_of(item):
+            self.known.add(group)
+        if demand := told(item):
+            self.heard(demand)
 
     def drop(self, item: Raw) -> None:
-        """A cluster or a group is gone; what it was promised ends by itself."""
-        demand = told(item)
-        if demand and text(item, "kind") == "DaskWorkerGroup":
-            self._own.discard(demand.group)
+        """A group is gone, and what it was promised."""
+        if group := group_of(item):
+            self._end(group)
 
     def begin(self) -> None:
         """A list begins: once nodes and pods are known, without which no promise could be counted."""
+        self.wait()
+        self._seen = set()
+
+    def wait(self) -> None:
+        """Until what is heard can be counted."""
         while not self._ready():
             time.sleep(PATIENCE)
+
+    def keep(self, items: Sequence[Raw]) -> None:
+        """A page of a list."""
+        for item in items:
+            self._seen |= {group for group in (group_of(item),) if group}
+            self.put(item)
+
+    def listed(self) -> None:
+        """The list is complete: what it did not hold is gone."""
+        for group in self.known - self._seen:
+            self._end(group)
+        self._seen = set()
+
+    def _end(self, group: Group) -> None:
+        self.known.discard(group)
+        self.gone(group)
+
+
+class Clusters:
+    """Hears of clusters: one counts until it has its group, which is scaled without it."""
+
+    def __init__(self, groups: Groups) -> None:
+        """Beside these groups."""
+        self._groups = groups
+
+    def put(self, item: Raw) -> None:
+        """A cluster is there, or has changed."""
+        demand = told(item)
+        if demand and demand.group not in self._groups.known:
+            self._groups.heard(demand)
+
+    def drop(self, item: Raw) -> None:
+        """A cluster is gone; its groups follow by themselves."""
+        group = group_of(item)
+        if group and group not in self._groups.known:
+            self._groups.gone(group)
+
+    def begin(self) -> None:
+        """A list begins."""
+        self._groups.wait()
 
     def keep(self, items: Sequence[Raw]) -> None:
         """A page of a list."""
@@ -62,6 +109,7 @@ class Groups:
 def collections(client: ApiClient, groups: Groups) -> Iterator[Collection]:
     """What is followed: worker groups first."""
     core = CustomObjectsApi(client)
-    for plural in ("daskworkergroups", "daskclusters"):
+    sinks: tuple[tuple[str, Sink], ...] = (("daskworkergroups", groups), ("daskclusters", Clusters(groups)))
+    for plural, sink in sinks:
         call = partial(core.list_cluster_custom_object, GROUP, "v1", plural)
-        yield Collection(name=plural, call=call, sink=groups)
+        yield Collection(name=plural, call=call, sink=sink)

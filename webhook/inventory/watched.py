@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from webhook.capacity import objects
 from webhook.capacity.index import Index
-from webhook.capacity.model import Demand, Hint, Lack, NoHint, Question
+from webhook.capacity.model import Demand, Group, Hint, Lack, NoHint, Question
 from webhook.capacity.stock import Stock
 from webhook.inventory.following import SILENCE, Collection, Follower, ForbiddenError
 from webhook.inventory.told import Groups, collections
@@ -60,7 +60,7 @@ class Watched:
                 clock,
             ),
         )
-        groups = Groups(self._heard, lambda: self.ready)
+        groups = Groups(self._heard, self._gone, lambda: self.ready)
         self._told = tuple(Follower(each, clock) for each in collections(client, groups))
 
     # ---- the port ---------------------------------------------------------------------------------
@@ -80,6 +80,10 @@ class Watched:
     def _heard(self, demand: Demand) -> None:
         with self._lock:
             self._stock.heard(demand, self._clock())
+
+    def _gone(self, group: Group) -> None:
+        with self._lock:
+            self._stock.ledger.forget(group)
 
     @property
     def ailing(self) -> NoHint | None:
@@ -121,6 +125,7 @@ class Watched:
     def counts(self) -> tuple[int, int, int]:
         """Nodes known, pods that hold something, workers that are promised a place."""
         with self._lock:
+            self._stock.ledger.expire(self._clock())
             return len(self._stock.index.nodes), len(self._stock.index.pods), self._stock.ledger.workers
 
 

@@ -91,10 +91,10 @@ def question(subject: Subject, policy: Policy, namespace: str, *, dry_run: bool)
 
 
 def _question(subject: Subject, policy: Policy, namespace: str, *, dry_run: bool) -> Question | NoHint:
-    worker = next((each for each in subject.targets if each.role is Role.WORKER), None)
+    worker = _worker(subject)
     if worker is None or worker.cluster is None or not policy.topology or _kept_apart(worker):
         return NOTHING_ADDED
-    group = Group(namespace, worker.cluster, worker.labels.get(WORKER_GROUP_NAME, ""))
+    group = _group(worker, namespace, worker.cluster)
     if subject.kind == "Pod":
         return NOTHING_ADDED if _own(worker) else Recall(group)
     added = worker.replicas - (worker.before.replicas if worker.before else 0)
@@ -133,12 +133,25 @@ def told(item: Raw) -> Demand | None:
         return None
 
 
+def group_of(item: Raw) -> Group | None:
+    """The group of a stored DaskWorkerGroup's workers, or of a DaskCluster's first ones."""
+    worker = _worker(read(item))
+    return _group(worker, worker.namespace, worker.cluster) if worker and worker.cluster else None
+
+
+def _worker(subject: Subject | None) -> Target | None:
+    return next((each for each in subject.targets if each.role is Role.WORKER), None) if subject else None
+
+
+def _group(worker: Target, namespace: str, cluster: str) -> Group:
+    return Group(namespace, cluster, worker.labels.get(WORKER_GROUP_NAME, ""))
+
+
 def _told(item: Raw) -> Demand | None:
-    subject = read(item)
-    worker = next((each for each in subject.targets if each.role is Role.WORKER), None) if subject else None
-    if worker is None or worker.cluster is None or not _own(worker) or worker.replicas <= 0:
+    worker = _worker(read(item))
+    if worker is None or worker.cluster is None or not _own(worker):
         return None
-    group = Group(worker.namespace, worker.cluster, worker.labels.get(WORKER_GROUP_NAME, ""))
+    group = _group(worker, worker.namespace, worker.cluster)
     # The GPUs stand in a stored object, so the namespace's policy is not needed to count them.
     found = _demand(worker, Policy(), group, worker.replicas, binding=True)
     return found if isinstance(found, Demand) else None

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.capacity.made import DEMO, demand
-from webhook.capacity.ledger import Ledger
+from webhook.capacity.ledger import MOST_LAPSED, Ledger
 from webhook.capacity.model import Group, Plan, Share
 
 OTHER = Group("rapids", "other", "other-default")
@@ -59,6 +59,18 @@ def test_promise_ends_by_itself() -> None:
     assert kept.ledger.plan_of(OTHER) == PLAN
     kept.ledger.expire(90)
     assert kept.gpus.total() == 0
+
+
+def test_memory_of_lapsed_promises_is_bounded() -> None:
+    """Of promises that ended by themselves the latest are remembered, and no more than the group still wants."""
+    kept = Kept()
+    for number in range(MOST_LAPSED + 1):
+        kept.ledger.promise(demand(3, group=Group("rapids", f"{number}", "default")), PLAN, 0)
+    kept.ledger.expire(60)
+    first, last = (Group("rapids", f"{number}", "default") for number in (0, MOST_LAPSED))
+    assert kept.ledger.lapsed(first, 3) == 0
+    assert kept.ledger.lapsed(last, 5) == 3
+    assert kept.ledger.lapsed(last, 2) == kept.ledger.lapsed(last, 3) == 2
 
 
 def test_groups_of_a_cluster_are_apart() -> None:

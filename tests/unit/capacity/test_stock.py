@@ -89,6 +89,34 @@ def test_shrunk_group_gives_back() -> None:
     assert room.ledger.open_of(DEMO) == 2
 
 
+def test_promise_that_nobody_took_up_is_made_once() -> None:
+    """Workers that were promised a place for their time are promised none again, however often they are heard of."""
+    room = stock(8, 8)
+    group = demand(5, told=("n1",))
+    room.heard(group, 0)
+    room.heard(group, 61)
+    assert room.ledger.workers == 0
+    room.heard(demand(7, told=("n1",)), 62)
+    assert room.ledger.open_of(DEMO) == 2
+    room.heard(demand(4, told=("n1",)), 63)
+    assert room.ledger.open_of(DEMO) == 2
+    room.heard(demand(6, told=("n1",)), 130)
+    assert room.ledger.open_of(DEMO) == 0
+
+
+def test_group_made_anew_is_promised_anew() -> None:
+    """What is deleted gives its promise back at once, and whoever takes its name begins afresh."""
+    room = stock(8)
+    room.hint(demand(5), 0)
+    room.ledger.forget(DEMO)
+    assert room.ledger.workers == 0
+    room.heard(demand(5, told=("n0",)), 0)
+    room.ledger.expire(60)
+    room.hint(demand(5), 61)
+    room.heard(demand(5, told=("n0",)), 62)
+    assert room.ledger.open_of(DEMO) == 5
+
+
 def test_second_group_of_a_cluster_joins_the_first() -> None:
     """Hosts that are promised to the cluster's first group count as its own."""
     room = stock(8, 8, 8, 8)
