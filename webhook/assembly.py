@@ -26,6 +26,7 @@ from webhook.inventory import NOT_WATCHED
 from webhook.namespaces.static import Static
 from webhook.namespaces.watched import Watched
 from webhook.observe import Recorder
+from webhook.policy import Policy, resolve
 from webhook.server import Listener, Webhook, create_app, ignore
 from webhook.settings import NAME, Settings, SettingsError, default_policy
 
@@ -101,13 +102,13 @@ def assemble(settings: Settings) -> Assembly:
     """
     recorder, serving, drain = Recorder(), _serving(settings.client_ca), Drain()
     parts: dict[str, Part] = {}
-    capacity = _inventory(settings, recorder)
-    ca = None
+    capacity, ca = None, None
     policy = default_policy(settings.defaults)
     if settings.namespaces_file:
         webhook = Webhook(Static(one.item for one in _manifests(settings.namespaces_file)), policy, recorder)
     else:
         parts["namespaces"] = watched = _watched(settings, recorder)
+        capacity = _inventory(settings, recorder, Hinted(watched, policy))
         tell: Listener = ignore
         if settings.events:
             from webhook.events import Events
@@ -165,12 +166,36 @@ def _watched(settings: Settings, recorder: Recorder) -> Watched:
     return watched
 
 
-def _inventory(settings: Settings, recorder: Recorder) -> "Inventory | None":
+@dataclass(frozen=True, slots=True)
+class Hinted:
+    """The namespaces that have capacity hints.
+
+    Attributes:
+        namespaces: All of them.
+        defaults: The installation's.
+    """
+
+    namespaces: Watched
+    defaults: Policy
+
+    @property
+    def ready(self) -> bool:
+        """Whether all namespaces are known."""
+        return self.namespaces.ready
+
+    def __contains__(self, name: str) -> bool:
+        """Whether the namespace is enabled and asks for hints."""
+        annotations = self.namespaces.known(name)
+        policy = None if annotations is None else resolve(dict(annotations), self.defaults)
+        return policy is not None and policy.enabled and policy.capacity_hint
+
+
+def _inventory(settings: Settings, recorder: Recorder, hinted: Hinted) -> "Inventory | None":
     if not settings.capacity_hints:
         return None
     from webhook.inventory import watched as inventory
 
-    watched = inventory.Watched(_client(settings.kubeconfig))
+    watched = inventory.Watched(_client(settings.kubeconfig), hinted)
     recorder.registry.register(inventory.Metrics(watched))
     return watched
 

@@ -7,6 +7,7 @@ every replica of the others' promises, and a replica that was restarted of its o
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Protocol
 
 from kubernetes.client import ApiClient, CustomObjectsApi
 
@@ -17,6 +18,17 @@ from webhook.mutation.capacity import group_of, told
 from webhook.raw import Raw
 
 PATIENCE = 0.1  # seconds
+
+
+class Hinted(Protocol):
+    """The namespaces that ask for capacity hints: what stands in objects of others was told by nobody."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is known which they are."""
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a namespace is one of them."""
 
 
 class Groups:

@@ -23,7 +23,7 @@ from webhook.capacity.index import Index
 from webhook.capacity.model import Demand, Group, Hint, Lack, NoHint, Question
 from webhook.capacity.stock import Stock
 from webhook.inventory.following import SILENCE, Collection, Follower, ForbiddenError
-from webhook.inventory.told import Groups, collections
+from webhook.inventory.told import Groups, Hinted, collections
 from webhook.raw import Raw, text
 
 _log = logging.getLogger(__name__)
@@ -41,10 +41,23 @@ class Watched:
     """The free capacity of a cluster."""
 
     def __init__(
-        self, client: ApiClient, *, clock: Callable[[], float] = time.monotonic, silent: float = SILENT
+        self,
+        client: ApiClient,
+        hinted: Hinted | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        silent: float = SILENT,
     ) -> None:
-        """Use `client` for every call; what has not been heard of for `silent` seconds is stale."""
+        """Nothing is asked before `start`.
+
+        Args:
+            client: Used for every call.
+            hinted: Where hosts in stored objects count; None for every namespace.
+            clock: Seconds, never going back.
+            silent: Seconds after which what was not heard of is stale.
+        """
         core, self._clock, self._silent = CoreV1Api(client), clock, silent
+        self._hinted = hinted
         self._lock = threading.Lock()
         self._stock = Stock()
         nodes, pods = _nodes(self._stock.index, self._lock), _pods(self._stock.index, self._lock)
@@ -60,7 +73,7 @@ class Watched:
                 clock,
             ),
         )
-        groups = Groups(self._heard, self._gone, lambda: self.ready)
+        groups = Groups(self._heard, self._gone, lambda: self.ready and (hinted is None or hinted.ready))
         self._told = tuple(Follower(each, clock) for each in collections(client, groups))
 
     # ---- the port ---------------------------------------------------------------------------------
@@ -78,8 +91,9 @@ class Watched:
             return NoHint(Lack.UNKNOWN, "internal error")
 
     def _heard(self, demand: Demand) -> None:
-        with self._lock:
-            self._stock.heard(demand, self._clock())
+        if self._hinted is None or demand.group.namespace in self._hinted:
+            with self._lock:
+                self._stock.heard(demand, self._clock())
 
     def _gone(self, group: Group) -> None:
         with self._lock:

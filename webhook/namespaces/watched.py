@@ -99,6 +99,10 @@ class Watched:
         """How many namespaces are known."""
         return len(self._namespaces)
 
+    def known(self, name: str) -> Annotations | None:
+        """Our annotations on the namespace `name` as last heard of, however long ago; None where it is not known."""
+        return self._namespaces.get(name)
+
     async def annotations(self, name: str) -> Annotations:
         """Our annotations on the namespace `name`; see `Namespaces`."""
         known = self._namespaces.get(name)

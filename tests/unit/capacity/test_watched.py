@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from webhook.capacity.model import Demand
+    from webhook.inventory.told import Hinted
 
 OTHER = Group("rapids", "other", "other-default")
 
@@ -119,14 +120,14 @@ def handler(script: Script) -> type[BaseHTTPRequestHandler]:
 
 
 @contextmanager
-def playing(script: Script, silent: float = 130) -> Iterator[Watched]:
+def playing(script: Script, silent: float = 130, hinted: Hinted | None = None) -> Iterator[Watched]:
     """A started source on a server that plays the script."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler(script))
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     configuration = Configuration()
     configuration.host = f"http://127.0.0.1:{server.server_port}"
     configuration.retries = False
-    watched = Watched(ApiClient(configuration), silent=silent)
+    watched = Watched(ApiClient(configuration), hinted, silent=silent)
     watched.start()
     try:
         yield watched
@@ -282,3 +283,29 @@ def test_what_another_replica_told_is_set_aside() -> None:
         until(lambda: watched.counts()[2] == 9)
         assert names(watched.hint(asking(4))) == ("b",)
         assert lack(watched.hint(asking(5))) is Lack.FULL
+
+
+class Some:
+    """One namespace has hints, once that is known."""
+
+    def __init__(self) -> None:
+        """Not known yet."""
+        self.ready = False
+
+    def __contains__(self, name: str) -> bool:
+        """Whether it is the one."""
+        return self.ready and name == "rapids"
+
+
+def test_only_namespaces_with_hints_set_hosts_aside() -> None:
+    """Hosts in a group of a namespace that has no hints count for nothing; groups wait until that is known."""
+    script, some = Script(), Some()
+    elsewhere = group(3, "b")
+    elsewhere["metadata"]["namespace"] = "elsewhere"
+    script.lists["daskworkergroups"] = [page(elsewhere, group(5, "a"))]
+    with playing(script, hinted=some) as watched:
+        until(lambda: watched.ready)
+        assert watched.counts()[2] == 0
+        some.ready = True
+        until(lambda: watched.counts()[2] == 5)
+        assert names(watched.hint(asking(8))) == ("b",)

@@ -1,0 +1,36 @@
+"""How parts that don't know each other are put together."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+
+from webhook.assembly import Hinted
+from webhook.namespaces import Annotations
+from webhook.namespaces.watched import Watched
+from webhook.policy import ENABLED, PREFIX, Policy
+
+HINT = f"{PREFIX}capacity-hint"
+
+
+class Known(dict[str, Annotations]):
+    """Namespaces that are known."""
+
+    ready = True
+
+    def known(self, name: str) -> Annotations | None:
+        """Its annotations."""
+        return self.get(name)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "hints"),
+    [({ENABLED: "true", HINT: "true"}, True), ({ENABLED: "true"}, False), ({HINT: "true"}, False)],
+)
+def test_namespaces_with_hints(annotations: dict[str, str], hints: bool) -> None:
+    """A namespace has hints where it is enabled and asks for them; one that is not known has none."""
+    hinted = Hinted(cast("Watched", Known(rapids=frozenset(annotations.items()))), Policy())
+    assert hinted.ready
+    assert ("rapids" in hinted) is hints
+    assert "unknown" not in hinted
