@@ -10,7 +10,8 @@ What comes first, from the strongest:
    that don't know of each other's promises rarely choose alike.
 
 The second is exact. The others hold for clusters of up to `EXACT` hosts, among the `MOST_CHOICES` tightest choices and
-as many others; of a larger cluster all but the last `EXACT` hosts are the emptiest there are.
+as many others, as far as `MOST_STEPS` reach; of a larger cluster all but the last `EXACT` hosts are the emptiest there
+are.
 
 One rack comes before a tight fit because kube-scheduler sees to it anyway: as soon as a cluster's first node is full,
 the affinity to its rack weighs as much as the hint, and pulls workers to other hosts of that rack, which may be
@@ -30,6 +31,9 @@ from webhook.capacity.pool import Pool
 # (`tests.bench.capacity`). Three hosts of 8 GPUs hold 24 workers.
 EXACT = 3
 MOST_CHOICES = 16
+# Steps of one search, of which a plan makes two: about 1 us each. Hosts of up to 8 sizes took 100 at most, of 16 sizes
+# 250; of more a search may end early, with the best that it found until then.
+MOST_STEPS = 300
 
 Sizes: TypeAlias = tuple[int, ...]
 """Free GPUs of each host of a choice, descending."""
@@ -175,7 +179,16 @@ def tightest(counts: Sequence[tuple[int, int]], gpus: int, workers: int) -> list
             break
     else:
         return []
-    return _searched(counts, gpus, workers, tuple(largest), None)
+    fitting = _fitting(counts, gpus, workers, tuple(largest))
+    return _searched(counts, gpus, workers, fitting, None) or [fitting]
+
+
+def _fitting(counts: Sequence[tuple[int, int]], gpus: int, workers: int, largest: Sizes) -> Sizes:
+    """The same with the last host the smallest that will do: where to begin, and what is taken when steps run out."""
+    *others, _ = largest
+    left = workers - sum(free // gpus for free in others)
+    used = Counter(others)
+    return (*others, min(free for free, count in counts if free // gpus >= left and count > used[free]))
 
 
 def looser(counts: Sequence[tuple[int, int]], gpus: int, workers: int, tight: Sizes) -> Iterator[Sizes]:
@@ -192,7 +205,8 @@ def _searched(
     certain = tuple(sorted(largest, reverse=True))[:-EXACT]
     used = Counter(certain)
     left = [(free, count - used[free]) for free, count in reversed(counts)]
-    search = _Search([each for each in left if each[1]], gpus, most, fixed=most is not None)
+    at_most = sum(largest) - sum(certain) if most is None else most
+    search = _Search([each for each in left if each[1]], gpus, at_most, fixed=most is not None)
     search.extend((), 0, len(largest) - len(certain), workers - sum(free // gpus for free in certain))
     return [(*certain, *sizes) for sizes in search.found]
 
@@ -209,12 +223,14 @@ class _Search:
 
     counts: Sequence[tuple[int, int]]
     gpus: int
-    most: int | None
+    most: int
     fixed: bool
     found: list[Sizes] = field(default_factory=list)
+    steps: int = 0
 
     def extend(self, sizes: Sizes, at: int, hosts: int, workers: int) -> None:
         """Add `hosts` hosts from place `at` of the counts on, for `workers` workers."""
+        self.steps += 1
         if not hosts and workers <= 0:
             self._take(sizes)
         elif hosts and at < len(self.counts) and not self._hopeless(sizes, at, hosts, workers):
@@ -224,13 +240,15 @@ class _Search:
                 self.extend((*sizes, *([free] * times)), at + 1, hosts - times, rest)
 
     def _hopeless(self, sizes: Sizes, at: int, hosts: int, workers: int) -> bool:
-        if hosts * (self.counts[-1][0] // self.gpus) < workers or (self.fixed and len(self.found) >= MOST_CHOICES):
+        if self.steps > MOST_STEPS or (self.fixed and len(self.found) >= MOST_CHOICES):
+            return True
+        if hosts * (self.counts[-1][0] // self.gpus) < workers:
             return True
         at_least = max(workers * self.gpus, hosts * self.counts[at][0])
-        return self.most is not None and sum(sizes) + at_least > self.most
+        return sum(sizes) + at_least > self.most
 
     def _take(self, sizes: Sizes) -> None:
-        if not self.fixed and (self.most is None or sum(sizes) < self.most):
+        if not self.fixed and sum(sizes) < self.most:
             self.most, self.found = sum(sizes), []
         if len(self.found) < MOST_CHOICES:
             self.found.append(sizes)

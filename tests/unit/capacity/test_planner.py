@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.capacity.made import pool, total
-from webhook.capacity.planner import EXACT, Wanted, plan
+from webhook.capacity.planner import EXACT, MOST_STEPS, Wanted, _Search, plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,6 +101,21 @@ def test_grown_cluster_stays_in_its_rack() -> None:
     room = pool({"a": (0, "r7")} | {f"n{number}": (4, f"r{number}") for number in range(9)})
     for seed in range(20):
         assert plan(room, Wanted(4, 1, seed, {"a"})) == (("n7", 4),)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 300), st.integers(1, 3))
+def test_search_is_bounded(seed: int, workers: int, gpus: int) -> None:
+    """Where hosts have hundreds of sizes a plan still takes the fewest, and ends after a bounded number of steps."""
+    room = {f"n{number}": (number % 200 + 1, f"r{number % 7}") for number in range(600)}
+    found = plan(pool(room), Wanted(workers, gpus, seed))
+    assert found is not None
+    assert total(found) == workers
+    largest = sorted((free // gpus for free, _ in room.values()), reverse=True)
+    assert sum(largest[: len(found) - 1]) < workers
+    search = _Search([(size, 3) for size in range(1, 201)], gpus, 10**6, fixed=False)
+    search.extend((), 0, EXACT, 3 * 200 // gpus)
+    # Each step over the limit only leaves loops that were begun: a few in each of 200 sizes.
+    assert search.steps < MOST_STEPS + 4 * 200
 
 
 @pytest.mark.parametrize(("workers", "hosts"), [(400, 50), (397, 50), (401, 51)])
