@@ -11,7 +11,7 @@ import orjson
 
 from webhook import admission, dask
 from webhook.admission import Answer, Review, Verdict
-from webhook.capacity.model import UNWATCHED, Hint, NoHint, Question
+from webhook.capacity.model import Hint, NoHint, Question
 from webhook.dask import Subject
 from webhook.namespaces import Annotations
 from webhook.policy import Policy, resolve
@@ -42,11 +42,11 @@ class Verdicts:
         """What is answered for a review's subject from `consider`, whose namespace carries `annotations`."""
         policy = self._policy(annotations)
         asked = admission.question(review, subject, policy)
-        if asked is not UNWATCHED or subject.kind != "Pod":
-            hint = asked if isinstance(asked, NoHint) else self._ask(asked)
-            return admission.answer(admission.decide(subject, policy, hint))
-        answer: Answer = self._of_worker(subject, annotations)
-        return answer
+        if isinstance(asked, NoHint) and subject.kind == "Pod":
+            answer: Answer = self._of_worker(subject, annotations, asked)
+            return answer
+        hint = asked if isinstance(asked, NoHint) else self._ask(asked)
+        return admission.answer(admission.decide(subject, policy, hint))
 
     def _read(self, item: Raw) -> Subject | None:
         key = _key(dask.shared(item))
@@ -55,8 +55,8 @@ class Verdicts:
         subject: Subject | None = self._subject(key)
         return subject
 
-    def _decide(self, subject: Subject, annotations: Annotations) -> Answer:
-        return admission.answer(admission.decide(subject, self._policy(annotations)))
+    def _decide(self, subject: Subject, annotations: Annotations, hint: NoHint) -> Answer:
+        return admission.answer(admission.decide(subject, self._policy(annotations), hint))
 
 
 def _key(seen: Raw | None) -> bytes | None:

@@ -9,8 +9,10 @@ from tests.unit.case import Case, every
 from tests.unit.objects import container, pod, preferred, review, spec, term
 from webhook import admission
 from webhook.admission import Answer, Status, Verdict
+from webhook.capacity.model import MARKER
 from webhook.dask import Subject, shared
 from webhook.inventory import NOT_WATCHED
+from webhook.mutation.selector import PREFERRED
 from webhook.namespaces import ours
 from webhook.policy import ENABLED, PREFIX, Policy
 from webhook.settings import default_policy
@@ -18,17 +20,18 @@ from webhook.verdicts import LARGEST_KEPT, Verdicts
 
 if TYPE_CHECKING:
     from webhook.capacity.model import Hint, Question
+    from webhook.namespaces import Annotations
     from webhook.raw import Raw
 
 ON = frozenset({(ENABLED, "true")})
 
 
-def answered(verdicts: Verdicts, item: Raw) -> Answer:
+def answered(verdicts: Verdicts, item: Raw, annotations: Annotations = ON) -> Answer:
     """The answer for a worker pod in an enabled namespace."""
     asked = admission.review_of(review(item))
     subject = verdicts.consider(asked)
     assert isinstance(subject, Subject)
-    return verdicts.answer(asked, subject, ON)
+    return verdicts.answer(asked, subject, annotations)
 
 
 def worker(number: int, **fields: Raw) -> Raw:
@@ -43,6 +46,19 @@ def test_workers_of_a_group_are_decided_on_once() -> None:
     """Pods that differ only in what is their own share one answer."""
     verdicts = Verdicts(Policy(), NOT_WATCHED.hint)
     assert answered(verdicts, worker(1)) is answered(verdicts, worker(2))
+
+
+def test_workers_that_carry_hosts_are_decided_on_once() -> None:
+    """Where pods carry their group's hosts nothing is asked, and they share one answer too."""
+    with_hints = frozenset({*ON, (f"{PREFIX}capacity-hint", "true")})
+    marked = {"preference": {"matchExpressions": [{"key": MARKER, "operator": "DoesNotExist"}]}, "weight": 30}
+    hosts = {"nodeAffinity": {PREFERRED: [marked]}}
+    verdicts = Verdicts(Policy(), lambda asked: pytest.fail(f"asked {asked}"))
+    first, second = (worker(number) for number in (1, 2))
+    for each in (first, second):
+        each["spec"]["affinity"] = hosts
+    assert answered(verdicts, first, with_hints) is answered(verdicts, second, with_hints)
+    assert answered(verdicts, first) is not answered(verdicts, first, with_hints)
 
 
 @pytest.mark.parametrize(
