@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from webhook.mutation.affinity import GUIDE_TERM
 from webhook.mutation.selector import PREFERRED
+from webhook.mutation.terms import GUIDE_TERM
 from webhook.settings import assignments
 
 if TYPE_CHECKING:

@@ -77,6 +77,14 @@ def test_who_spoke_for_the_nearest_level_spoke_for_all(section: str) -> None:
     assert decided({section: preferred(GUIDE)}, topology=levels).outcome is Outcome.KEPT
 
 
+def test_who_keeps_the_own_workers_apart_spoke_for_all() -> None:
+    """An anti-affinity to the cluster's own workers is the user's word, though its selector is the one we write."""
+    levels = (TopologyLevel(HOSTNAME, 100), TopologyLevel("rack", 30))
+    (operation,) = decided().operations
+    mine = operation.value["podAffinity"]
+    assert decided({"podAntiAffinity": mine}, topology=levels).reason is Reason.ANTI_AFFINITY_PRESENT
+
+
 def test_level_that_the_namespace_added_later_is_added() -> None:
     """Our own term of an earlier pass leaves farther levels open."""
     levels = (TopologyLevel(HOSTNAME, 100), TopologyLevel("rack", 30))

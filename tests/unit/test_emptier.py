@@ -1,14 +1,22 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.unit.objects import HOSTNAME, preferred, spec, target, term
 from webhook.mutation.emptier import MAX_SKEW, emptier
 from webhook.mutation.model import Outcome, Reason
-from webhook.mutation.selector import takes_in
-from webhook.policy import Policy, TopologyLevel
+from webhook.mutation.selector import PREFERRED, REQUIRED, takes_in
+from webhook.mutation.terms import GUIDE_TERM, own
+from webhook.policy import GuideAffinity, Policy, TopologyLevel
 from webhook.policy.values import MOST_GPUS
 
+if TYPE_CHECKING:
+    from webhook.raw import Raw
+
+UPGRADE = Policy(guide_affinity=GuideAffinity.UPGRADE)
+NEAREST, LIGHTER = TopologyLevel(HOSTNAME, 100), TopologyLevel(HOSTNAME, 7)
 LIST = "/spec/worker/spec/topologySpreadConstraints"
 
 
@@ -57,6 +65,22 @@ def test_user_who_placed_the_workers_is_left_alone(section: str) -> None:
     for there in (preferred(own), {"requiredDuringSchedulingIgnoredDuringExecution": [own]}):
         decision = emptier(target(spec(affinity={section: there})), Policy())
         assert (decision.outcome, decision.reason) == (Outcome.KEPT, Reason.SPREAD_PRESENT)
+
+
+@pytest.mark.parametrize("there", [GUIDE_TERM, own(target(), NEAREST, UPGRADE), own(target(), LIGHTER, UPGRADE)])
+def test_term_that_an_upgrade_replaces_is_not_the_users(there: Raw) -> None:
+    """The guide's term that is about to be replaced, and what stands there afterwards, leave the level open."""
+    decision = emptier(target(spec(affinity={"podAffinity": {PREFERRED: [there]}})), UPGRADE)
+    assert (decision.outcome, decision.reason) == (Outcome.APPLIED, Reason.EMPTIER_ADDED)
+
+
+def test_term_beside_the_replaced_one_stands() -> None:
+    """A term of the user's own at the level speaks for it, also one that keeps the cluster's own workers apart."""
+    mine = own(target(), NEAREST, UPGRADE)
+    for beside in ({"podAntiAffinity": {PREFERRED: [mine]}}, {"podAffinity": {REQUIRED: [mine["podAffinityTerm"]]}}):
+        there = {"podAffinity": {PREFERRED: [GUIDE_TERM]}}
+        together = {key: there.get(key, {}) | beside.get(key, {}) for key in there | beside}
+        assert emptier(target(spec(affinity=together)), UPGRADE).reason is Reason.SPREAD_PRESENT
 
 
 def test_needs_a_name_and_a_level() -> None:

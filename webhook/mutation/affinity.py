@@ -14,29 +14,15 @@ is that of Kubernetes 1.21.
 """
 
 from collections.abc import Sequence
-from typing import TypeAlias
 
-from webhook.dask import CLUSTER_NAME, COMPONENT, Role, Target
+from webhook.dask import Target
 from webhook.mutation.model import Decision, Reason, Ruling
 from webhook.mutation.patch import END, Operation, put
 from webhook.mutation.selector import PREFERRED, Term, about_workers
-from webhook.policy import AffinityScope, GuideAffinity, Policy, TopologyLevel
-from webhook.raw import Raw
+from webhook.mutation.terms import GUIDE_TERM, Upgrades, own, spoken_for, upgrades
+from webhook.policy import AffinityScope, Policy, TopologyLevel
 
 NAME = "affinity"
-
-# The guide "Colocate Dask workers on Kubernetes while using nodes with multiple GPUs", rapidsai/deployment.
-GUIDE_TERM = {
-    "weight": 100,
-    "podAffinityTerm": {
-        "labelSelector": {"matchExpressions": [{"key": COMPONENT, "operator": "In", "values": [Role.WORKER.value]}]},
-        "topologyKey": "kubernetes.io/hostname",
-    },
-}
-
-
-Upgrades: TypeAlias = tuple[tuple[str, TopologyLevel], ...]
-"""Indices of the guide's terms, and the level that each stands for."""
 
 
 def affinity(target: Target, policy: Policy) -> Decision:
@@ -45,31 +31,21 @@ def affinity(target: Target, policy: Policy) -> Decision:
     if not policy.topology:
         return rule.skipped(Reason.TOPOLOGY_NONE, "the namespace's topology is none")
     standing = about_workers(target)
-    upgrades = _upgrades(standing, policy)
-    missing = () if _spoken_for(target, policy, standing, upgrades) else _missing(policy, standing)
-    if not missing and not upgrades:
+    replaced = upgrades(standing, policy)
+    missing = () if spoken_for(target, policy, standing) else _missing(policy, standing)
+    if not missing and not replaced:
         return _kept(rule, standing)
     if policy.affinity_scope is AffinityScope.CLUSTER:
         if target.cluster is None:
             return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster has no name yet; its pods will")
         if not target.selectable:
             return rule.refused(Reason.CLUSTER_NAME_INVALID, f"no affinity: {target.cluster[:63]!a} is no label value")
-    return _applied(rule, policy, upgrades, missing)
+    return _applied(rule, policy, replaced, missing)
 
 
 def _missing(policy: Policy, standing: Sequence[Term]) -> tuple[TopologyLevel, ...]:
     covered = {term.topology_key for term in standing}
     return tuple(level for level in policy.topology if level.key not in covered)
-
-
-def _spoken_for(target: Target, policy: Policy, standing: Sequence[Term], upgrades: Upgrades) -> bool:
-    """Whether the user said how workers stand at the nearest level, and so left nothing open farther out."""
-    nearest = policy.topology[0]
-    ours, replaced = _term(target, nearest, policy)["podAffinityTerm"], {place for place, _ in upgrades}
-    return any(
-        term.topology_key == nearest.key and term.raw != ours and not (term.attracts and str(term.index) in replaced)
-        for term in standing
-    )
 
 
 def _kept(rule: Ruling, standing: Sequence[Term]) -> Decision:
@@ -80,28 +56,16 @@ def _kept(rule: Ruling, standing: Sequence[Term]) -> Decision:
     return rule.kept(Reason.AFFINITY_PRESENT, "an affinity to the cluster's workers is there already")
 
 
-def _upgrades(standing: Sequence[Term], policy: Policy) -> Upgrades:
-    """Where the guide's own term stands and the level to put there, if the namespace wants it replaced."""
-    if policy.guide_affinity is GuideAffinity.KEEP or policy.affinity_scope is AffinityScope.NAMESPACE:
-        return ()
-    levels = {level.key: level for level in policy.topology}
-    return tuple(
-        (str(term.index), levels[term.topology_key])
-        for term in standing
-        if term.attracts and term.item == GUIDE_TERM and term.topology_key in levels
-    )
-
-
 def _applied(
     rule: Ruling,
     policy: Policy,
-    upgrades: Upgrades,
+    upgraded: Upgrades,
     missing: Sequence[TopologyLevel],
 ) -> Decision:
-    places = (*upgrades, *((END, level) for level in missing))
+    places = (*upgraded, *((END, level) for level in missing))
     operations = tuple(_put(rule.target, place, level, policy) for place, level in places)
     added = f"drawn to {_whom(rule.target, policy)} at " + ", ".join(level.key for level in missing)
-    if not upgrades:
+    if not upgraded:
         return rule.applied(Reason.AFFINITY_ADDED, added, *operations)
     replaced = f"the guide's own affinity now names cluster {rule.target.cluster}"
     return rule.applied(
@@ -119,14 +83,4 @@ def _whom(target: Target, policy: Policy) -> str:
 
 def _put(target: Target, place: str, level: TopologyLevel, policy: Policy) -> Operation:
     tokens = ("affinity", "podAffinity", PREFERRED, place)
-    return put(target.spec, target.pointer, tokens, _term(target, level, policy))
-
-
-def _term(target: Target, level: TopologyLevel, policy: Policy) -> Raw:
-    selector: list[Raw] = [{"key": COMPONENT, "operator": "In", "values": [Role.WORKER.value]}]
-    if policy.affinity_scope is AffinityScope.CLUSTER:
-        selector.append({"key": CLUSTER_NAME, "operator": "In", "values": [target.cluster]})
-    return {
-        "weight": level.weight,
-        "podAffinityTerm": {"labelSelector": {"matchExpressions": selector}, "topologyKey": level.key},
-    }
+    return put(target.spec, target.pointer, tokens, own(target, level, policy))

@@ -18,6 +18,7 @@ from webhook.dask import CLUSTER_NAME, COMPONENT, Role, Target
 from webhook.mutation.model import Decision, Reason, Ruling
 from webhook.mutation.patch import END, put
 from webhook.mutation.selector import MOST, about_workers
+from webhook.mutation.terms import spoken_for
 from webhook.policy import Policy
 from webhook.raw import CrowdedError, Raw, mapping, sequence
 
@@ -39,7 +40,7 @@ def emptier(target: Target, policy: Policy) -> Decision:
     if not target.selectable:
         return rule.skipped(Reason.CLUSTER_NAME_INVALID, f"{target.cluster[:63]!a} is no label value")
     key = policy.topology[0].key
-    if _spoken_for(target, key):
+    if _constrained(target, key) or spoken_for(target, policy, about_workers(target)):
         return rule.kept(Reason.SPREAD_PRESENT, f"the manifest says itself how workers stand at {key}")
     operation = put(target.spec, target.pointer, (CONSTRAINTS, END), _constraint(target.cluster, key))
     return rule.applied(Reason.EMPTIER_ADDED, f"hosts with fewer workers of other clusters first, by {key}", operation)
@@ -55,8 +56,8 @@ def _nothing_to_do(target: Target, policy: Policy) -> tuple[Reason, str] | None:
     return None
 
 
-def _spoken_for(target: Target, key: str) -> bool:
-    """Whether a constraint or a term says how workers stand at the level; a term of an earlier pass does too.
+def _constrained(target: Target, key: str) -> bool:
+    """Whether a constraint, the user's or that of an earlier pass, says how pods stand at the level.
 
     Raises:
         CrowdedError: There are more than anyone writes.
@@ -64,9 +65,7 @@ def _spoken_for(target: Target, key: str) -> bool:
     constraints = sequence(target.spec, CONSTRAINTS)
     if len(constraints) > MOST:
         raise CrowdedError("spread constraints", MOST)
-    return any(mapping(each).get("topologyKey") == key for each in constraints) or any(
-        term.topology_key == key for term in about_workers(target)
-    )
+    return any(mapping(each).get("topologyKey") == key for each in constraints)
 
 
 def _seen_by_the_scheduler(spec: Raw) -> bool:
