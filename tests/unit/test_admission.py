@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,9 @@ from webhook.admission import MalformedReviewError, Status, Verdict
 from webhook.dask import Subject
 from webhook.mutation.model import Outcome
 from webhook.mutation.patch import Operation
-from webhook.policy import PREFIX, Policy, Problem, TargetGroup
+from webhook.mutation.selector import PREFERRED
+from webhook.mutation.terms import GUIDE_TERM
+from webhook.policy import PREFIX, GuideAffinity, Mode, Policy, Problem, TargetGroup
 
 if TYPE_CHECKING:
     from webhook.raw import Raw
@@ -166,6 +169,17 @@ def test_one_rule_that_refuses_stops_no_other() -> None:
     outcomes = {decision.rule: decision.outcome for decision in found.decisions}
     assert outcomes["affinity"] is Outcome.REFUSED
     assert outcomes["gpu"] is outcomes["command"] is Outcome.APPLIED
+
+
+def test_mode_warn_tells_nothing_as_done() -> None:
+    """In mode `warn` each change is told as not done, and no rule says beside it what it did."""
+    guides = {"podAffinity": {PREFERRED: [GUIDE_TERM]}}
+    item = cluster(spec(container("dask-worker", "--nworkers", "2"), affinity=guides))
+    policy = replace(SERVED, mode=Mode.WARN, guide_affinity=GuideAffinity.UPGRADE)
+    assert len(verdict(review(item), replace(policy, mode=Mode.ENFORCE)).warnings) == 2
+    told = verdict(review(item), policy).warnings
+    assert len(told) == 4
+    assert all(line.startswith("mode is warn, not done: ") for line in told)
 
 
 # ---- Verdict to bytes -----------------------------------------------------------------------------

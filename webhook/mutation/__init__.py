@@ -83,7 +83,7 @@ def _decide(name: str, rule: Rule, target: Target, policy: Policy) -> Decision:
 
 
 def _only_told(decision: Decision) -> Decision:
-    """In mode `warn` a change is told, not made."""
+    """In mode `warn` a change is told, not made; what the rule says of it as made is left out."""
     if decision.outcome is not Outcome.APPLIED:
         return decision
     text = f"mode is warn, not done: {decision.detail}"
@@ -93,5 +93,5 @@ def _only_told(decision: Decision) -> Decision:
         reason=Reason.WARN_MODE,
         detail=text,
         operations=(),
-        warnings=(told(text), *decision.warnings),
+        warnings=(told(text),),
     )
