@@ -114,6 +114,22 @@ def test_value_is_taken(name: str, text: str, value: object) -> None:
     assert policy.problems == ()
 
 
+@pytest.mark.parametrize(
+    ("text", "weights"),
+    [
+        ("a,b,c,d,e", [100, 30, 10, 3, 1]),
+        ("a=50,b,c,d,e", [50, 15, 5, 1, 1]),
+        ("a=5,b", [5, 1]),
+        ("a=1,b,c", [1, 1, 1]),
+        ("a,b=90,c", [100, 90, 10]),
+        ("a=5,b=30,c", [5, 30, 10]),
+    ],
+)
+def test_weights_fall_from_the_level_before(text: str, weights: list[int]) -> None:
+    """A level without a weight never outweighs the one before it; a weight that is written stays as it is."""
+    assert [level.weight for level in resolve({f"{PREFIX}topology": text}).topology] == weights
+
+
 @pytest.mark.parametrize(("name", "text"), MALFORMED)
 def test_malformed_value_falls_back(name: str, text: str) -> None:
     """A malformed value changes nothing, and one problem names key, value, what is accepted and what is used."""

@@ -22,10 +22,21 @@ def test_platforms_have_a_preset() -> None:
     assert set(PRESETS) == {"gke", "eks", "oke", "coreweave", "topograph", "nvlink"}
 
 
-def test_unknown_preset_is_told_with_the_known_ones() -> None:
-    """A name that looks like a preset, and is none, is a label key; one that cannot be a key names the presets."""
-    (problem,) = resolve({f"{PREFIX}topology": "g k e"}).problems
-    assert all(name in problem.text for name in PRESETS)
+@pytest.mark.parametrize("text", ["GKE", "aks", "None", "NONE", "non", "gke,eks", "gke=50", "rack, Nvlink=3", "g k e"])
+def test_misspelt_preset_is_told_with_the_known_ones(text: str) -> None:
+    """A word that is nearly a preset or `none`, or is one among keys, is no key: the problem names the presets."""
+    policy = resolve({f"{PREFIX}topology": text})
+    (problem,) = policy.problems
+    assert all(name in problem.text for name in ("none", *PRESETS))
+    assert policy.topology == Policy().topology
+
+
+@pytest.mark.parametrize("key", ["rack", "zone", "node", "block", "spine", "core", "host", "example.com/gke"])
+def test_key_that_is_near_no_preset_is_taken(key: str) -> None:
+    """A label without a domain is a level like any other, and what has a domain is never taken for a preset."""
+    policy = resolve({f"{PREFIX}topology": key})
+    assert policy.problems == ()
+    assert [level.key for level in policy.topology] == [key]
 
 
 def test_default_is_portable() -> None:

@@ -1,12 +1,14 @@
 """Annotation values: text to value, and back. Each parser raises ValueError or KeyError for anything else."""
 
+import difflib
 import re
+from collections.abc import Sequence
 
 from webhook.policy.model import TargetGroup, TopologyLevel
 from webhook.presets import PRESETS
 from webhook.raw import Raw
 
-# Falling by about a third from level to level, so that a nearer level outweighs all farther ones together.
+# Falling to about a third from level to level, so that a nearer level outweighs all farther ones together.
 # With 30 for the second level, a rack, replays on a real scheduler brought racks near the fewest, and nodes from 1.00
 # to at most 1.11 times theirs (`make bench-placement`).
 FALLING_WEIGHTS = (100, 30, 10, 3, 1)
@@ -66,23 +68,48 @@ def version(text: str) -> tuple[int, int]:
 
 
 def topology(text: str) -> tuple[TopologyLevel, ...]:
-    """`none`, a preset, or `key[=weight]` nearest first."""
+    """`none`, a preset, or `key[=weight]` nearest first; see `_falling` for a level without weight."""
     if text == "none":
         return ()
     items = PRESETS.get(text) or text.split(",")
     if len(items) > len(FALLING_WEIGHTS):
         raise ValueError(text)
-    levels = tuple(map(_topology_level, items, FALLING_WEIGHTS))
+    levels: list[TopologyLevel] = []
+    for item in items:
+        levels.append(_topology_level(item, _falling(levels)))
     if len({level.key for level in levels}) < len(levels):
         raise ValueError(text)
-    return levels
+    return tuple(levels)
+
+
+def _falling(nearer: Sequence[TopologyLevel]) -> int:
+    """The weight of a level that names none: that of `FALLING_WEIGHTS`, or less where the one before weighs less.
+
+    It then falls from the one before as much as it would have: behind `rack=50` come 15, 5, 1 and 1.
+    """
+    usual = FALLING_WEIGHTS[len(nearer)]
+    if not nearer:
+        return usual
+    return max(1, min(usual, nearer[-1].weight * usual // FALLING_WEIGHTS[len(nearer) - 1]))
 
 
 def _topology_level(item: str, weight: int) -> TopologyLevel:
     key, equals, written = item.strip().partition("=")
-    if not _LABEL_KEY.fullmatch(key):
+    if not _LABEL_KEY.fullmatch(key) or _looks_like_a_word(key):
         raise ValueError(item)
     return TopologyLevel(key, _bounded(written, 1, 100) if equals else weight)
+
+
+def _looks_like_a_word(key: str) -> bool:
+    """Whether a key is a preset or `none`, misspelt or where it has no meaning: no node carries such a label.
+
+    A key is near a preset where one letter of `gke` differs, as in `aks`; near `none` it has to be closer than `zone`
+    and `node`, which are names of levels.
+    """
+    low = key.lower()
+    return "/" not in key and bool(
+        difflib.get_close_matches(low, PRESETS, cutoff=0.65) or difflib.get_close_matches(low, ["none"], cutoff=0.8)
+    )
 
 
 def targets(text: str) -> frozenset[TargetGroup]:
