@@ -4,7 +4,7 @@ BIN     = $(VENV)/bin
 # The lock files are complete, so pip has nothing to resolve; what is imported is compiled then.
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile
 
-.PHONY: demo test browser test-faults generate fuzz unit lint lock render bench bench-placement clean
+.PHONY: demo test browser test-faults generate fuzz unit lint lock render bench bench-placement bench-scheduler clean
 demo: $(VENV)/demo.stamp       ## the main job, on this machine alone
 	@$(BIN)/dask-colocate demo
 
@@ -43,8 +43,11 @@ lock: $(VENV)/test.stamp       ## refresh the lock files
 
 	echo 'hatchling>=1.27' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade - -o deploy/build-requirements.txt
 
-bench-placement: $(VENV)/test.stamp  ## nodes used over the fewest possible, on a real scheduler; ARGS=--quick for a minute
+bench-placement: $(VENV)/test.stamp  ## nodes used over the fewest possible, on a real scheduler; ARGS=--quick for about a minute
 	@$(BIN)/python -m tests.bench.placement $(ARGS)
+
+bench-scheduler: $(VENV)/test.stamp  ## what a worker's terms cost the scheduler, 5,000 pods on 1,000 nodes; ARGS="--pods N --rounds N"
+	@$(BIN)/python -m tests.bench.scheduler_cost $(ARGS)
 
 bench: $(VENV)/test.stamp      ## what an admission costs, beside a no-op app, a Go webhook and an in-process policy; ARGS=--quick
 	@$(BIN)/python -m tests.bench.admission $(ARGS)

@@ -129,7 +129,7 @@ def planned(given: argparse.Namespace) -> Plan:
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.placement", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="half a minute: one load, one seed, few clusters")
+    parser.add_argument("--quick", action="store_true", help="about a minute: one load, one seed, few clusters")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="how many, from 1 on")
     parser.add_argument("--judged", type=int, default=JUDGED, help="clusters that count in each replay")
     parser.add_argument("--replicas", type=int, default=1, help="processes of the webhook, asked in turns")
@@ -148,15 +148,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     about = {"machine": where, "versions": ran, "minutes": round((time.monotonic() - began) / 60, 1)}
     titles = {each.name: each.title for each in plan.strategies}
     Console(width=max(120, 24 * (len(plan.traces) + 1))).print(table(figures(runs), titles))
-    out = given.out or (RESULTS if _whole(plan) else None)
+    out = given.out or (RESULTS if is_whole(plan) else None)
     if out:
         write({**about, **record(runs, plan)}, out / "placement.json")
         draw(runs, titles, out)
 
 
-def _whole(plan: Plan) -> bool:
-    """Whether it is what the README shows: every load and strategy, three seeds or more."""
-    return (*plan.traces,) == TRACES and (*plan.strategies,) == STRATEGIES and len(plan.seeds) >= SEEDS
+def is_whole(plan: Plan) -> bool:
+    """Whether it is what the README shows: every load and strategy, three seeds or more, one webhook."""
+    everything = (*plan.traces,) == TRACES and (*plan.strategies,) == STRATEGIES
+    return everything and len(plan.seeds) >= SEEDS and plan.judged == JUDGED and plan.replicas == 1
 
 
 def write(about: dict[str, object], file: Path) -> None:
@@ -166,9 +167,9 @@ def write(about: dict[str, object], file: Path) -> None:
 
 
 def draw(runs: Sequence[Run], titles: Mapping[str, str], out: Path) -> None:
-    """The pictures, where matplotlib is installed: it is no part of the test tools."""
+    """The pictures, where matplotlib is installed."""
     if find_spec("matplotlib") is None:
-        print("no pictures: matplotlib is not installed (dependency group bench)")
+        print("no pictures: matplotlib is not installed (dependency group dev)")
         return
     plot = import_module("tests.bench.plot")
     first = [each for each in runs if (each.trace, each.seed) == (runs[0].trace, runs[0].seed)]

@@ -39,20 +39,13 @@ if TYPE_CHECKING:
     from tests.e2e.bed.bed import Bed
     from tests.e2e.bed.process import Process
 
-WORKERS = 16  # of each cluster
-GPUS = 8  # of each node
+WORKERS, GPUS = 16, 8  # of each cluster, of each node
 BATCH = 25  # clusters that are timed together: 400 pods, some seconds
 RACK_SIZE = 16  # nodes
 CREATORS = 8  # threads that create pods: enough that the scheduler is never without work
-COLUMNS = (
-    "pods/s",
-    "slowdown",
-    "of the guide's",
-    "scheduler ms/pod",
-    "slowdown",
-    "of the guide's",
-    "nodes/fewest",
-)
+WALL = ("pods/s", "slowdown, wall", "of the guide's, wall")
+CPU = ("scheduler ms/pod", "slowdown, CPU", "of the guide's, CPU")
+COLUMNS = (*WALL, *CPU, "nodes/fewest")
 RESULTS = Path(__file__).with_name("results")
 
 
@@ -70,7 +63,8 @@ class Case:
 
 
 DEFAULT = next(each for each in STRATEGIES if each.name == "default")
-CASES = (*(Case(strategy=each) for each in STRATEGIES), Case(strategy=DEFAULT, shape=BARE))
+# Without capacity hints: worker groups get them, and pods without a group, as here, would be the default's once more.
+CASES = (*(Case(strategy=each) for each in STRATEGIES if not each.hinted), Case(strategy=DEFAULT, shape=BARE))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +123,9 @@ class Cost:
     of_the_guide: float
     scheduler_of_the_guide: float
     nodes_over_fewest: float
+
+
+WHOLE = Size(nodes=1000, pods=5000, rounds=3)  # its record is kept beside the benchmark
 
 
 def measure(cases: Sequence[Case], size: Size) -> tuple[list[Sample], dict[str, str]]:
@@ -273,21 +270,30 @@ def show(found: Sequence[Cost], size: Size) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, show, and write `scheduler-cost.json`."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.scheduler_cost", description=__doc__)
-    parser.add_argument("--nodes", type=int, default=1000)
-    parser.add_argument("--pods", type=int, default=5000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--also", action="append", default=[], metavar=SPELLING)
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--nodes", type=int, default=WHOLE.nodes)
+    parser.add_argument("--pods", type=int, default=WHOLE.pods)
+    parser.add_argument("--rounds", type=int, default=WHOLE.rounds)
+    parser.add_argument("--also", action="append", default=[], metavar=SPELLING, help="a namespace's annotations")
+    parser.add_argument("--out", type=Path, help="a folder; the whole size goes to tests/bench/results, others nowhere")
     given = parser.parse_args(arguments)
+    also = [written(text) for text in given.also]
+    if any(each.hinted for each in also):
+        parser.error("capacity hints are for worker groups; here are only pods")
     size = Size(nodes=given.nodes, pods=given.pods, rounds=given.rounds)
     where = machine()
-    samples, ran = measure((*CASES, *(Case(strategy=written(text)) for text in given.also)), size)
+    samples, ran = measure((*CASES, *(Case(strategy=each) for each in also)), size)
     found = costs(samples)
     show(found, size)
-    given.out.mkdir(parents=True, exist_ok=True)
-    record = {"machine": where, "versions": ran, "size": asdict(size), "costs": [*map(asdict, found)]}
-    record["samples"] = [asdict(each) for each in samples]
-    (given.out / "scheduler-cost.json").write_text(json.dumps(record, indent=1) + "\n")
+    if out := folder(size, given.out):
+        record = {"machine": where, "versions": ran, "size": asdict(size), "costs": [*map(asdict, found)]}
+        record["samples"] = [asdict(each) for each in samples]
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "scheduler-cost.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+def folder(size: Size, out: Path | None) -> Path | None:
+    """Where the record goes: where it is said, else beside the benchmark if it is of the whole size."""
+    return out or (RESULTS if size == WHOLE else None)
 
 
 if __name__ == "__main__":
