@@ -43,13 +43,15 @@ class Placements(threading.Thread):
         self._over = False
 
     def run(self) -> None:
-        """Watch until `stop`; the API server ends a watch after half an hour, then all is told again."""
+        """Watch until `stop`; when the API server ends a watch, by time or with an error, all is told again."""
         with self._client:
             while not self._over:
                 with self._changed:
                     self._pods.clear()
                 with suppress(httpx.HTTPError):
                     for event in self._events():
+                        if event["type"] == "ERROR":  # the version is too old, or the API server cannot go on
+                            break
                         self._note(event)
 
     def stop(self) -> None:

@@ -179,20 +179,25 @@ class Floors:
 
     @contextmanager
     def place(self, placements: Placements, strategy: Strategy, room: Room) -> Iterator[Place]:
-        """An empty room for one replay, with fresh namespaces; empty again after it."""
+        """An empty room for one replay, with fresh namespaces; empty again after it.
+
+        A replay that fails leaves its pods, and gives the nodes back all the same: who waits for them shall not hang.
+        """
         queue = self._free[_kind(room)]
         floor = queue.get()
-        here = Place(
-            bed=self._bed,
-            placements=placements,
-            strategy=strategy,
-            shape=room.shape,
-            floor=floor,
-            namespaces=[namespace(self._bed, strategy.annotations) for _ in range(room.namespaces)],
-        )
-        yield here
-        here.end(list(here.requests))
-        queue.put(floor)
+        try:
+            here = Place(
+                bed=self._bed,
+                placements=placements,
+                strategy=strategy,
+                shape=room.shape,
+                floor=floor,
+                namespaces=[namespace(self._bed, strategy.annotations) for _ in range(room.namespaces)],
+            )
+            yield here
+            here.end(list(here.requests))
+        finally:
+            queue.put(floor)
 
 
 def namespace(bed: Bed, annotations: Mapping[str, str]) -> str:
