@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 HOSTNAME = "kubernetes.io/hostname"
 
-# The levels of the platforms whose nodes say in which rack they stand, by name. Never more than three: a level costs
-# the scheduler about as much as the first. Each begins with the node, whose label all of them have.
+# The levels of the platforms whose nodes say in which rack they stand, by name. Never more than three: each
+# level costs the scheduler. Each begins with the node, whose label all of them have.
 PRESETS: Mapping[str, Sequence[str]] = {
     # cloud.google.com/ai-hypercomputer, "Schedule GKE workloads with TAS": a sub-block is a rack.
     "gke": (HOSTNAME, "cloud.google.com/gce-topology-subblock", "cloud.google.com/gce-topology-block"),

@@ -31,7 +31,7 @@ def test_constraint_is_about_other_clusters_and_never_binding() -> None:
 
 
 def test_skew_is_one_that_kubernetes_takes() -> None:
-    """The skew is above zero, more than a node holds, and still leaves differences of one to be seen."""
+    """The skew is above zero, more than the GPUs of a usual node, and still leaves differences of one to be seen."""
     assert 16 < MAX_SKEW < MOST_GPUS
 
 
