@@ -23,6 +23,7 @@ import urllib3
 from kubernetes.client import ApiClient
 
 from webhook.kube import Reader, RefusedError
+from webhook.memory import give_back
 from webhook.namespaces import Annotations, NamespaceUnknownError, ours
 from webhook.raw import Raw, mapping, sequence, text
 
@@ -192,6 +193,7 @@ class Watched:
             found |= {text(item, "metadata", "name") or "": ours(item) for item in sequence(page, "items")}
             version = text(page, "metadata", "resourceVersion") or ""
         self._namespaces, self._version = found, version
+        give_back()  # the pages
         self._heard()
         _log.info("namespaces: listed %d at version %s", len(found), version)
 
