@@ -1,14 +1,16 @@
 """What an admission costs: the core alone, over HTTPS, through a real API server, in bursts and among many namespaces.
 
-`python -m tests.bench.admission` prints ratios, tables and what must hold, and writes `results/admission.json`.
+`python -m tests.bench.admission` prints ratios, tables and what must hold, and writes `results/admission.json`; a run
+of some parts, or a quick one, writes only where `--out` says. The status is 1 where something that must hold does not.
 `--only a,b` takes some of the parts; `--quick` makes rounds few and short, and alone takes (a) and (b) in half a
-minute. All servers are processes of their own on this machine's loopback, and all take turns. Nothing is asserted.
+minute. All servers are processes of their own on this machine's loopback, and all take turns.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -124,9 +126,11 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.admission", description=__doc__)
     parser.add_argument("--quick", action="store_true", help=f"few short rounds; of the parts {QUICK} unless --only")
     parser.add_argument("--only", metavar="PARTS", help=f"some of {','.join(PARTS)}")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of admission.json")
+    parser.add_argument("--out", type=Path, help=f"folder of admission.json; {RESULTS.name} for a whole run")
     given = parser.parse_args(arguments)
     given.parts = (given.only or (QUICK if given.quick else ",".join(PARTS))).split(",")
+    if not given.quick and set(given.parts) == set(PARTS):
+        given.out = given.out or RESULTS
     if unknown := set(given.parts) - set(PARTS):
         parser.error(f"--only: no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     return given
@@ -145,8 +149,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         must = [{**asdict(each), "met": each.met} for each in held]
         about |= {name: plain(part.figures), "must": plain(must)}
         about["minutes"] = round((time.monotonic() - began) / 60, 1)
-        write(about, given.out)
+        if given.out:
+            write(about, given.out)
     console.print(*map(str, held), sep="\n", highlight=False)
+    if missed := [each for each in held if not each.met]:
+        sys.exit(f"{len(missed)} of {len(held)} that must hold do not")
 
 
 def write(about: Mapping[str, object], folder: Path) -> None:

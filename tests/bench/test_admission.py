@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -137,6 +138,14 @@ def test_an_unknown_part_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         admission.parsed(["--only", "a,zz"])
     assert "zz" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--quick"], ["--only", "a"], ["--quick", "--only", "a,b,c,d,e,f,g"]])
+def test_only_a_whole_run_replaces_the_record(arguments: list[str]) -> None:
+    """Fewer parts or rounds are written only where --out says."""
+    assert admission.parsed([]).out == admission.RESULTS
+    assert admission.parsed(arguments).out is None
+    assert admission.parsed([*arguments, "--out", "there"]).out == Path("there")
 
 
 def test_what_is_written_is_json() -> None:

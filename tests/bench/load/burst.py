@@ -98,7 +98,9 @@ def musts(found: Mapping[str, Burst]) -> list[Must]:
     return [
         Must(what="burst: pods that failed open", found=burst.missed + burst.failed_open, relation="<=", bound=0),
         Must(what="burst: pods that were not made", found=burst.wanted - burst.pods, relation="<=", bound=0),
-        Must(what="burst: webhook p99, ms", found=burst.p99, relation="<=", bound=25),
+        # Of the API server's durations, which hold the wait in the webhook's event loop; its buckets end at 25 ms, not
+        # below: that one holds the p99 when 99 of 100 calls took no longer.
+        Must(what="burst: webhook p99 as the API server sees it, ms", found=burst.seen_p99, relation="<=", bound=25),
     ]
 
 

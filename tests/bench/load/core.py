@@ -13,6 +13,7 @@ from tests.bench.load import bodies
 from tests.bench.load.spread import Spread, spread
 from webhook import admission
 from webhook.admission import Verdict
+from webhook.assembly import settle
 from webhook.inventory import NOT_WATCHED
 from webhook.namespaces.static import Static
 from webhook.observe import Recorder
@@ -62,7 +63,8 @@ def measured(rounds: int = ROUNDS) -> list[Alone]:
 
 
 def timed(reviews: Mapping[str, tuple[Document, Place]], rounds: int) -> list[Alone]:
-    """Each review in its namespace, by name, in turns."""
+    """Each review in its namespace, by name, in turns, with the garbage collector as `serve` has it."""
+    settle()
     alone = {name: core(place) for name, (_, place) in reviews.items()}
     whole = {name: webhook(one, place) for name, (one, place) in reviews.items()}
     loop = asyncio.new_event_loop()
