@@ -9,6 +9,7 @@ wrappers, or stand inside the text of a `sh -c`. What is not recognised with cer
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 
 from webhook.commandline import shell
@@ -59,9 +60,20 @@ _SCHEDULER = re.compile(r"(?<![\w.-])dask[- ]scheduler(?![\w./-])|-m distributed
 _NAMES_ONLY = frozenset({"cd", "source", ".", "mkdir", "export", "echo", "printf", "test", "sleep", "ulimit", "umask"})
 
 
+# Short commands are kept, since several rules ask about one, and clusters share theirs: at most 256 * 4 KiB of text.
+_KEPT = 256
+_LONGEST_KEPT = 1024  # characters, which are up to 4 bytes
+_MOST_KEPT = 64  # words
+
+
 def start(vector: Sequence[Word]) -> Start | None:
     """Where the vector certainly starts one Dask worker; None when it does not, or that cannot be told."""
-    line = Vector(tuple(vector))
+    short = len(vector) <= _MOST_KEPT and sum([len(word.text) for word in vector]) <= _LONGEST_KEPT
+    return _start_kept(tuple(vector)) if short else _start(tuple(vector))
+
+
+def _start(vector: tuple[Word, ...]) -> Start | None:
+    line = Vector(vector)
     at = program_at(line.texts)
     if at is None:
         return None
@@ -70,6 +82,9 @@ def start(vector: Sequence[Word]) -> Start | None:
         return _start_in_text(line, script)
     found = spelling(line.texts, at, behind_entrypoint=not any(word.field == "command" for word in line.words))
     return Start(line, found) if found else None
+
+
+_start_kept = lru_cache(_KEPT)(_start)
 
 
 def mentioned(vector: Sequence[Word]) -> bool:
