@@ -77,9 +77,10 @@ def combine(operations: Iterable[Operation]) -> tuple[Operation, ...]:
         # Appending to an existing list is never a pair: each append is an item of its own.
         appends = operation.path.endswith(f"/{END}")
         key = len(combined) if appends or operation.op != "add" else operation.path
-        before = combined.get(key)
-        value = _merged(before.value, operation.value) if before else operation.value
-        combined[key] = Operation(operation.op, operation.path, value)
+        if before := combined.get(key):
+            combined[key] = Operation(operation.op, operation.path, _merged(before.value, operation.value))
+        else:
+            combined[key] = operation
     return tuple(combined.values())
 
 
