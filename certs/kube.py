@@ -18,6 +18,7 @@ from urllib.parse import quote
 import orjson
 import stamina
 import urllib3
+import yaml
 from kubernetes import config
 from kubernetes.client import ApiClient, Configuration
 
@@ -211,12 +212,27 @@ def connect(kubeconfig: Path | None = None, context: str | None = None, clock: C
     Raises:
         ApiError: there is neither, or it can't be understood.
     """
+    return Api(client(kubeconfig, context), clock)
+
+
+def client(kubeconfig: Path | None = None, context: str | None = None) -> ApiClient:
+    """The official client, as kubectl would be: `kubeconfig`, else $KUBECONFIG, else ~/.kube/config, else the Pod's.
+
+    Raises:
+        ApiError: there is none of them, or it can't be understood.
+    """
     settings = Configuration()
     try:
         _load(settings, kubeconfig, context)
-    except config.ConfigException as error:
+        settings.retries = False  # who asks has a back-off or a deadline of their own
+        return ApiClient(settings)
+    except (config.ConfigException, OSError) as error:
         raise ApiError(f"no way to a cluster: {error}") from None
-    return Api(ApiClient(settings), clock)
+    except (yaml.YAMLError, TypeError, ValueError, AttributeError, LookupError) as error:
+        # The client takes a file apart without looking what it is.
+        file = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+        said = " ".join(str(error).split())
+        raise ApiError(f"no way to a cluster: {file} is no kubeconfig ({said})") from None
 
 
 def _load(settings: Configuration, kubeconfig: Path | None, context: str | None) -> None:

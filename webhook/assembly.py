@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import uvicorn
-from kubernetes import client, config
+from kubernetes import config
+from kubernetes.client import ApiClient, Configuration
 
 from certs import assembly as certificates
 from certs.issue import Entropy, authority, leaf
-from certs.kube import Api, local_time
+from certs.kube import Api, ApiError, client, local_time
 from certs.modes import Mode
 from certs.observe import Metrics
 from certs.rotate import Rotation
@@ -210,17 +211,16 @@ def _manifests(path: Path) -> tuple[manifests.Manifest, ...]:
         raise SettingsError(str(error)) from None
 
 
-def _client(kubeconfig: Path | None) -> client.ApiClient:
-    configuration = client.Configuration()
+def _client(kubeconfig: Path | None) -> ApiClient:
+    configuration = Configuration()
     try:
         if kubeconfig:
-            config.load_kube_config(str(kubeconfig), client_configuration=configuration)
-        else:
-            config.load_incluster_config(client_configuration=configuration)
-    except config.ConfigException as error:
+            return client(kubeconfig)
+        config.load_incluster_config(client_configuration=configuration)
+    except (ApiError, config.ConfigException) as error:
         raise SettingsError(f"no cluster to watch: {error}; give --kubeconfig or --namespaces-file") from None
     configuration.retries = False  # the watch has its own back-off, a live read its deadline
-    return client.ApiClient(configuration)
+    return ApiClient(configuration)
 
 
 # ---- the certificate ------------------------------------------------------------------------------

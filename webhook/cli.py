@@ -73,6 +73,7 @@ def review(
     """
     from webhook.review.asked import run
 
+    _unlogged()
     return run(tuple(map(str, files)), options or ReviewOptions())
 
 
@@ -120,8 +121,12 @@ def disable(
 def _change(namespace: str, wanted: Mapping[str, str], options: ChangeOptions | None) -> int:
     from webhook.enabling import change
 
-    logging.basicConfig(handlers=[logging.NullHandler()])  # an error is one sentence, without its attempts
+    _unlogged()
     return change(namespace, wanted, options or ChangeOptions())
+
+
+def _unlogged() -> None:
+    logging.basicConfig(handlers=[logging.NullHandler()])  # an error is one sentence, without its attempts
 
 
 @app.command

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
+from kubernetes.client import ApiClient
 
-from certs.kube import Api, ApiError, ConflictError, ForbiddenError, Resource, connect
+from certs.kube import Api, ApiError, ConflictError, ForbiddenError, Resource, client
 from webhook.dask import GROUP
 from webhook.errors import InputError
 from webhook.manifests import Manifest
@@ -32,6 +32,18 @@ class Connection:
     kubeconfig: Path | None = None
     context: str | None = None
 
+    def client(self) -> ApiClient:
+        """The official client; nothing is sent.
+
+        Raises:
+            ClusterError: There is no way to a cluster.
+        """
+        try:
+            return client(self.kubeconfig, self.context)
+        except ApiError as error:
+            next_step = "give --kubeconfig FILE, and with --context one of its contexts"
+            raise ClusterError(f"{error}; {next_step}") from None
+
 
 class Cluster:
     """What the commands ask of a cluster."""
@@ -42,8 +54,7 @@ class Cluster:
         Raises:
             ClusterError: There is none.
         """
-        with _explained("give --kubeconfig FILE, and with --context one of its contexts"):
-            self._api: Api = connect(connection.kubeconfig, connection.context)
+        self._api = Api(connection.client())
 
     def namespace(self, name: str) -> Manifest:
         """A Namespace as it is now.
@@ -83,10 +94,10 @@ class Cluster:
 
 
 @contextmanager
-def _explained(next_step: str = "see that --kubeconfig and --context name a cluster that runs") -> Iterator[None]:
+def _explained() -> Iterator[None]:
     try:
         yield
     except (ForbiddenError, ConflictError) as error:
         raise ClusterError(str(error)) from None
-    except (ApiError, OSError, yaml.YAMLError) as error:
-        raise ClusterError(f"{str(error).splitlines()[0]}; {next_step}") from None
+    except ApiError as error:
+        raise ClusterError(f"{error}; see that --kubeconfig and --context name a cluster that runs") from None

@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from webhook.cluster import ClusterError, Connection
 from webhook.settings import SettingsError
 from webhook.status.document import as_json
 from webhook.status.model import Report
-from webhook.status.reading import Reader, Tell, UnreachableError, connect
+from webhook.status.reading import Reader, Tell
 from webhook.status.report import report
 from webhook.status.terminal import show, verdict, write
 from webhook.status.wish import Wish
@@ -29,13 +30,10 @@ _PATIENCE = 1.0  # seconds without a word
 def run(wish: Wish) -> int:
     """Do it; the exit status: 0 all in order, 1 something needs care, 2 something could not be read."""
     try:
-        reader = Reader(connect(wish.kubeconfig, wish.context), wish.namespace)
+        reader = Reader(Connection(kubeconfig=wish.kubeconfig, context=wish.context).client(), wish.namespace)
         if wish.serve:
             return _serve(reader, wish)
         return _watch(reader, wish) if wish.watch else _once(reader, wish)
-    except UnreachableError as error:
-        sys.stderr.write(f"dask-colocate: {error}\n")
-        return UNREAD
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -118,7 +116,7 @@ def _again(reader: Reader) -> Report | str:
     """A report, or why there is none now."""
     try:
         return report(reader.read(_quiet))
-    except UnreachableError as error:
+    except ClusterError as error:
         return f"dask-colocate: {error}"
 
 

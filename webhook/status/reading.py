@@ -3,20 +3,19 @@
 What may not be read is noted and the rest goes on. Keys never leave this file: of a Secret only its certificates stay.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
-from pathlib import Path
 from typing import TypeAlias
 
 import orjson
 import urllib3
-from kubernetes import client, config
+from kubernetes import client
 from kubernetes.client import ApiClient, ApiException
 
+from webhook.cluster import ClusterError
 from webhook.dask import GROUP
 from webhook.raw import Raw, mapping, sequence, text
 from webhook.status import installation
@@ -33,10 +32,6 @@ Tell: TypeAlias = Callable[[str], None]
 
 _Call: TypeAlias = Callable[..., Raw]
 """One of the official client's methods, its path's arguments given."""
-
-
-class UnreachableError(Exception):
-    """There is no cluster to read, or it does not answer; the message says what to do next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,25 +67,6 @@ _SECRETS = _Kind("secrets", "v1", "Secret")
 _METRICS = _Kind("pods/proxy", "v1", "Pod")
 
 
-def connect(kubeconfig: Path | None = None, context: str | None = None) -> ApiClient:
-    """A client as kubectl would be: `kubeconfig`, else $KUBECONFIG, else ~/.kube/config, else the Pod's own account.
-
-    Raises:
-        UnreachableError: There is none, or it cannot be understood.
-    """
-    settings = client.Configuration()
-    default = os.environ.get("KUBECONFIG") or Path("~/.kube/config").expanduser().exists()
-    try:
-        if kubeconfig or context or default:
-            config.load_kube_config(str(kubeconfig) if kubeconfig else None, context, client_configuration=settings)
-        else:
-            config.load_incluster_config(client_configuration=settings)
-    except (config.ConfigException, OSError) as error:
-        raise UnreachableError(f"no way to a cluster: {error}; give --kubeconfig FILE, or set KUBECONFIG") from None
-    settings.retries = False  # who waits at a terminal wants to be told, and --watch asks again
-    return ApiClient(settings)
-
-
 class Reader:
     """Reads one cluster, as often as asked."""
 
@@ -103,7 +79,7 @@ class Reader:
         """The cluster now.
 
         Raises:
-            UnreachableError: Nothing answers, or it does not know us.
+            ClusterError: Nothing answers, or it does not know us.
         """
         return _Reading(self._connection, self._only, tell).snapshot()
 
@@ -157,7 +133,7 @@ class _Reading:
             return self._all(_NAMESPACES, self._core.list_namespace)
         found = self._one(_NAMESPACES, partial(self._core.read_namespace, name=self._only))
         if not found and not any(one.resource == _NAMESPACES.resource for one in self._unread):
-            raise UnreachableError(f"there is no namespace {self._only}; see: kubectl get namespaces")
+            raise ClusterError(f"there is no namespace {self._only}; see: kubectl get namespaces")
         return found
 
     def _clusters(self) -> tuple[Raw, ...]:
@@ -234,15 +210,13 @@ class _Reading:
             return tuple(read())
         except ApiException as error:
             if error.status == HTTPStatus.UNAUTHORIZED:
-                raise UnreachableError(
-                    f"the API server does not know us ({error.reason}); see: kubectl version"
-                ) from None
+                raise ClusterError(f"the API server does not know us ({error.reason}); see: kubectl version") from None
             if error.status != HTTPStatus.NOT_FOUND:
                 self._unread.append(_unread(kind, verb, where, error))
             return ()
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             host = self._core.api_client.configuration.host
-            raise UnreachableError(f"{host} does not answer ({error}); see: kubectl cluster-info") from None
+            raise ClusterError(f"{host} does not answer ({error}); see: kubectl cluster-info") from None
 
     def _pages(self, kind: _Kind, call: _Call) -> Iterator[Raw]:
         proceed: str | None = None

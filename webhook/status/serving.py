@@ -10,10 +10,10 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from webhook.cluster import ClusterError
 from webhook.settings import SettingsError
 from webhook.status.model import Report
 from webhook.status.page import content_security_policy, page
-from webhook.status.reading import UnreachableError
 
 HOST = "127.0.0.1"
 EVERY = 5  # seconds between two looks of an open page
@@ -64,7 +64,7 @@ def create_app(latest: Latest, scope: str | None = None, every: int = EVERY) -> 
     def show() -> Response:
         try:
             return HTMLResponse(page(latest.get(), every=every, scope=scope), headers=headers)
-        except UnreachableError as error:
+        except ClusterError as error:
             return PlainTextResponse(str(error), status_code=503, headers=headers)
 
     return app

@@ -78,6 +78,21 @@ def _kubeconfig(folder: Path, port: int) -> Path:
     return path
 
 
+@pytest.mark.parametrize("text", ["[]", '"x"', "a: [b", "", "contexts: 7", "\x00"])
+@pytest.mark.parametrize("command", ["status", "enable x --dry-run", "review --namespace x"])
+def test_broken_kubeconfig(tmp_path: Path, command: str, text: str) -> None:
+    """A kubeconfig that is none is told in one sentence, with what to do, and ends with status 2."""
+    path = tmp_path / "kubeconfig"
+    path.write_text(text)
+    argv = [sys.executable, "-m", "webhook", *command.split(), "--kubeconfig", str(path)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert done.returncode == 2
+    assert done.stderr.startswith("dask-colocate: no way to a cluster: ")
+    assert "give --kubeconfig FILE" in done.stderr
+    assert str(path) in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_empty_cluster(tmp_path: Path) -> None:
     """Nothing is installed, nothing is served, nothing is there: said in plain text, with the commands to begin by."""
     with api_server(tmp_path) as argv:
