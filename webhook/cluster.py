@@ -41,7 +41,7 @@ class Connection:
         try:
             return client(self.kubeconfig, self.context)
         except ApiError as error:
-            next_step = "give --kubeconfig FILE, and with --context one of its contexts"
+            next_step = "give --kubeconfig FILE, or set KUBECONFIG, and with --context one of its contexts"
             raise ClusterError(f"{error}; {next_step}") from None
 
 
