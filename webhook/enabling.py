@@ -19,10 +19,9 @@ from webhook.manifests import Manifest
 from webhook.mutation.model import Outcome, Reason
 from webhook.options import ChangeOptions
 from webhook.policy import Policy, resolve
-from webhook.progress import waiting
+from webhook.progress import console, waiting
 from webhook.raw import texts
 from webhook.review import Reviewed, review
-from webhook.review.asked import console
 from webhook.settings import default_policy
 
 NOT_DONE = 1

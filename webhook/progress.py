@@ -1,4 +1,4 @@
-"""Somebody who waits at a terminal sees for what."""
+"""What people see: text as wide as their terminal, and what they wait for."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -9,6 +9,14 @@ from rich.text import Text
 
 # A second is how long a pause keeps a reader's thoughts together (Nielsen, "Response times: the 3 important limits").
 PATIENCE = 1.0
+# Wider than any table: what a program reads has a line for a line.
+PLAIN = 10_000
+
+
+def console() -> Console:
+    """Standard output: as wide as its terminal, and where it is none as wide as it takes."""
+    terminal = Console()
+    return terminal if terminal.is_terminal else Console(width=PLAIN)
 
 
 @contextmanager

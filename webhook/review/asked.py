@@ -4,21 +4,17 @@ import sys
 from dataclasses import replace
 from importlib.metadata import version
 
-from rich.console import Console
-
 from webhook.errors import InputError
 from webhook.inventory import NOT_WATCHED, Capacity
 from webhook.inventory.static import Static
 from webhook.manifests import Manifest
 from webhook.options import ReviewOptions
-from webhook.progress import waiting
+from webhook.progress import console, waiting
 from webhook.review import Reviewed, any_changed, report, review, sources
 from webhook.review.sarif import sarif
 from webhook.settings import default_policy, tried
 
 WOULD_CHANGE = 1
-# Wider than any table: what a program reads has a line for a line.
-PLAIN = 10_000
 
 
 def run(files: tuple[str, ...], options: ReviewOptions) -> int:
@@ -70,9 +66,3 @@ def _show(reviewed: tuple[Reviewed, ...], options: ReviewOptions) -> None:
         case "patch":
             text = report.as_patch(reviewed)
     sys.stdout.write(f"{text}\n")
-
-
-def console() -> Console:
-    """Standard output: as wide as its terminal, and where it is none as wide as it takes."""
-    terminal = Console()
-    return terminal if terminal.is_terminal else Console(width=PLAIN)

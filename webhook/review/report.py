@@ -48,10 +48,7 @@ def advised(one: Reviewed) -> tuple[str, ...]:
 
 
 def _show_title(console: Console, one: Reviewed) -> None:
-    if console.is_terminal:
-        console.rule(Text(title(one)), align="left", style="dim")
-    else:
-        console.print(Text(title(one)), soft_wrap=True)
+    console.print(Text(title(one), style="bold"), soft_wrap=True)  # a rule would cut off the line's number
 
 
 def title(one: Reviewed) -> str:

@@ -14,28 +14,28 @@ SAID: Mapping[Cause, str] = {
     Cause.WEBHOOK_DOWN: "created while the webhook did not answer, or had other rules",
     Cause.UNKNOWN: "whether there was a webhook then is not known: its configuration may not be read",
 }
-_NAMED = 3  # so many pods are named in a line; the others are counted, and all are in the JSON
+_NAMED = 3  # a command names so many pods where it can choose all of them by label
 
 
 def worker_findings(clusters: Iterable[Cluster], policies: Mapping[str, Policy]) -> Iterator[Finding]:
-    """The missed workers of each cluster by cause, and what rules refused to touch."""
+    """The missed workers of each cluster, and what rules refused to touch."""
     for cluster in clusters:
         policy = policies.get(cluster.namespace)
-        by_cause: dict[Cause, list[Worker]] = defaultdict(list)
-        for worker in cluster.workers:
-            if worker.cause:
-                by_cause[worker.cause].append(worker)
-        for cause, workers in by_cause.items():
-            yield _missed(cluster, cause, workers, policy or Policy())
+        if missed := [worker for worker in cluster.workers if worker.cause]:
+            yield _missed(cluster, missed, policy or Policy())
         for detail in sorted({detail for worker in cluster.workers for detail in worker.refused}):
             yield Finding(where=cluster.title, text=f"left as written: {detail}", care=False)
 
 
-def _missed(cluster: Cluster, cause: Cause, workers: Sequence[Worker], policy: Policy) -> Finding:
-    names = ", ".join(worker.name for worker in workers[:_NAMED])
-    more = f" and {len(workers) - _NAMED} more" if len(workers) > _NAMED else ""
-    missed = f"{len(workers)} of {len(cluster.workers)} workers missed: {SAID[cause]} ({names}{more})"
-    return Finding(where=cluster.title, text=missed, mend=_mend(cluster, workers, policy))
+def _missed(cluster: Cluster, missed: Sequence[Worker], policy: Policy) -> Finding:
+    """One finding for all causes: its one command makes every missed pod anew, and no pod twice."""
+    names: dict[Cause, list[str]] = defaultdict(list)
+    for worker in missed:
+        if worker.cause:
+            names[worker.cause].append(worker.name)
+    text = f"{len(missed)} of {len(cluster.workers)} workers missed"
+    details = tuple(f"{SAID[cause]}: {', '.join(pods)}" for cause, pods in names.items())
+    return Finding(where=cluster.title, text=text, details=details, mend=_mend(cluster, missed, policy))
 
 
 def _mend(cluster: Cluster, workers: Sequence[Worker], policy: Policy) -> str:

@@ -13,10 +13,11 @@ from rich.live import Live
 from rich.text import Text
 
 from webhook.cluster import ClusterError, Connection
+from webhook.progress import console, waiting
 from webhook.settings import SettingsError
 from webhook.status.document import as_json
 from webhook.status.model import Report
-from webhook.status.reading import Reader, Tell
+from webhook.status.reading import Reader
 from webhook.status.report import report
 from webhook.status.terminal import show, verdict, write
 from webhook.status.wish import Wish
@@ -24,7 +25,6 @@ from webhook.status.wish import Wish
 UNREAD = 2
 INTERRUPTED = 130  # 128 and SIGINT's 2, as shells have it
 EVERY = 2.0  # seconds between two looks of --watch
-_PATIENCE = 1.0  # seconds without a word
 
 
 def run(wish: Wish) -> int:
@@ -40,7 +40,7 @@ def run(wish: Wish) -> int:
 
 def look(reader: Reader) -> Report:
     """One report, with a word on stderr where it takes long."""
-    with _progress() as tell:
+    with waiting("reading the cluster") as tell:
         return report(reader.read(tell))
 
 
@@ -49,7 +49,7 @@ def _once(reader: Reader, wish: Wish) -> int:
     if wish.html:
         _write(found, wish.html, wish.namespace)
     else:
-        _show(Console(), found, wish)
+        _show(console(), found, wish)
     return found.exit_status
 
 
@@ -79,20 +79,20 @@ def _serve(reader: Reader, wish: Wish) -> int:
 
 def _watch(reader: Reader, wish: Wish) -> int:
     """Look again and again; the status of the last look. A cluster that is away for a while is waited for."""
-    console = Console()
+    out = console()
     shown: Report | str = look(reader)
-    plain = wish.output == "json" or not console.is_terminal
-    with _interrupt() as told, nullcontext() if plain else Live(console=console, screen=True) as live:
+    plain = wish.output == "json" or not out.is_terminal
+    with _interrupt() as told, nullcontext() if plain else Live(console=out, screen=True) as live:
         while True:
             if live:
                 live.update(show(shown) if isinstance(shown, Report) else Text(shown), refresh=True)
             else:
-                _tell(console, shown, wish)
+                _tell(out, shown, wish)
             if told.wait(EVERY):
                 break
             shown = _again(reader)
     if live:
-        _tell(console, shown, wish)
+        _tell(out, shown, wish)
     return shown.exit_status if isinstance(shown, Report) else UNREAD
 
 
@@ -120,37 +120,19 @@ def _again(reader: Reader) -> Report | str:
         return f"dask-colocate: {error}"
 
 
-def _tell(console: Console, shown: Report | str, wish: Wish) -> None:
+def _tell(out: Console, shown: Report | str, wish: Wish) -> None:
     if isinstance(shown, Report):
-        _show(console, shown, wish)
+        _show(out, shown, wish)
     else:
         sys.stderr.write(f"{shown}\n")
 
 
-def _show(console: Console, found: Report, wish: Wish) -> None:
+def _show(out: Console, found: Report, wish: Wish) -> None:
     if wish.output == "json":
         sys.stdout.write(as_json(found, indent=not wish.watch) + "\n")
         sys.stdout.flush()
     else:
-        write(console, found)
-
-
-@contextmanager
-def _progress() -> Iterator[Tell]:
-    """Says what is being read once it takes longer than `_PATIENCE`, to a terminal and nobody else."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _quiet
-        return
-    status = console.status("reading the cluster")
-    timer = threading.Timer(_PATIENCE, status.start)
-    timer.start()
-    try:
-        yield status.update
-    finally:
-        timer.cancel()
-        timer.join()
-        status.stop()
+        write(out, found)
 
 
 def _quiet(_: str) -> None:

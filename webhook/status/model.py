@@ -36,6 +36,7 @@ class Finding:
     Attributes:
         where: The object, as `kind/name` or `namespace/cluster`.
         text: One line.
+        details: Lines that say it in full: which workers were missed, and why.
         mend: The command that mends it; empty where there is none.
         care: Whether somebody has to see to it; else it is only said.
     """
@@ -43,6 +44,7 @@ class Finding:
     where: str
     text: str
     mend: str = ""
+    details: tuple[str, ...] = ()
     care: bool = True
 
 

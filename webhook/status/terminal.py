@@ -68,7 +68,7 @@ def installation_lines(one: Installation) -> Iterator[tuple[str, str]]:
 
 
 def _section(title: str, body: RenderableType) -> tuple[RenderableType, RenderableType]:
-    return Text(title, style="bold"), Padding(body, (0, 0, 1, 2))
+    return Text(title, style="bold"), Padding(body, (0, 0, 1, 2), expand=False)
 
 
 def _table(*columns: str) -> Table:
@@ -125,11 +125,12 @@ def _findings(report: Report) -> Iterator[RenderableType]:
 
 def _finding(finding: Finding) -> Iterator[RenderableType]:
     mark = Text("! ", style="bold red") if finding.care else Text("- ", style="dim")
-    yield from _lines(mark, f"{finding.where}: {finding.text}", finding.mend)
+    yield from _lines(mark, f"{finding.where}: {finding.text}", finding.mend, finding.details)
 
 
-def _lines(mark: Text, line: str, command: str) -> Iterator[RenderableType]:
-    yield Padding(mark + Text(line), (0, 0, 0, 2))
+def _lines(mark: Text, line: str, command: str, details: Sequence[str] = ()) -> Iterator[RenderableType]:
+    yield Padding(mark + Text(line), (0, 0, 0, 2), expand=False)
+    yield from (Padding(Text(each), (0, 0, 0, 4), expand=False) for each in details)
     if command:
         # Not wrapped: a command is there to be copied.
         yield Text(f"    {command}", style="cyan", no_wrap=True, overflow="ignore")

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from tests.unit.status.made import Worker, cluster, namespace, node, snapshot
+from tests.unit.status.made import Worker, ago, cluster, namespace, node, snapshot
+from webhook.progress import PLAIN
+from webhook.status.page import page
 from webhook.status.report import report
 from webhook.status.snapshot import Unread
 from webhook.status.terminal import write
@@ -38,7 +40,8 @@ def test_everything_that_matters_is_in_the_text() -> None:
         "gpu-limit=2",
         "2/1",
         "1 missed",
-        "! rapids/late: 1 of 1 workers missed: created while the webhook did not answer, or had other rules (m)",
+        "! rapids/late: 1 of 1 workers missed",
+        "created while the webhook did not answer, or had other rules: m",
         "kubectl delete pod -n rapids m",
         "! namespace/rapids: namespace annotation colocate.dask.org/apart='x'",
         "2 things need care",
@@ -71,6 +74,31 @@ def test_commands_stay_on_one_line() -> None:
     """A command is there to be copied, however narrow the terminal is."""
     found = report(snapshot(pods=(Worker(name="a-pod-with-quite-a-long-name", mutated=False).pod(),)))
     assert "kubectl delete pod -n rapids a-pod-with-quite-a-long-name" in shown(found, width=30)
+
+
+def test_every_missed_pod_is_named() -> None:
+    """In text and on the page each missed pod has its name and its cause, and one command mends the cluster."""
+    old = tuple(Worker(name=f"old-{index}", mutated=False, born=ago(days=3)) for index in range(20))
+    new = tuple(Worker(name=f"new-{index}", mutated=False) for index in range(20))
+    found = report(snapshot(pods=tuple(worker.pod() for worker in (*old, *new))))
+    (finding,) = found.care
+    assert finding.text == "40 of 40 workers missed"
+    for text in (shown(found, width=10_000), page(found)):
+        assert all(worker.name in text for worker in (*old, *new))
+        assert text.count("kubectl delete") == 1
+    down, before = finding.details
+    assert down.startswith("created while the webhook did not answer")
+    assert "new-19" in down
+    assert "old-19" in before
+
+
+def test_a_pipe_gets_a_line_for_a_line() -> None:
+    """As wide as a pipe's text may be, no line is filled up with blanks, and no name is cut."""
+    long = "a-name-that-fills-all-the-sixty-three-characters-of-a-labels-va"
+    found = report(snapshot(clusters=(cluster(long),), pods=(Worker(name="m", of=long, mutated=False).pod(),)))
+    text = shown(found, width=PLAIN)
+    assert text.count(f"rapids/{long}") == 2
+    assert max(map(len, text.splitlines())) < 1000  # no line is filled up to the console's width
 
 
 def test_markup_is_text() -> None:
