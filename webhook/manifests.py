@@ -1,7 +1,8 @@
 """What users have, as raw objects: YAML with several documents, JSON, Lists, AdmissionReviews."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import yaml
@@ -61,11 +62,14 @@ def read(text: str, source: str, *, others: bool = False) -> tuple[Manifest, ...
     Args:
         text: YAML, any number of documents.
         source: The file's name.
-        others: Whether a document with neither apiVersion nor kind is left out; else it is an error.
+        others: Whether what has neither apiVersion nor kind is left out: such a document, and such a text even where
+            it is no YAML at all. Else they are errors.
 
     Raises:
         ManifestError: The text is no YAML, or a document is no Kubernetes object.
     """
+    if others and not _KUBERNETES.search(text):
+        return ()
     return tuple(manifest for found in _documents(text, source, others=others) for manifest in _unlisted(found))
 
 
@@ -75,11 +79,12 @@ def _documents(text: str, source: str, *, others: bool) -> Iterator[Manifest]:
         while loader.check_node():
             if (node := loader.get_node()) is None:
                 return
+            if others and not _says_what_it_is(node):
+                continue
             item = loader.construct_document(node)
             line = node.start_mark.line + 1
-            about = raw.mapping(item)
-            if item is None or (others and not (about.get("apiVersion") or about.get("kind"))):
-                continue  # empty, as `---` at the end of a file makes, or not Kubernetes'
+            if item is None:  # as `---` at the end of a file makes
+                continue
             if not (raw.text(item, "apiVersion") and raw.text(item, "kind")):
                 raise ManifestError(source, line, "expected a Kubernetes object with apiVersion and kind")
             yield Manifest(source, line, item, node)
@@ -93,6 +98,13 @@ def _documents(text: str, source: str, *, others: bool) -> Iterator[Manifest]:
         if isinstance(error, ManifestError):
             raise
         raise ManifestError(source, 1, str(error).splitlines()[0]) from None
+
+
+_KUBERNETES = re.compile(r"\b(apiVersion|kind)\b\"?\s*:")
+
+
+def _says_what_it_is(node: yaml.Node) -> bool:
+    return any(_child(node, key)[0] is not None for key in ("apiVersion", "kind"))
 
 
 def _untabbed(text: str) -> str:
@@ -116,16 +128,32 @@ def _unlisted(manifest: Manifest) -> Iterator[Manifest]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses what kubectl refuses too: a key that stands twice."""
+    """Refuses what kubectl refuses too, a key that stands twice, and says where a value is none of its type."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Raw, Raw]:  # noqa: FBT001, FBT002 - PyYAML's signature
-        mapping = super().construct_mapping(node, deep=deep)
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+    def __init__(self, stream: str) -> None:
+        """Read `stream`."""
+        super().__init__(stream)
+        self._looked_through: set[yaml.MappingNode] = set()
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        # What `<<` brings stands among a mapping's own keys afterwards, which may say otherwise.
+        if node not in self._looked_through:
+            self._looked_through.add(node)
+            self._refuse_twice([key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"])
+        super().flatten_mapping(node)
+
+    def _refuse_twice(self, nodes: Sequence[yaml.Node]) -> None:
+        keys = [self.construct_object(each, deep=True) for each in nodes]
         for index, key in enumerate(keys):
             if key in keys[:index]:
-                mark = node.value[index][0].start_mark
+                mark = nodes[index].start_mark
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", mark)
-        return mapping
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Raw:  # noqa: FBT001, FBT002 - PyYAML's signature
+        try:
+            return super().construct_object(node, deep=deep)
+        except ValueError as error:  # `!!int abc`
+            raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
 
 
 # A date stays the text that it is in JSON; YAML 1.1 would make an object of it.

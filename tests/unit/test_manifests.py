@@ -75,6 +75,7 @@ def test_nothing_is_nothing() -> None:
         ("apiVersion: v1\nkind: Pod\n? [a]\n: b\n", 3),
         ('{"apiVersion": "v1",\n "kind": }', 1),
         ("apiVersion: v1\nkind: \x07\n", 2),
+        ("apiVersion: v1\nkind: Pod\nspec: !!int abc\n", 3),
     ],
 )
 def test_bad_text_is_named_with_its_line(text: str, line: int) -> None:
@@ -92,6 +93,13 @@ def test_what_is_dumped_is_read_back(item: Raw) -> None:
     (manifest,) = read(dump(document), "x")
     assert manifest.item == document
     assert "&id" not in dump(document)
+
+
+def test_merged_keys_may_be_said_otherwise() -> None:
+    """What `<<` brings stands back behind a mapping's own keys, and is none of them twice."""
+    text = "base: &base {x: 1, y: 1}\napiVersion: v1\nkind: A\nmine: {<<: *base, x: 2}\nyours: {<<: *base, x: 3}\n"
+    (found,) = read(text, "f")
+    assert (found.item["mine"], found.item["yours"]) == ({"x": 2, "y": 1}, {"x": 3, "y": 1})
 
 
 def test_line_of_what_a_pointer_names() -> None:

@@ -115,6 +115,14 @@ def test_half_an_object_is_an_error_anywhere(tmp_path: Path) -> None:
         found_in([str(tmp_path)], io.StringIO(), tell)
 
 
+def test_a_directory_may_hold_what_is_not_kubernetes(tmp_path: Path) -> None:
+    """Tags of other programs and JSON with comments are left out, where they name no apiVersion or kind."""
+    (tmp_path / "mkdocs.yml").write_text("site: x\nextensions: !!python/name:a.b\n")
+    (tmp_path / "template.yaml").write_text("Resources:\n  A: !Ref B\n")
+    (tmp_path / "tsconfig.json").write_text('// a comment\n{"compilerOptions": {}}\n')
+    assert found_in([str(tmp_path)], io.StringIO(), tell) == ()
+
+
 def test_every_broken_file_is_named_with_its_line(tmp_path: Path) -> None:
     """All files that cannot be read are told at once, a line each with file and line."""
     (tmp_path / "a.yaml").write_text("apiVersion: v1\nkind: [\n")

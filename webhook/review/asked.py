@@ -38,6 +38,8 @@ def run(files: tuple[str, ...], options: ReviewOptions) -> int:
             capacity = Static(each.item for each in sources.read((str(options.capacity_file),), sys.stdin, tell))
         tell(f"reviewing {len(given)} objects")
         reviewed = review(given, namespaces, policy, annotations, capacity)
+    if not given:
+        sys.stderr.write("dask-colocate: nothing to review: no Kubernetes object in what was given\n")
     _show(reviewed, options)
     return WOULD_CHANGE if options.check and any_changed(reviewed) else 0
 

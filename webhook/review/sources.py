@@ -16,7 +16,7 @@ STDIN = "-"
 def read(names: Iterable[str], stdin: TextIO, tell: Callable[[str], None]) -> tuple[Manifest, ...]:
     """Every object of the files; `-` is standard input, a directory all `SUFFIXES` below it, sorted.
 
-    A directory may hold other YAML too: a document with neither apiVersion nor kind is left out there. Hidden
+    A directory may hold other YAML and JSON too: what is not Kubernetes' is left out there, broken or not. Hidden
     directories, such as `.git`, are not looked into.
 
     Args:
