@@ -23,8 +23,9 @@ app = App(
     name="dask-colocate",
     version=lambda: version("dask-colocate"),
     help="Keeps the GPU workers of a Dask cluster together, with no change to anyone's manifests.",
-    config=cyclopts.config.Env("DASK_COLOCATE_", command=False),
 )
+# Of what a command takes from the environment. `enable` and `disable` do what is typed, and nothing else.
+_ENVIRONMENT = cyclopts.config.Env("DASK_COLOCATE_", command=False)
 
 
 def main() -> None:
@@ -39,7 +40,7 @@ def main() -> None:
         sys.exit(BAD_INPUT)
 
 
-@app.command
+@app.command(config=_ENVIRONMENT)
 def serve(settings: Annotated[Settings | None, Parameter(name="*")] = None) -> None:
     """Answer the API server's admission reviews until told to stop."""
     from webhook.assembly import assemble
@@ -57,7 +58,7 @@ def serve(settings: Annotated[Settings | None, Parameter(name="*")] = None) -> N
         log.stop()
 
 
-@app.command
+@app.command(config=_ENVIRONMENT)
 def review(
     *files: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     options: Annotated[ReviewOptions | None, Parameter(name="*")] = None,
@@ -74,7 +75,10 @@ def review(
     from webhook.review.asked import run
 
     _unlogged()
-    return run(tuple(map(str, files)), options or ReviewOptions())
+    names = tuple(map(str, files))
+    if mistyped := next((each for each in names if each.startswith("-") and each != "-"), None):
+        raise SettingsError(f"there is no option {mistyped}: see --help; a file of that name is ./{mistyped}")
+    return run(names, options or ReviewOptions())
 
 
 @app.command
@@ -139,7 +143,7 @@ def completion(shell: Literal["bash", "zsh", "fish", "powershell"], /) -> None:
     print(app.generate_completion(shell=shell))
 
 
-@app.command
+@app.command(config=_ENVIRONMENT)
 def status(wish: Annotated[Wish | None, Parameter(name="*")] = None) -> int:
     """Show what the webhook does in a live cluster, what it missed, and the command that mends it.
 

@@ -100,6 +100,7 @@ def test_bad_usage_is_status_2(tmp_path: Path) -> None:
         (str(tmp_path / "latin1"),),
         ("--output", "xml", STRIPPED),
         ("--defaults", "gpu-limit=one", STRIPPED),
+        ("--chek", STRIPPED),
     ):
         done = run(*arguments)
         assert done.returncode == 2, arguments
@@ -112,6 +113,23 @@ def test_settings_come_from_the_environment_too() -> None:
     done = run("--output", "patch", STRIPPED, DASK_COLOCATE_DEFAULTS="gpu-limit=3")
     (one,) = json.loads(done.stdout)
     assert {"limits": {"nvidia.com/gpu": "3"}} in [operation["value"] for operation in one["patch"]]
+
+
+def test_nothing_to_review_is_said(tmp_path: Path) -> None:
+    """An empty manifest is no failure, and not silent either."""
+    (tmp_path / "empty.yaml").write_text("---\n")
+    done = run(str(tmp_path))
+    assert done.returncode == 0
+    assert "nothing to review" in done.stderr
+
+
+def test_changing_commands_do_what_is_typed_alone() -> None:
+    """No variable names the namespace that is changed, or answers the question."""
+    argv = [sys.executable, "-m", "webhook", "disable"]
+    variables = {"DASK_COLOCATE_NAMESPACE": "x", "DASK_COLOCATE_YES": "true"}
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, env={**os.environ, **variables})
+    assert done.returncode == 2
+    assert "NAMESPACE" in done.stdout + done.stderr
 
 
 def test_explain_shows_every_rule_also_when_nothing_changes() -> None:
