@@ -150,6 +150,10 @@ class Metrics(Collector):
         """Of this source."""
         self._watched = watched
 
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Their names, so that no second collector takes them."""
+        return self.collect()
+
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The gauges."""
         ailing = self._watched.ailing

@@ -85,7 +85,7 @@ def _watch(reader: Reader, wish: Wish) -> int:
     with _interrupt() as told, nullcontext() if plain else Live(console=out, screen=True) as live:
         while True:
             if live:
-                live.update(show(shown) if isinstance(shown, Report) else Text(shown), refresh=True)
+                live.update(show(shown, cut=True) if isinstance(shown, Report) else Text(shown), refresh=True)
             else:
                 _tell(out, shown, wish)
             if told.wait(EVERY):

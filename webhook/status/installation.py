@@ -15,6 +15,7 @@ from webhook.status.model import Finding
 from webhook.status.snapshot import Snapshot, name, namespace
 
 WEBHOOKS = ("resources.colocate.dask.org", "pods.colocate.dask.org")
+_RESOURCES = {WEBHOOKS[0]: {"daskclusters", "daskworkergroups", "daskjobs"}, WEBHOOKS[1]: {"pods"}}
 INSTALL = (
     "helm install dask-colocate deploy/chart -n dask-colocate --create-namespace"
     " --set image.repository=REGISTRY/dask-colocate"
@@ -171,6 +172,25 @@ def configuration_findings(parts: Sequence[Parts]) -> Iterator[Finding]:
         held = {text(webhook, "name") for webhook in sequence(one.configuration, "webhooks")}
         for missing in (each for each in WEBHOOKS if each not in held):
             yield Finding(where=one.title, text=f"the webhook {missing} is missing in it", mend=one.upgrade)
+        if any(text(each, "failurePolicy") == "Fail" for each in sequence(one.configuration, "webhooks")):
+            said = "failurePolicy is Fail: while no replica answers, Dask objects and workers are refused"
+            yield Finding(where=one.title, text=said, care=False)
+        for webhook in sequence(one.configuration, "webhooks"):
+            yield from (
+                Finding(where=one.title, text=f"{text(webhook, 'name')}: {drift}", mend=one.upgrade)
+                for drift in _drifts(webhook)
+            )
+
+
+def _drifts(webhook: Raw) -> Iterator[str]:
+    """What somebody changed in a webhook, so that it stands in the way of others or is not called."""
+    if not mapping(webhook, "namespaceSelector"):
+        yield "no namespaceSelector: the webhook is called for kube-system and for its own namespace too"
+    asked = {
+        each for rule in sequence(webhook, "rules") for each in sequence(rule, "resources") if isinstance(each, str)
+    }
+    for missing in sorted(_RESOURCES.get(text(webhook, "name") or "", set()) - asked):
+        yield f"its rules leave out {missing}: they are not mutated when they are created"
 
 
 def replica_findings(one: Parts, snapshot: Snapshot, unread: AbstractSet[str]) -> Iterator[Finding]:
@@ -204,8 +224,18 @@ def _deployment_findings(one: Parts) -> Iterator[Finding]:
     title, where = f"deployment/{name(one.deployment)}", namespace(one.deployment)
     if not desired:
         yield Finding(where=title, text="is scaled to 0", mend=f"kubectl scale {title} -n {where} --replicas=2")
-    elif ready < desired:
-        yield Finding(where=title, text=f"{ready} of {desired} replicas are ready", mend=one.restart)
+    elif ready < desired and not _progresses(one.deployment):
+        labels = texts(one.deployment, "spec", "selector", "matchLabels")
+        mend = f"kubectl describe pods -n {where} -l {','.join(f'{key}={value}' for key, value in labels.items())}"
+        yield Finding(where=title, text=f"{ready} of {desired} replicas are ready; what keeps the others:", mend=mend)
+
+
+def _progresses(deployment: Raw) -> bool:
+    """Whether a Deployment is on its way to what was asked for, as its controller sees it."""
+    return any(
+        text(each, "type") == "Progressing" and text(each, "reason") == "ReplicaSetUpdated"
+        for each in sequence(deployment, "status", "conditions")
+    )
 
 
 def replicas(one: Parts) -> tuple[int, int]:

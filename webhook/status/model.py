@@ -3,20 +3,35 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
+from webhook.policy import Problem
 from webhook.status.snapshot import Unread
 
 
 class State(StrEnum):
-    """How a worker pod stands to what its namespace's rules would give it."""
+    """How a worker pod stands to what its namespace's rules would give it.
 
-    MUTATED = "mutated"  # nothing is left to apply: the webhook did, or the user wrote it
-    MISSED = "missed"  # the rules would still apply something
-    OPTED_OUT = "opted-out"
-    WARN_ONLY = "warn-only"  # the namespace's mode is warn
-    NOT_SERVED = "not-served"
-    LEAVING = "leaving"  # being deleted: no longer judged
-    UNKNOWN = "unknown"  # its namespace may not be read
+    Attributes:
+        meaning: The state in one line, for people.
+    """
+
+    meaning: str
+
+    def __new__(cls, code: str, meaning: str) -> Self:
+        """A state with its meaning."""
+        state = str.__new__(cls, code)
+        state._value_ = code
+        state.meaning = meaning
+        return state
+
+    MUTATED = "mutated", "nothing is left to apply: the webhook did, or the user wrote it"
+    MISSED = "missed", "the rules would still apply something"
+    OPTED_OUT = "opted-out", 'it, its cluster or its group says `enabled: "false"`'
+    WARN_ONLY = "warn-only", "the namespace's mode is warn"
+    NOT_SERVED = "not-served", "its namespace is not enabled"
+    LEAVING = "leaving", "it is being deleted, and no longer judged"
+    UNKNOWN = "unknown", "its namespace may not be read"
 
 
 class Cause(StrEnum):
@@ -185,7 +200,7 @@ class Namespace:
     enabled: bool
     policy: Mapping[str, str]
     changed: tuple[str, ...]
-    problems: tuple[str, ...]
+    problems: tuple[Problem, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

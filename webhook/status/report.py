@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from webhook.dask import CLUSTER_NAME, COMPONENT, Role
 from webhook.mutation.selector import matches
-from webhook.policy import ANNOTATIONS, ENABLED, Policy, resolve
+from webhook.policy import ANNOTATIONS, ENABLED, Policy, Problem, resolve
 from webhook.raw import Raw, mapping, sequence, texts
 from webhook.status import certificate, hints, installation, pods
 from webhook.status.causes import worker_findings
@@ -47,7 +47,7 @@ def report(snapshot: Snapshot) -> Report:
     key = rack_key(_racks_wanted(policies[one.name] for one in spaces), ground.rooms.values())
     findings = [
         *_installation_findings(parts, snapshot),
-        *(Finding(where=f"namespace/{one.name}", text=text) for one in spaces for text in one.problems),
+        *(_problem(one.name, each) for one in spaces for each in one.problems),
         *hints.findings(parts, policies, snapshot.replicas),
         *worker_findings(clusters, policies),
     ]
@@ -64,6 +64,12 @@ def report(snapshot: Snapshot) -> Report:
 
 
 # ---- namespaces -----------------------------------------------------------------------------------
+
+
+def _problem(namespace: str, problem: Problem) -> Finding:
+    """What is wrong with an annotation; without it the default holds, as it does now."""
+    mend = f"kubectl annotate namespace {namespace} {problem.key}-"
+    return Finding(where=f"namespace/{namespace}", text=problem.text, mend=mend)
 
 
 def _policies(snapshot: Snapshot, parts: Sequence[Parts]) -> dict[str, Policy]:
@@ -90,9 +96,10 @@ def _namespaces(
     defaults = installation.defaults_of(parts)
     for one in sorted((one for one in snapshot.namespaces if not pods.leaving(one)), key=name):
         policy = policies[name(one)]
-        problems = [problem.text for problem in policy.problems]
+        problems = list(policy.problems)
         if _excluded(one, parts) and texts(one, "metadata", "annotations").get(ENABLED) == "true":
-            problems.append(f"{ENABLED}=true has no effect: the webhook configuration leaves this namespace out")
+            left_out = f"{ENABLED}=true has no effect: the webhook configuration leaves this namespace out"
+            problems.append(Problem(ENABLED, left_out))
         if policy.enabled or problems or name(one) in used:
             yield Namespace(
                 name=name(one),

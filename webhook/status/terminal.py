@@ -18,15 +18,22 @@ def write(console: Console, report: Report) -> None:
     console.print(show(report), crop=False)
 
 
-def show(report: Report) -> Group:
-    """The whole report, the verdict last, where it is still on the screen."""
-    return Group(
+def show(report: Report, *, cut: bool = False) -> Group:
+    """The whole report.
+
+    Args:
+        report: What is shown.
+        cut: Whether what is beyond the screen's last line is not seen: then what matters is above. Else it is below,
+            where a screen that scrolls ends.
+    """
+    tables = (
         *_section("Webhook", _installation(report.installation)),
         *_section("Namespaces", _namespaces(report.namespaces)),
         *_section("Clusters", _clusters(report.clusters)),
-        *_findings(report),
-        _verdict(report),
     )
+    if cut:
+        return Group(_verdict(report), Text(""), *_findings(report), *tables)
+    return Group(*tables, *_findings(report), _verdict(report))
 
 
 def verdict(report: Report) -> str:

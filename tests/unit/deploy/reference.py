@@ -23,6 +23,8 @@ from webhook.policy import ANNOTATIONS, ENABLED, PREFIX, Policy
 from webhook.review import explained
 from webhook.server import Webhook, create_app
 from webhook.settings import Settings
+from webhook.status.causes import SAID
+from webhook.status.model import Cause, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -37,7 +39,7 @@ Every command, flag, environment variable, annotation, metric, reason and endpoi
 """
 # Of other people's making, so no flag of ours says it.
 _OTHERS = (
-    ("`KUBECONFIG`", "where the cluster is, without `--kubeconfig`", "review, enable, disable"),
+    ("`KUBECONFIG`", "where the cluster is, without `--kubeconfig`", "review, enable, disable, status"),
     ("`NO_COLOR`", "set to anything: no colour in a terminal", "every command"),
 )
 _KUBECONFIG = {
@@ -63,6 +65,10 @@ def reference() -> str:
         _section("Rules", ("rule", "on pods of role", "what it does"), _rules()),
         _section("Reasons of decisions", ("reason", "meaning"), ((f"`{each}`", each.meaning) for each in Reason)),
         _section("Statuses of admissions", ("status", "meaning"), ((f"`{each}`", explained(each)) for each in Status)),
+        _section(
+            "States of worker pods in `status`", ("state", "meaning"), ((f"`{each}`", each.meaning) for each in State)
+        ),
+        _section("Why a worker was missed", ("cause", "meaning"), ((f"`{each}`", SAID[each]) for each in Cause)),
         _section("Metrics", ("metric", "type", "labels", "meaning"), _metrics()),
         "Beside these `process_*`, which every Python program with Prometheus' client has.\n",
         _section("Endpoints", ("request", "answer"), _endpoints()),
@@ -104,7 +110,7 @@ def _metrics() -> Iterable[Sequence[str]]:
     with tempfile.TemporaryDirectory() as folder:
         kubeconfig = Path(folder, "kubeconfig")
         kubeconfig.write_text(json.dumps(_KUBECONFIG))
-        registry = assemble(Settings(kubeconfig=kubeconfig, events=True)).recorder.registry
+        registry = assemble(Settings(kubeconfig=kubeconfig, events=True, capacity_hints=True)).recorder.registry
     named = registry._names_to_collectors  # noqa: SLF001 - no public way leads from a metric to its labels
     for metric in registry.collect():
         if metric.name not in named:  # the process's own, of which there are other ones on each system

@@ -8,6 +8,7 @@ from tests.unit.deploy.chart import DEPLOY
 from tests.unit.deploy.reference import REFERENCE, reference
 from webhook.mutation.model import Reason
 from webhook.policy import ANNOTATIONS
+from webhook.status.model import Cause, State
 
 
 def test_reference_is_the_codes() -> None:
@@ -21,10 +22,16 @@ def test_reference_has_everything() -> None:
     rows = dict(re.findall(r"^\| `([^`]+)` \| (.*) \|$", text, re.MULTILINE))
     assert {each.value for each in Reason} | {each.name for each in ANNOTATIONS} <= rows.keys()
     assert {"POST /mutate", "GET /healthz", "GET /readyz", "GET /metrics"} <= rows.keys()
-    assert {"dask_colocate_decisions_total", "dask_colocate_namespaces", "certs_rotations_total"} <= rows.keys()
+    assert {
+        "dask_colocate_decisions_total",
+        "dask_colocate_namespaces",
+        "certs_rotations_total",
+        "dask_colocate_capacity_problem",
+    } <= rows.keys()
+    assert {each.value for each in (*State, *Cause)} <= rows.keys()
     assert {"DASK_COLOCATE_DEFAULTS", "DASK_COLOCATE_OUTPUT", "KUBECONFIG", "NO_COLOR"} <= rows.keys()
     assert all(each.split("|")[-1].strip() for each in rows.values())
-    for command in ("serve", "review", "enable", "disable", "completion", "demo"):
+    for command in ("serve", "review", "enable", "disable", "completion", "status", "demo"):
         assert f"\n### dask-colocate {command}\n" in text
 
 

@@ -137,6 +137,7 @@ class Installed:
         served: The certificate in the Secret.
         mode: How its certificates come.
         arguments: More of the Deployment's arguments.
+        progress: Why the Deployment's controller takes it as progressing.
     """
 
     since: str
@@ -145,6 +146,7 @@ class Installed:
     served: Pair
     mode: str = "self-managed"
     arguments: tuple[str, ...] = ()
+    progress: str = "NewReplicaSetAvailable"
 
     def objects(self) -> dict[str, tuple[Raw, ...]]:
         """The fields of a Snapshot that it fills."""
@@ -175,8 +177,10 @@ class Installed:
                 "name": f"{kind}.colocate.dask.org",
                 "clientConfig": {"service": service, "caBundle": base64.b64encode(self.ca).decode()},
                 "namespaceSelector": {"matchExpressions": [excluded]},
+                "failurePolicy": "Ignore",
+                "rules": [{"resources": resources}],
             }
-            for kind in ("resources", "pods")
+            for kind, resources in (("resources", ["daskclusters", "daskjobs", "daskworkergroups"]), ("pods", ["pods"]))
         ]
         labels = {"app.kubernetes.io/managed-by": "Helm", "app.kubernetes.io/instance": "colocate"}
         about = {"name": "dask-colocate", "creationTimestamp": self.since, "labels": labels}
@@ -188,8 +192,10 @@ class Installed:
             "metadata": {"labels": {"app": "x", "app.kubernetes.io/part-of": "dask-colocate"}},
             "spec": {"containers": [{"name": "webhook", "args": arguments}]},
         }
-        made = _there("Deployment", "apps/v1", {"replicas": 2, "template": template})
-        return {**made, "status": {"readyReplicas": self.ready}}
+        spec = {"replicas": 2, "template": template, "selector": {"matchLabels": {"app": "x"}}}
+        progress = {"type": "Progressing", "status": "True", "reason": self.progress}
+        made = _there("Deployment", "apps/v1", spec)
+        return {**made, "status": {"readyReplicas": self.ready, "conditions": [progress]}}
 
     def _secret(self) -> Raw:
         made = _there("Secret", "v1", {}, "dask-colocate-certificates")

@@ -51,10 +51,12 @@ def test_something_is_missing(field: str, text: str, mend: str) -> None:
 
 
 def test_replicas_that_are_not_ready() -> None:
-    """One of two is told, none of two is told with the Service, and 0 wanted is another command."""
+    """One of two is told, unless a rollout goes on; none of two with the Service; 0 wanted is another command."""
     (one,) = found(snapshot(webhook=installed(ready=1)))
-    assert (one.text, one.mend) == ("1 of 2 replicas are ready", RESTART)
-    texts = [one.text for one in found(snapshot(webhook=installed(ready=0)))]
+    assert one.text.startswith("1 of 2 replicas are ready")
+    assert one.mend == "kubectl describe pods -n dask-colocate -l app=x"
+    assert found(snapshot(webhook=installed(ready=1, progress="ReplicaSetUpdated"))) == []
+    texts = " ".join(one.text for one in found(snapshot(webhook=installed(ready=0))))
     assert "0 of 2 replicas are ready" in texts
     (deployment,) = installed(ready=0).objects()["deployments"]
     off = found(snapshot(webhook=installed(ready=0), deployments=(changed(deployment, "spec", "replicas", value=0),)))
@@ -96,6 +98,25 @@ def test_webhook_that_is_missing() -> None:
     cut = changed(configuration, "webhooks", value=configuration["webhooks"][:1])
     (one,) = found(snapshot(webhook=webhook, configurations=(cut,)))
     assert (one.text, one.mend) == ("the webhook pods.colocate.dask.org is missing in it", UPGRADE)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"namespaceSelector": {}}, "no namespaceSelector: the webhook is called for kube-system"),
+        ({"rules": [{"resources": ["daskclusters"]}]}, "its rules leave out daskjobs"),
+        ({"failurePolicy": "Fail"}, "failurePolicy is Fail"),
+    ],
+)
+def test_webhook_that_somebody_changed(change: dict[str, object], said: str) -> None:
+    """What makes it stand in others' way, or not be called, is told; Fail is an admin's choice and needs no care."""
+    webhook = installed()
+    (configuration,) = webhook.objects()["configurations"]
+    first, second = configuration["webhooks"]
+    other = changed(configuration, "webhooks", value=[{**first, **change}, second])
+    told = found(snapshot(webhook=webhook, configurations=(other,)))
+    assert said in told[0].text
+    assert told[0].care == ("failurePolicy" not in change)
 
 
 def test_certificates_of_others_are_renewed_by_others() -> None:
