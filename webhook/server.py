@@ -70,13 +70,17 @@ class Webhook:
         self._recorder = recorder
         self._verdicts = Verdicts(defaults, capacity.hint)
 
-    async def answer(self, body: bytes) -> bytes:
+    async def answer(self, body: bytes, arrived: float | None = None) -> bytes:
         """The AdmissionReview that answers the one in `body`.
+
+        Args:
+            body: The review.
+            arrived: When its last byte came, by `time.monotonic`; it may have waited for its turn since.
 
         Raises:
             MalformedReviewError: `body` is none.
         """
-        started = time.perf_counter()
+        started = time.monotonic() if arrived is None else arrived
         review = admission.parse(body)
         try:
             answer = await self._decide(review)
@@ -84,7 +88,7 @@ class Webhook:
             self._recorder.failed(review)
             answer = admission.answer(admission.failed())
         self._tell(review, answer.verdict)
-        self._recorder.admitted(review, answer, time.perf_counter() - started)
+        self._recorder.admitted(review, answer, time.monotonic() - started)
         answer.sent += 1
         return answer.to(review.uid)
 
@@ -135,7 +139,7 @@ class Mutate:
             body = await _body(receive, self.bodies)
             _check_backlog(scope)
             if body is not None:
-                await _send(send, HTTPStatus.OK, JSON, await self.webhook.answer(body))
+                await _send(send, HTTPStatus.OK, JSON, await self.webhook.answer(body, scope.get(COMPLETE)))
         except BusyError:
             self.recorder.turned_away("busy")
             await _send(send, HTTPStatus.TOO_MANY_REQUESTS, TEXT, b"busy\n", RETRY_AFTER)

@@ -189,23 +189,26 @@ class Watched:
     def _list(self) -> None:
         found: dict[str, Annotations] = {}
         version = ""
-        for page in self._pages():
-            found |= {text(item, "metadata", "name") or "": ours(item) for item in sequence(page, "items")}
-            version = text(page, "metadata", "resourceVersion") or ""
+        proceed: str | None = ""
+        while proceed is not None:
+            version, proceed = self._page(proceed, found)
         self._namespaces, self._version = found, version
         give_back()  # the pages
         self._heard()
         _log.info("namespaces: listed %d at version %s", len(found), version)
 
-    def _pages(self) -> Iterator[Raw]:
-        query: dict[str, str | int] = {"limit": PAGE}
-        while True:
-            page = _document(self._read(PATH, "PartialObjectMetadataList", LIST_SECONDS, query))
-            yield page
-            proceed = text(page, "metadata", "continue")
-            if proceed is None:
-                return
-            query["continue"] = proceed
+    def _page(self, proceed: str, found: dict[str, Annotations]) -> tuple[str, str | None]:
+        """Bring the page of the list that begins at `proceed` into `found`, and keep nothing else of it.
+
+        Two pages at once would make the process a MiB larger for ever.
+
+        Returns:
+            The list's version, and where it goes on; None at its end.
+        """
+        query: dict[str, str | int] = {"limit": PAGE, **({"continue": proceed} if proceed else {})}
+        page = _document(self._read(PATH, "PartialObjectMetadataList", LIST_SECONDS, query))
+        found |= {text(item, "metadata", "name") or "": ours(item) for item in sequence(page, "items")}
+        return text(page, "metadata", "resourceVersion") or "", text(page, "metadata", "continue")
 
     def _watch(self) -> Iterator[Raw]:
         query: dict[str, str | int] = {

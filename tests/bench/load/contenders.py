@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import httpx
 import jsonpatch
 
-from tests.bench.load import bodies, programs
+from tests.bench.load import bodies, deployed, programs
 from tests.e2e.bed import pki, process
 from webhook import admission
 
@@ -53,7 +53,7 @@ def commands(port: int, pair: pki.Pair, source: Sequence[str]) -> dict[str, list
     tls = ["--tls-cert", str(pair.certificate), "--tls-key", str(pair.key)]
     at = ["--port", str(port), *tls, *source]
     return {
-        OURS: [sys.executable, "-m", "webhook", "serve", "--host", "127.0.0.1", *at],
+        OURS: [deployed.python(), "-m", "webhook", "serve", "--host", "127.0.0.1", *at],
         NOOP: [sys.executable, "-m", "tests.bench.load.noop", str(port), str(pair.certificate), str(pair.key)],
         GO: [str(programs.go_webhook()), *at],
     }
