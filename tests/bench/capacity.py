@@ -1,9 +1,10 @@
 """The capacity source at size: what 5,000 nodes and 40,000 GPU pods cost.
 
 Synthetic Nodes and Pods, as large as real ones, are served by a process of its own that pages, watches and answers
-410 as an API server does; the source runs in a process of its own too, through the real client and parser. `python -m tests.bench.capacity` prints seconds to the
-first hint, resident memory, the CPU that 500 pod events a second take, the time a plan takes while those events go on,
-and what must hold; it writes them to `results/capacity.json`, and ends with status 1 where something does not.
+410 as an API server does; the source runs in a process of its own too, through the real client and parser.
+`python -m tests.bench.capacity` prints seconds to the first hint, resident memory, the CPU that 500 pod events a second
+take, the time a plan takes while those events go on, and what must hold; it writes them to `results/capacity.json`, and
+ends with status 1 where something does not.
 """
 
 from __future__ import annotations
