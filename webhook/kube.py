@@ -1,7 +1,7 @@
 """Reading the Kubernetes API as bytes, with the official client's credentials and connections.
 
-The client's typed methods are not used for reading: `CoreV1Api` alone imports 250 modules of models, 21 MiB and a
-second of processor time, to hand over the bytes in the end.
+The client's typed methods are not used for reading: `CoreV1Api` alone imports 250 modules of models, tens of MiB and
+a second of processor time, to hand over the bytes in the end.
 """
 
 from collections.abc import Mapping

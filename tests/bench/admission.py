@@ -26,8 +26,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.load import burst, churn, core, direct, growth, musts, programs, tables, through
-from tests.bench.load.musts import Must
 from tests.bench.machine import machine
+from tests.bench.must import Must
 from tests.bench.plane import control_plane
 from tests.e2e.bed import bed, binaries
 

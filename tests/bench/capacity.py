@@ -27,8 +27,8 @@ from urllib.parse import parse_qs, urlparse
 import orjson
 from kubernetes.client import ApiClient, Configuration
 
-from tests.bench.load.musts import Must
 from tests.bench.machine import machine
+from tests.bench.must import Must
 from webhook.capacity.constraints import constraints
 from webhook.capacity.model import Demand, Group, Hosts
 from webhook.inventory.watched import Watched

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import cycle
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
@@ -30,7 +31,7 @@ FREE = "#f2f2f2"
 
 def bars(found: Sequence[Figure], titles: Mapping[str, str], file: Path) -> None:
     """Nodes over fewest: a group for each load, a bar for each strategy, a line from lowest to highest seed."""
-    canvas = Canvas(figsize=(11, 4.2), layout="constrained")
+    canvas = Canvas(figsize=(13, 4.4), layout="constrained")
     axes = canvas.subplots()
     loads = list(dict.fromkeys(each.trace for each in found))
     strategies = list(dict.fromkeys(each.strategy for each in found))
@@ -40,7 +41,7 @@ def bars(found: Sequence[Figure], titles: Mapping[str, str], file: Path) -> None
         places = [loads.index(each.trace) + (number - (len(strategies) - 1) / 2) * width for each in of]
         _bar(axes, of, places, (width, colour, titles[strategy]))
     axes.axhline(1, color="black", lw=0.8)
-    axes.set_xticks(range(len(loads)), [BY_NAME[load].title for load in loads])
+    axes.set_xticks(range(len(loads)), [fill(BY_NAME[load].title, 12) for load in loads])
     axes.set_ylabel("nodes used / fewest possible")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, ncols=len(strategies), loc="upper center", bbox_to_anchor=(0.5, 1.12))
@@ -53,7 +54,8 @@ def _bar(axes: Axes, of: Sequence[Figure], places: Sequence[float], style: tuple
     spread = [[each.nodes_over_fewest - each.least for each in of], [each.most - each.nodes_over_fewest for each in of]]
     axes.bar(places, means, width, yerr=spread, color=colour, label=title, error_kw={"lw": 0.8})
     for place, value in zip(places, means, strict=True):
-        axes.annotate(f"{value:.2f}", (place, 0), (0, 2), textcoords="offset points", ha="center", fontsize=6)
+        style = {"textcoords": "offset points", "ha": "center", "fontsize": 7, "rotation": 90}
+        axes.annotate(f"{value:.2f}", (place, 0), (0, 3), **style)
 
 
 def maps(runs: Sequence[Run], titles: Mapping[str, str], file: Path) -> None:

@@ -40,20 +40,41 @@ def _cell(figure: Figure) -> str:
 
 
 def admission(record: Mapping[str, Raw]) -> str:
-    """A row for each way to mutate: medians of calls through the API server, by one client and by sixteen."""
+    """A row for each way to mutate: medians of rounds of calls through the API server, with the least and the most."""
     found = {(each["name"], each["clients"]): each for each in record["c"]}
     rows = [_calls(title, found[name, 1], found[name, 16]) for name, title in CALLERS.items()]
-    head = "| | one client: p50 ms | p99 ms | 16 clients: calls/s | webhook's CPU ms each | MiB |\n"
-    return f"{head}|---|{'---:|' * 5}\n{''.join(rows)}"
+    head = "| | one client: p50 ms | p99 ms | 16 clients: calls/s | over the policy's | webhook's CPU ms each | MiB |\n"
+    return f"{head}|---|{'---:|' * 6}\n{''.join(rows)}"
 
 
 def _calls(title: str, one: Mapping[str, Raw], many: Mapping[str, Raw]) -> str:
     cpu, resident = (f"{many['cpu']['median']:.2f}", f"{many['resident']:.0f}") if many["resident"] else ("", "")
-    times = f"{one['p50']['median']:.1f} | {one['p99']['median']:.1f} | {many['rate']['median']:.0f}"
-    return f"| {title} | {times} | {cpu} | {resident} |\n"
+    times = f"{_spread(one['p50'], 1)} | {_spread(one['p99'], 1)} | {_spread(many['rate'], 0)}"
+    over = _spread(many["over"][POLICY], 2) if POLICY in many["over"] else ""
+    return f"| {title} | {times} | {over} | {cpu} | {resident} |\n"
 
 
-TABLES: Mapping[str, Callable[[Mapping[str, Raw]], str]] = {"placement": placement, "admission": admission}
+def _spread(found: Mapping[str, Raw], digits: int) -> str:
+    return f"{found['median']:.{digits}f} ({found['least']:.{digits}f}-{found['most']:.{digits}f})"
+
+
+def capacity(record: Mapping[str, Raw]) -> str:
+    """One sentence: what a replica that knows a large cluster takes."""
+    found = record["figures"]
+    return (
+        f"At {record['nodes']:,} nodes and {record['pods']:,} GPU pods a replica knows them "
+        f"{found['first_hint_seconds']:.1f} s after its start,\n"
+        f"holds {found['resident_mib']} MiB at most, and plans in "
+        f"{found['plan_cpu_p99_ms']:.2f} ms (p99) while {found['events_per_second']:.0f} pod events a second come in\n"
+        "(`python -m tests.bench.capacity`).\n"
+    )
+
+
+TABLES: Mapping[str, Callable[[Mapping[str, Raw]], str]] = {
+    "placement": placement,
+    "admission": admission,
+    "capacity": capacity,
+}
 """By the name of the record, which is also that of the place in the README."""
 
 

@@ -18,15 +18,14 @@ from typing import Protocol
 import orjson
 import stamina
 import urllib3
-from kubernetes.client import ApiException
 
+from webhook.kube import Reader, RefusedError
 from webhook.raw import Raw, mapping, sequence, text
 
 _log = logging.getLogger(__name__)
 
 # Half of kubectl's chunk: a page of pods is then about 2 MB, whose parsing holds up a request by 10 ms at most.
 PAGE = 250
-CONNECT = 5.0  # seconds
 LIST_SECONDS = 30.0  # for one page
 # The API server ends a watch after 5-10 minutes by itself; ending it here keeps the interval known.
 WATCH_SECONDS = (240, 300)
@@ -69,22 +68,23 @@ class Collection:
 
     Attributes:
         name: For messages: its plural.
-        call: The generated client's list method.
-        arguments: Of each call, such as a field selector.
+        path: Below the API server's address.
+        query: Of each call, such as a field selector.
         sink: Takes what is found.
     """
 
     name: str
-    call: Callable[..., urllib3.HTTPResponse]
-    arguments: Mapping[str, Raw] = field(default_factory=dict)
+    path: str
+    query: Mapping[str, str | int] = field(default_factory=dict)
     sink: Sink
 
 
 class Follower:
     """Follows one collection."""
 
-    def __init__(self, collection: Collection, clock: Callable[[], float]) -> None:
-        """Nothing is asked before `start`; `clock` gives seconds, never going back."""
+    def __init__(self, collection: Collection, reader: Reader, clock: Callable[[], float]) -> None:
+        """Nothing is asked of `reader` before `start`; `clock` gives seconds, never going back."""
+        self._reader = reader
         self._collection = collection
         self._clock = clock
         self._version = ""
@@ -179,23 +179,23 @@ class Follower:
         _log.info("%s: listed %d at version %s in %.1f s", self.name, count, version, self._clock() - began)
 
     def _pages(self) -> Iterator[Raw]:
-        proceed: str | None = None
+        query: dict[str, str | int] = {"limit": PAGE}
         while True:
-            response = self._call(LIST_SECONDS, limit=PAGE, _continue=proceed)
-            page = mapping(orjson.loads(response.data))
+            page = mapping(orjson.loads(self._read(LIST_SECONDS, query).data))
             yield page
             proceed = text(page, "metadata", "continue")
             if proceed is None:
                 return
+            query["continue"] = proceed
 
     def _watch(self) -> Iterator[Raw]:
-        response = self._call(
-            SILENCE,
-            watch=True,
-            resource_version=self._version,
-            allow_watch_bookmarks=True,
-            timeout_seconds=random.randint(*WATCH_SECONDS),  # noqa: S311 - spreads reconnects, guards nothing
-        )
+        query: dict[str, str | int] = {
+            "watch": "true",
+            "resourceVersion": self._version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": random.randint(*WATCH_SECONDS),  # noqa: S311 - spreads reconnects, guards nothing
+        }
+        response = self._read(SILENCE, query)
         try:
             yield from map(orjson.loads, lines(response))
         finally:
@@ -204,7 +204,7 @@ class Follower:
     def _take(self, event: Raw) -> None:
         item, change = mapping(event, "object"), text(event, "type")
         if change == "ERROR":
-            raise _refusal(item.get("code"), text(item, "message") or "the watch ended with an error")
+            raise _refusal(item.get("code"), text(item, "message") or f"the watch ended with {item.get('code')}")
         if change in {"ADDED", "MODIFIED"}:
             self._collection.sink.put(item)
         elif change == "DELETED":
@@ -212,27 +212,21 @@ class Follower:
         self._version = text(item, "metadata", "resourceVersion") or self._version
         self._heard()
 
-    def _call(self, read_seconds: float, **arguments: Raw) -> urllib3.HTTPResponse:
+    def _read(self, seconds: float, query: Mapping[str, str | int]) -> urllib3.BaseHTTPResponse:
         try:
-            return self._collection.call(
-                **self._collection.arguments,
-                **arguments,
-                _preload_content=False,
-                _request_timeout=(CONNECT, read_seconds),
-            )
-        except ApiException as error:
-            raise _refusal(error.status, f"{error.reason}") from None
+            whole = {**self._collection.query, **query}
+            return self._reader.get(self._collection.path, whole, "application/json", seconds)
+        except RefusedError as error:
+            raise _refusal(error.status, str(error)) from None
 
 
 def _refusal(code: Raw, message: str) -> Exception:
     if code == HTTPStatus.GONE:
         return ExpiredError(message)
-    if code in {HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED}:
-        return ForbiddenError(f"the API server answered {code}: {message}")
-    return OSError(f"the API server answered {code}: {message}")
+    return ForbiddenError(message) if code in {HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED} else OSError(message)
 
 
-def lines(response: urllib3.HTTPResponse) -> Iterator[bytes]:
+def lines(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
     """The complete lines of a stream; a line cut off by a broken connection is no event."""
     rest = b""
     for chunk in response.stream(amt=None):

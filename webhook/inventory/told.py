@@ -6,10 +6,7 @@ every replica of the others' promises, and a replica that was restarted of its o
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Protocol
-
-from kubernetes.client import ApiClient, CustomObjectsApi
 
 from webhook.capacity.model import Demand, Group
 from webhook.dask import GROUP
@@ -118,10 +115,8 @@ class Clusters:
         """The list is complete."""
 
 
-def collections(client: ApiClient, groups: Groups) -> Iterator[Collection]:
+def collections(groups: Groups) -> Iterator[Collection]:
     """What is followed: worker groups first."""
-    core = CustomObjectsApi(client)
     sinks: tuple[tuple[str, Sink], ...] = (("daskworkergroups", groups), ("daskclusters", Clusters(groups)))
     for plural, sink in sinks:
-        call = partial(core.list_cluster_custom_object, GROUP, "v1", plural)
-        yield Collection(name=plural, call=call, sink=sink)
+        yield Collection(name=plural, path=f"/apis/{GROUP}/v1/{plural}", sink=sink)

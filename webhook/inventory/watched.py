@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from kubernetes.client import ApiClient, CoreV1Api
+from kubernetes.client import ApiClient
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -24,6 +24,7 @@ from webhook.capacity.model import Demand, Group, Hint, Lack, NoHint, Question
 from webhook.capacity.stock import Stock
 from webhook.inventory.following import SILENCE, Collection, Follower, ForbiddenError
 from webhook.inventory.told import Groups, Hinted, collections
+from webhook.kube import Reader
 from webhook.raw import Raw, text
 
 _log = logging.getLogger(__name__)
@@ -56,25 +57,19 @@ class Watched:
             clock: Seconds, never going back.
             silent: Seconds after which what was not heard of is stale.
         """
-        core, self._clock, self._silent = CoreV1Api(client), clock, silent
+        reader, self._clock, self._silent = Reader(client), clock, silent
         self._hinted = hinted
         self._lock = threading.Lock()
         self._stock = Stock()
         nodes, pods = _nodes(self._stock.index, self._lock), _pods(self._stock.index, self._lock)
         self._followers = (
-            Follower(Collection(name="nodes", call=core.list_node, sink=nodes), clock),
+            Follower(Collection(name="nodes", path="/api/v1/nodes", sink=nodes), reader, clock),
             Follower(
-                Collection(
-                    name="pods",
-                    call=core.list_pod_for_all_namespaces,
-                    arguments={"field_selector": HOLDING},
-                    sink=pods,
-                ),
-                clock,
+                Collection(name="pods", path="/api/v1/pods", query={"fieldSelector": HOLDING}, sink=pods), reader, clock
             ),
         )
         groups = Groups(self._heard, self._gone, lambda: self.ready and (hinted is None or hinted.ready))
-        self._told = tuple(Follower(each, clock) for each in collections(client, groups))
+        self._told = tuple(Follower(each, reader, clock) for each in collections(groups))
 
     # ---- the port ---------------------------------------------------------------------------------
 

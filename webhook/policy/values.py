@@ -9,8 +9,8 @@ from webhook.presets import PRESETS
 from webhook.raw import Raw
 
 # Falling to about a third from level to level, so that a nearer level outweighs all farther ones together.
-# With 30 for the second level, a rack, replays on a real scheduler brought racks near the fewest, and nodes from 1.00
-# to at most 1.11 times theirs (`make bench-placement`).
+# With 30 for the second level, a rack, replays on a real scheduler brought racks near the fewest, for a few
+# hundredths more on nodes (`make bench-placement`).
 FALLING_WEIGHTS = (100, 30, 10, 3, 1)
 
 # A node with more than 1000 GPUs does not exist; the bound keeps a slip of the finger out of pod specs.

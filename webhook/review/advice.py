@@ -9,8 +9,8 @@ from webhook.mutation.model import Reason
 
 # Nodes used over the fewest possible on a real kube-scheduler, 8-GPU nodes 80 % full and four clusters at once:
 # tests/bench/results/placement.json.
-GUIDE_TERM_NODES = "2.2-4.6"
-OWN_CLUSTER_NODES = "1.0-1.1"
+GUIDE_TERM_NODES = "2.3-4.6"
+OWN_CLUSTER_NODES = "1.0-1.2"
 
 _GUIDE = (
     "The guide's term draws a worker to any Dask worker of the namespace, so clusters draw each other apart and are "

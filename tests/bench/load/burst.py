@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.bench.load import bodies, contenders, installed, scrape, through
-from tests.bench.load.musts import Must
 from tests.bench.load.spread import quantile
+from tests.bench.must import Must
 from tests.e2e.bed.waiting import NotYetError
 from tests.e2e.examples import CLUSTERS, manifest
 from tests.e2e.webhook_process import installed as serving

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from tests.bench.load import bodies, contenders, installed
 from tests.bench.load.contenders import OURS
-from tests.bench.load.musts import Must
 from tests.bench.load.scrape import resident_mib
 from tests.bench.load.spread import Spread, spread
+from tests.bench.must import Must
 from tests.bench.room import rest
 from webhook.admission import answered
 

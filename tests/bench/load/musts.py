@@ -1,47 +1,18 @@
-"""What must hold, as lines that say whether it does."""
+"""What must hold of an admission."""
 
 from __future__ import annotations
 
-import operator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.bench.load import bodies, direct
 from tests.bench.load.contenders import GO, NOOP, OURS
-from tests.bench.load.spread import short
+from tests.bench.must import Must
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.bench.load.core import Alone
     from tests.bench.load.direct import Figure
-
-
-@dataclass(frozen=True, kw_only=True)
-class Must:
-    """One line.
-
-    Attributes:
-        what: What is bounded.
-        found: What was measured.
-        relation: `>=`, `<=` or `<`.
-        bound: What it must be.
-    """
-
-    what: str
-    found: float
-    relation: str
-    bound: float
-
-    @property
-    def met(self) -> bool:
-        """Whether it holds; what could not be measured does not."""
-        compare = {">=": operator.ge, "<=": operator.le, "<": operator.lt}[self.relation]
-        return bool(compare(self.found, self.bound))
-
-    def __str__(self) -> str:
-        """`met` or `NOT MET`, then the sentence."""
-        return f"{'met    ' if self.met else 'NOT MET'} {self.what}: {short(self.found)} {self.relation} {self.bound:g}"
 
 
 def alone(found: Sequence[Alone]) -> list[Must]:

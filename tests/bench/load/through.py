@@ -13,9 +13,9 @@ from tests.bench.load import direct, installed, programs
 from tests.bench.load.contenders import GO, OURS
 from tests.bench.load.direct import Shot
 from tests.bench.load.installed import NAMES, NOTHING, POLICY, Room
-from tests.bench.load.musts import Must
 from tests.bench.load.scrape import cpu_seconds, resident_mib
 from tests.bench.load.spread import Spread, ratio, spread
+from tests.bench.must import Must
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
