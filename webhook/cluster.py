@@ -11,6 +11,7 @@ from certs.kube import Api, ApiError, ConflictError, ForbiddenError, Resource, c
 from webhook.dask import GROUP
 from webhook.errors import InputError
 from webhook.manifests import Manifest
+from webhook.raw import Raw
 
 PLURALS = ("daskclusters", "daskworkergroups", "daskjobs")
 
@@ -80,6 +81,15 @@ class Cluster:
                 for plural in PLURALS
                 for item in self._api.items(Resource(group=GROUP, plural=plural, namespace=namespace)) or ()
             )
+
+    def objects(self, group: str, plural: str, namespace: str | None = None) -> tuple[Raw, ...]:
+        """All objects of a kind, in all namespaces or one.
+
+        Raises:
+            ClusterError: They cannot be read.
+        """
+        with _explained():
+            return tuple(self._api.items(Resource(group=group, plural=plural, namespace=namespace)) or ())
 
     def annotate(self, namespace: str, annotations: Mapping[str, str], *, dry_run: bool) -> None:
         """Put annotations on a Namespace by a merge patch, all others staying; a dry run changes nothing.

@@ -7,22 +7,26 @@ and a later `enable` finds the namespace's other annotations as they were.
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.prompt import Confirm
 from rich.table import Table
 from rich.text import Text
 
-from webhook.cluster import Cluster, Connection
+from webhook.cluster import Cluster, ClusterError, Connection
 from webhook.errors import InputError
 from webhook.manifests import Manifest
 from webhook.mutation.model import Outcome, Reason
 from webhook.options import ChangeOptions
 from webhook.policy import Policy, resolve
 from webhook.progress import console, waiting
-from webhook.raw import texts
+from webhook.raw import Raw, texts
 from webhook.review import Reviewed, review
 from webhook.settings import default_policy
+from webhook.status import installation
+from webhook.status.installation import Parts
+from webhook.status.snapshot import Snapshot
 
 NOT_DONE = 1
 
@@ -35,11 +39,13 @@ class Change:
         namespace: As it is.
         annotations: Those that will be another.
         defaults: The installation's.
+        doubt: Why it may have no effect; empty where nothing is known of that.
     """
 
     namespace: Manifest
     annotations: Mapping[str, str]
     defaults: Policy
+    doubt: str = ""
 
     @property
     def name(self) -> str:
@@ -71,13 +77,19 @@ def change(name: str, wanted: Mapping[str, str], options: ChangeOptions) -> int:
     Raises:
         InputError: It cannot be done, or nobody can be asked.
     """
-    policy = default_policy(options.defaults)
+    given = default_policy(options.defaults) if options.defaults else None
     cluster = Cluster(Connection(kubeconfig=options.kubeconfig, context=options.context))
     with waiting(f"reading namespace {name}"):
         namespace = cluster.namespace(name)
         there = texts(namespace.item, "metadata", "annotations")
         wanted = {key: value for key, value in wanted.items() if there.get(key) != value}
-        planned = Change(namespace=namespace, annotations=wanted, defaults=policy)
+        parts = _installation(cluster) if wanted else None
+        planned = Change(
+            namespace=namespace,
+            annotations=wanted,
+            defaults=given or installation.defaults_of(parts or ()),
+            doubt=_doubt(namespace.item, parts),
+        )
         objects = cluster.dask_objects(name) if wanted else ()
     out = console()
     if not wanted:
@@ -92,6 +104,29 @@ def change(name: str, wanted: Mapping[str, str], options: ChangeOptions) -> int:
     done = "nothing was changed; the API server would accept it" if options.dry_run else "annotated"
     out.print(Text(f"namespace {name}: {done}"), soft_wrap=True)
     return 0
+
+
+def _installation(cluster: Cluster) -> Sequence[Parts] | None:
+    """The installation; None where it may not be read, since who may annotate may have few other rights."""
+    try:
+        found = cluster.objects("admissionregistration.k8s.io", "mutatingwebhookconfigurations")
+        ours = tuple(filter(installation.is_ours, found))
+        where = {namespace for namespace, _ in installation.services(ours)}
+        services = tuple(each for one in where for each in cluster.objects("", "services", one))
+        deployments = tuple(each for one in where for each in cluster.objects("apps", "deployments", one))
+    except ClusterError:
+        return None
+    taken = Snapshot(at=datetime.now(UTC), configurations=ours, services=services, deployments=deployments)
+    return installation.parts_of(taken)
+
+
+def _doubt(namespace: Raw, parts: Sequence[Parts] | None) -> str:
+    if parts is None:
+        return ""
+    if not parts:
+        return f"no webhook is installed in this cluster: nothing is changed before: {installation.INSTALL}"
+    left_out = installation.leaves_out(namespace, parts)
+    return "the webhook configuration leaves this namespace out: nothing is changed there" if left_out else ""
 
 
 def _agreed(name: str, *, yes: bool) -> bool:
@@ -118,6 +153,8 @@ def _show(out: Console, planned: Change, objects: Sequence[Manifest]) -> None:
         out.print(Text(f"+   {key}: {value!a}", style="green"), soft_wrap=True)
     for problem in planned.policy.problems:
         out.print(Text(f"Warning: {problem.text}", style="yellow"), soft_wrap=True)
+    if planned.doubt and planned.policy.enabled:
+        out.print(Text(f"Warning: {planned.doubt}", style="yellow"), soft_wrap=True)
     if not objects:
         out.print(Text("No Dask cluster lives there yet."))
         return

@@ -60,7 +60,7 @@ class ChangeOptions:
         context: Context of the kubeconfig; without it the current one.
         yes: Do not ask. Without a terminal nothing is done unless this is given.
         dry_run: Change nothing: show what would be, and let the API server check that it may be done.
-        defaults: The installation's policy, as for `serve`.
+        defaults: The installation's policy, as for `serve`; else what its Deployment says, where that may be read.
     """
 
     kubeconfig: Path | None = None

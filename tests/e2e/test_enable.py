@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.bed import process
 from tests.e2e.examples import manifest
+from tests.e2e.webhook_process import installed
 from tests.terminal import SECONDS, Terminal, argv, environment
 from webhook.cluster import PLURALS
 from webhook.policy import ENABLED, PREFIX
@@ -50,6 +51,13 @@ def inhabited(make_namespace: NamespaceFactory, kubectl: Kubectl) -> str:
     return name
 
 
+def test_enable_knows_the_installation(bed: Bed, inhabited: str) -> None:
+    """Where a webhook is installed, nothing is warned of, but that its configuration leaves a namespace out."""
+    with installed(bed):
+        assert "Warning" not in run(bed, "enable", inhabited, "--dry-run").stdout
+        assert "leaves this namespace out" in run(bed, "enable", "kube-system", "--dry-run").stdout
+
+
 def test_enable_shows_and_annotates(bed: Bed, inhabited: str) -> None:
     """`enable --yes` shows what the clusters there will get, and annotates; others stay; again it does nothing."""
     done = run(bed, "enable", inhabited, "--set", "gpu-limit=2", "--yes")
@@ -57,6 +65,7 @@ def test_enable_shows_and_annotates(bed: Bed, inhabited: str) -> None:
     (row,) = [line.split() for line in done.stdout.splitlines() if line.startswith(CLUSTER)]
     assert row[1] == "not-enabled"
     assert "affinity-added," in row
+    assert "Warning: no webhook is installed in this cluster" in done.stdout
     assert annotations(bed, inhabited) == {"team": "a", ENABLED: "true", f"{PREFIX}gpu-limit": "2"}
     again = run(bed, "enable", inhabited, "--set", "gpu-limit=2")
     assert (again.returncode, "nothing to do" in again.stdout) == (0, True)

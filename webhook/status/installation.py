@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from webhook.mutation.selector import matches
 from webhook.policy import Policy
 from webhook.raw import Raw, mapping, sequence, text, texts
 from webhook.settings import SettingsError, default_policy
@@ -146,6 +147,15 @@ def defaults_of(parts: Sequence[Parts]) -> Policy:
         except SettingsError:  # such a process would not have started: these are not in force
             continue
     return Policy()
+
+
+def leaves_out(namespace: Raw, parts: Sequence[Parts]) -> bool:
+    """Whether an installation is never called for what is in a namespace, by its namespaceSelectors."""
+    selectors = [
+        mapping(webhook, "namespaceSelector") for each in parts for webhook in sequence(each.configuration, "webhooks")
+    ]
+    labels = texts(namespace, "metadata", "labels")
+    return bool(selectors) and not any(matches(selector, labels) for selector in selectors)
 
 
 def _parts(configuration: Raw, snapshot: Snapshot) -> Parts:

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from webhook.dask import CLUSTER_NAME, COMPONENT, Role
-from webhook.mutation.selector import matches
 from webhook.policy import ANNOTATIONS, ENABLED, Policy, Problem, resolve
-from webhook.raw import Raw, mapping, sequence, texts
+from webhook.raw import Raw, texts
 from webhook.status import certificate, hints, installation, pods
 from webhook.status.causes import worker_findings
 from webhook.status.floor import Floor, floor, rack_key
@@ -76,17 +75,10 @@ def _policies(snapshot: Snapshot, parts: Sequence[Parts]) -> dict[str, Policy]:
     """What holds in each namespace; none is served that the webhook configuration leaves out."""
     defaults = installation.defaults_of(parts)
     found = {name(one): resolve(texts(one, "metadata", "annotations"), defaults) for one in snapshot.namespaces}
-    excluded = {name(one) for one in snapshot.namespaces if _excluded(one, parts)}
+    excluded = {name(one) for one in snapshot.namespaces if installation.leaves_out(one, parts)}
     return {
         key: dataclasses.replace(policy, enabled=False) if key in excluded else policy for key, policy in found.items()
     }
-
-
-def _excluded(one: Raw, parts: Sequence[Parts]) -> bool:
-    selectors = [
-        mapping(webhook, "namespaceSelector") for each in parts for webhook in sequence(each.configuration, "webhooks")
-    ]
-    return bool(selectors) and not any(matches(selector, texts(one, "metadata", "labels")) for selector in selectors)
 
 
 def _namespaces(
@@ -97,7 +89,7 @@ def _namespaces(
     for one in sorted((one for one in snapshot.namespaces if not pods.leaving(one)), key=name):
         policy = policies[name(one)]
         problems = list(policy.problems)
-        if _excluded(one, parts) and texts(one, "metadata", "annotations").get(ENABLED) == "true":
+        if installation.leaves_out(one, parts) and texts(one, "metadata", "annotations").get(ENABLED) == "true":
             left_out = f"{ENABLED}=true has no effect: the webhook configuration leaves this namespace out"
             problems.append(Problem(ENABLED, left_out))
         if policy.enabled or problems or name(one) in used:
