@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.bench.figures import Figure
+from tests.bench.load import bodies
 from tests.bench.load.contenders import GO, OURS
 from tests.bench.load.installed import NOTHING, POLICY
 from tests.bench.traces import BY_NAME
@@ -44,7 +45,16 @@ def admission(record: Mapping[str, Raw]) -> str:
     found = {(each["name"], each["clients"]): each for each in record["c"]}
     rows = [_calls(title, found[name, 1], found[name, 16]) for name, title in CALLERS.items()]
     head = "| | one client: p50 ms | p99 ms | 16 clients: calls/s | over the policy's | webhook's CPU ms each | MiB |\n"
-    return f"{head}|---|{'---:|' * 6}\n{''.join(rows)}"
+    return f"{head}|---|{'---:|' * 6}\n{''.join(rows)}\n{_alone(record['a'])}"
+
+
+def _alone(found: Sequence[Mapping[str, Raw]]) -> str:
+    """What the table's workers are, and what one costs that is not like those before it."""
+    core = {each["kind"]: each["core"]["median"] for each in found}
+    return (
+        "The workers here are alike, as those of one cluster are, and are decided on once: the core then takes\n"
+        f"{core[bodies.WORKER]:.0f} us for each, and {core[bodies.FIRST]:.0f} us for the first of a cluster.\n"
+    )
 
 
 def _calls(title: str, one: Mapping[str, Raw], many: Mapping[str, Raw]) -> str:
