@@ -1,8 +1,9 @@
-"""The README's tables of figures, from the benchmarks' last records: `python -m tests.bench.readme`."""
+"""The tables of figures in what users read, from the benchmarks' last records: `python -m tests.bench.readme`."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from tests.bench.figures import Figure
 from tests.bench.load import bodies
 from tests.bench.load.contenders import GO, OURS
 from tests.bench.load.installed import NOTHING, POLICY
+from tests.bench.strategies import STRATEGIES
 from tests.bench.traces import BY_NAME
 
 if TYPE_CHECKING:
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
     from webhook.raw import Raw
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+README, PLACEMENT = ROOT / "README.md", ROOT / "deploy" / "placement.md"
 RECORDS = Path(__file__).with_name("results")
 CALLERS = {NOTHING: "no webhook", POLICY: "the same as a policy in the API server", GO: "the same in Go", OURS: OURS}
 
@@ -80,19 +83,47 @@ def capacity(record: Mapping[str, Raw]) -> str:
     )
 
 
-TABLES: Mapping[str, Callable[[Mapping[str, Raw]], str]] = {
-    "placement": placement,
-    "admission": admission,
-    "capacity": capacity,
+def scheduler_cost(record: Mapping[str, Raw]) -> str:
+    """A row for each strategy: what a worker costs the scheduler."""
+    head = "| workers get | pods/s | ms of processor time each | more than nothing | of the guide's |\n"
+    return f"{head}|---|{'---:|' * 4}\n{''.join(map(_cost, record['costs']))}"
+
+
+def _cost(found: Mapping[str, Raw]) -> str:
+    name, comma, shape = found["strategy"].partition(",")
+    title = next(each.title for each in STRATEGIES if each.name == name)
+    more, of_the_guide = f"{found['scheduler_slowdown']:.0%}", f"{found['scheduler_of_the_guide']:.0%}"
+    over = f"{more} | {of_the_guide}" if found["scheduler_slowdown"] else " | "
+    return f"| {title}{comma}{shape} | {found['pods_per_second']:.0f} | {found['scheduler_ms']:.1f} | {over} |\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a record's table stands.
+
+    Attributes:
+        document: The file.
+        table: The record as text for it.
+    """
+
+    document: Path
+    table: Callable[[Mapping[str, Raw]], str]
+
+
+TABLES: Mapping[str, Place] = {
+    "placement": Place(document=README, table=placement),
+    "admission": Place(document=README, table=admission),
+    "capacity": Place(document=README, table=capacity),
+    "scheduler-cost": Place(document=PLACEMENT, table=scheduler_cost),
 }
-"""By the name of the record, which is also that of the place in the README."""
+"""By the name of the record, between comments of which the table stands."""
 
 
-def with_table(readme: str, name: str, record: Mapping[str, Raw]) -> str:
-    """The README with one of its tables made anew."""
+def with_table(text: str, name: str, record: Mapping[str, Raw]) -> str:
+    """The text of a document with one of its tables made anew."""
     begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
-    before, _, rest = readme.partition(begin)
-    return f"{before}{begin}\n{TABLES[name](record)}\n{end}{rest.partition(end)[2]}"
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}\n{TABLES[name].table(record)}\n{end}{rest.partition(end)[2]}"
 
 
 def recorded(name: str) -> Mapping[str, Raw]:
@@ -102,9 +133,9 @@ def recorded(name: str) -> Mapping[str, Raw]:
 
 
 def main() -> None:
-    """Write the tables into the README."""
-    for name in TABLES:
-        README.write_text(with_table(README.read_text(), name, recorded(name)))
+    """Write the tables into their documents."""
+    for name, place in TABLES.items():
+        place.document.write_text(with_table(place.document.read_text(), name, recorded(name)))
 
 
 if __name__ == "__main__":

@@ -1,22 +1,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 
 from tests.bench.figures import Figure
 from tests.bench.readme import README, TABLES, recorded, with_table
+from tests.bench.scheduler_cost import WHOLE
 from tests.bench.strategies import STRATEGIES
 from tests.bench.traces import TRACES
 from webhook.review.advice import GUIDE_TERM_NODES, OWN_CLUSTER_NODES
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_readme_shows_the_last_record(name: str) -> None:
-    """Each of the README's tables is the one that the recorded run gives, to the digit."""
-    readme = README.read_text()
-    assert f"<!-- {name} -->" in readme
-    assert with_table(readme, name, recorded(name)) == readme
+def test_documents_show_the_last_record(name: str) -> None:
+    """Each table of figures is the one that the recorded run gives, to the digit."""
+    text = TABLES[name].document.read_text()
+    assert f"<!-- {name} -->" in text
+    assert with_table(text, name, recorded(name)) == text
 
 
 def placements() -> dict[tuple[str, str], Figure]:
@@ -72,3 +74,12 @@ def test_hints_never_hurt() -> None:
             without = found[load, "default"]
             spread = max(without.most - without.least, each.most - each.least)
             assert each.nodes_over_fewest <= without.nodes_over_fewest + spread, json.dumps([load, spread])
+
+
+def test_scheduler_pays_less_than_for_the_guides_affinity() -> None:
+    """What the default adds to the scheduler's work is recorded at the whole size, and is well below the guide's."""
+    record = recorded("scheduler-cost")
+    costs = {each["strategy"]: each for each in record["costs"]}
+    assert record["size"] == asdict(WHOLE)
+    assert costs["host"]["scheduler_of_the_guide"] <= costs["default"]["scheduler_of_the_guide"] <= 0.85
+    assert costs["default, no CPU requests"]["scheduler_of_the_guide"] <= 1
