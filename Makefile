@@ -4,7 +4,7 @@ BIN     = $(VENV)/bin
 # The lock files are complete, so pip has nothing to resolve; what is imported is compiled then.
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile
 
-.PHONY: demo test browser test-faults generate fuzz unit lint lock render bench bench-placement bench-scheduler clean
+.PHONY: demo test browser clock test-faults generate fuzz unit lint lock render bench bench-placement bench-scheduler clean
 demo: $(VENV)/demo.stamp       ## the main job, on this machine alone
 	@$(BIN)/dask-colocate demo
 
@@ -12,15 +12,20 @@ test: $(VENV)/test.stamp browser ## every test, on a real control plane it sets 
 	@echo "left out: the faults, which take minutes; run them with: make test-faults"
 	@$(BIN)/python -m pytest -m "not faults"
 
-# A browser is the system's to install: done for root on Debian and Ubuntu, said elsewhere.
-browser:
-	@for each in chromium chromium-browser google-chrome; do command -v $$each >/dev/null && exit; done; \
-	echo "no Chromium on the PATH, which the tests of the status page need ..."; \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
-	  && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; \
+# What is the system's to install: done for root on Debian and Ubuntu, said elsewhere.
+APT = if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
+	  && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(1) >/dev/null; \
 	then echo "installed it"; else echo "install it: until then they say NOT RUN"; fi
 
-test-faults: $(VENV)/test.stamp ## what breaks in a cluster, broken on purpose; figures are printed
+browser:
+	@for each in chromium chromium-browser google-chrome; do command -v $$each >/dev/null && exit; done; \
+	echo "no Chromium on the PATH, which the tests of the status page need ..."; $(call APT,chromium)
+
+clock:
+	@ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 && exit; \
+	echo "no libfaketime in /usr/lib, which the test of a stepped clock needs ..."; $(call APT,libfaketime)
+
+test-faults: $(VENV)/test.stamp clock ## what breaks in a cluster, broken on purpose; figures are printed
 	@$(BIN)/python -m pytest -s tests/faults tests/e2e/test_outage.py tests/e2e/test_certs.py tests/e2e/test_certs_oddities.py
 
 generate: $(VENV)/test.stamp   ## two million generated inputs; ARGS="--count N --processes N"

@@ -17,6 +17,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from webhook.memory import give_back
+
 if sys.platform == "win32":
     from asyncio import ProactorEventLoop as EventLoop
 else:
@@ -35,7 +37,8 @@ EVERY = 1.0
 # Seconds for a TLS handshake: Go's client gives up then (net/http, TLSHandshakeTimeout). In an overload a handshake
 # waits for its turn as requests do, and 5 s have been too few.
 HANDSHAKE = 10.0
-# Connections that went since garbage was last looked for: each leaves a cycle with 256 KiB of uvloop's TLS buffers.
+# Connections that went since garbage was last looked for: each leaves a cycle with 256 KiB of uvloop's TLS buffers,
+# which the C library keeps when they are freed unless it is told to give them back.
 LITTER = 50
 COMPLETE = "complete"
 """Key in an ASGI scope: when the request's last byte was there, by `time.monotonic`."""
@@ -112,6 +115,7 @@ class Keeper:
         if self._litter >= LITTER:
             self._litter = 0
             gc.collect()
+            give_back()
         self._looks = bool(self._connections or self._litter >= LITTER)
         if self._looks:
             asyncio.get_running_loop().call_later(EVERY, self._look)

@@ -14,6 +14,7 @@ import pytest
 
 from tests.e2e.bed.process import free_ports
 from tests.e2e.conftest import bed as bed  # noqa: PLC0414 - a fixture, handed on
+from tests.e2e.conftest import gpu_nodes as gpu_nodes  # noqa: PLC0414 - as above
 from tests.e2e.conftest import make_namespace as make_namespace  # noqa: PLC0414 - as above
 from tests.e2e.webhook_process import CONFIGURATION, ENABLED
 from tests.faults.proxy import Proxy
@@ -48,11 +49,18 @@ class Replicas:
     service: Proxy
     processes: list[Process]
 
-    def start(self, number: int, *, stderr: str = "") -> None:
-        """Start a replica, and wait until it is ready."""
+    def start(self, number: int, *, stderr: str = "", environment: str = "") -> None:
+        """Start a replica, and wait until it is ready.
+
+        Args:
+            number: Of the replica.
+            stderr: Where its log goes, as a redirection; the bed's file unless said.
+            environment: More variables, as `env` takes them.
+        """
         flags = f"--host 127.0.0.1 --port {self.ports[number]} --kubeconfig {self.kubeconfig} --drain-seconds 2"
         pair = self.bed.plane.state / "faults"
-        command = f"exec {sys.executable} -m webhook serve {flags} --tls-cert {pair}.crt --tls-key {pair}.key {stderr}"
+        serve = f"{sys.executable} -m webhook serve {flags} --tls-cert {pair}.crt --tls-key {pair}.key"
+        command = f"exec env {environment} {serve} {stderr}"
         process = self.bed.plane.spawn(f"replica-{number}", ["bash", "-c", command])
         self.processes[number : number + 1] = [process]
         process.wait_until(lambda: self.get(number, "/readyz").startswith("ok"), 60)

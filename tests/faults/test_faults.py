@@ -8,15 +8,19 @@ import socket
 import ssl
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from tests.e2e.bed import waiting
+from tests.e2e.examples import manifest
+from tests.e2e.status_process import document
 from tests.faults.admissions import Admissions, Became
 from tests.faults.conftest import HOSTS
 from webhook.connections import PATIENCE
+from webhook.namespaces.watched import SILENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from tests.faults.conftest import Replicas
 
 UNREACHABLE = 60.0  # seconds
+STEPPED = 5.0  # seconds under each clock: 50 calls
 
 
 def flawless(load: Admissions) -> None:
@@ -88,22 +93,33 @@ def test_both_replicas_are_restarted_in_turn(
     flawless(load)
 
 
+@pytest.mark.usefixtures("gpu_nodes")
 def test_no_replica_is_left(bed: Bed, replicas: Replicas, enabled: str, note: Callable[[str], None]) -> None:
-    """While none can answer, workers are missed and no call fails; afterwards none is missed."""
+    """While none can answer, workers are missed and no call fails; afterwards `status` lists exactly those."""
     with Admissions(bed=bed, namespace=enabled) as load:
+        workers(bed, enabled, "before")
         began = time.monotonic()
         for process in replicas.processes:
             process.child.kill()
             process.child.wait(20)
-        time.sleep(2)
+        missed = workers(bed, enabled, "meanwhile")
         for number in range(2):
             replicas.start(number)
         back = time.monotonic()
         time.sleep(3)
-    note(load.told(began))
+        workers(bed, enabled, "afterwards")
+    listed = {each["pod"]: each["cause"] for each in document(bed, "--namespace", enabled)["missed"]}
+    note(f"{load.told(began)}; of workers that stayed {len(missed)} missed, listed {len(listed)}")
     assert load.count(Became.FAILED) == load.count(Became.WRONG) == 0
     assert load.count(Became.MISSED) > 0
     assert load.last_bad(back) < 1
+    assert listed == dict.fromkeys(missed, "webhook-down")
+
+
+def workers(bed: Bed, namespace: str, name: str) -> list[str]:
+    """The pods of a new cluster that its operator has made; the bed's nodes have GPUs for three of them."""
+    bed.kubectl("apply", "-n", namespace, "-f", "-", stdin=manifest("cluster", workers=2, name=name))
+    return [pod["metadata"]["name"] for pod in bed.wait_for_workers(namespace, name, 2)]
 
 
 def test_certificate_is_swapped(bed: Bed, replicas: Replicas, enabled: str, note: Callable[[str], None]) -> None:
@@ -133,6 +149,34 @@ def test_disk_is_full(bed: Bed, replicas: Replicas, enabled: str, note: Callable
         called(load, replicas, 0)
         began = time.monotonic()
         time.sleep(4)
+    note(load.told(began))
+    replicas.processes[0].stop()
+    replicas.start(0)
+    flawless(load)
+
+
+def test_clock_is_stepped(
+    bed: Bed, replicas: Replicas, enabled: str, note: Callable[[str], None], tmp_path: Path
+) -> None:
+    """An hour forth and two back change nothing: the namespaces are no older for it, and no call notices."""
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+    if library is None:
+        pytest.skip("NOT RUN: there is no libfaketime in /usr/lib: apt-get install libfaketime")
+    offset = tmp_path / "offset"
+    offset.write_text("+0")
+    replicas.processes[0].stop()
+    given = f"LD_PRELOAD={library} FAKETIME_TIMESTAMP_FILE={offset} FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1"
+    replicas.start(0, environment=given)
+    good_for = replicas.metric(0, "certs_expiry_seconds")
+    with Admissions(bed=bed, namespace=enabled) as load:
+        called(load, replicas, 0)
+        began = time.monotonic()
+        for hours in (1, -1):
+            offset.write_text(f"{3600 * hours:+}")
+            time.sleep(STEPPED)
+            assert replicas.metric(0, "certs_expiry_seconds") == pytest.approx(good_for - 3600 * hours, abs=60)
+            assert 0 <= replicas.metric(0, "dask_colocate_namespaces_age_seconds") < SILENCE
+            assert replicas.get(0, "/readyz") == "ok\n"
     note(load.told(began))
     replicas.processes[0].stop()
     replicas.start(0)

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 SECONDS = 60.0
 CLIENTS = 200  # what one API server has in flight of creations at most, by default
-# Half of the chart's limit. Buffers of 200 connections stay with the allocator: up to 50 MB over a fresh process.
-MEMORY = 256e6
+GROWTH = 1.2  # resident afterwards over before
 DEADLINE = 5.0  # the API server's patience
 # About 20 ms each: 200 in flight are 4 s of work.
 HEAVY = nasty.body(cluster(spec(*(container(*["timeout", "1"] * 200) for _ in range(8)))))
 LIGHT = nasty.body(cluster())
+LOST = 0  # instead of a status: the connection ended before there was one
 Exchanges = list[tuple[int, float]]
 
 
@@ -47,10 +47,10 @@ def test_overload_is_shed_and_leaves_nothing_behind(replicas: Replicas, note: Ca
         f"{len(found)} on {CLIENTS} connections in {SECONDS:.0f} s: {dict(statuses)}, slowest {slowest:.1f} s; "
         f"as before after {recovered:.1f} s; memory {before / 1e6:.0f} MB, then {after / 1e6:.0f} MB"
     )
-    assert statuses.keys() <= {200, 429}
+    assert statuses.keys() <= {200, 429}, f"{statuses[LOST]} connections were lost"
     assert statuses[429] > 0
     assert slowest < DEADLINE
-    assert after < MEMORY
+    assert after < GROWTH * before
 
 
 def median(found: Exchanges) -> float:
@@ -69,24 +69,31 @@ async def flood(port: int, body: bytes, clients: int, seconds: float) -> Exchang
 
 
 async def _client(port: int, body: bytes, until: float, found: Exchanges) -> None:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     head = f"POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n".encode()
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
     while time.monotonic() < until:
         began = time.monotonic()
-        writer.write(head + body)
-        answer = await reader.readuntil(b"\r\n\r\n")
-        length = int(answer.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        await reader.readexactly(length)
-        found.append((int(answer[9:12]), time.monotonic() - began))
-        if b"connection: close" in answer.lower():
-            await _closed(writer)
-            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
-    await _closed(writer)
+        try:
+            await _exchange(port, head + body, until, found)
+        except (OSError, asyncio.IncompleteReadError):
+            found.append((LOST, time.monotonic() - began))
 
 
-async def _closed(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    with suppress(OSError):
-        await writer.wait_closed()
+async def _exchange(port: int, request: bytes, until: float, found: Exchanges) -> None:
+    """On one connection, as long as both sides keep it."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    try:
+        kept = True
+        while kept and time.monotonic() < until:
+            began = time.monotonic()
+            writer.write(request)
+            answer = (await reader.readuntil(b"\r\n\r\n")).lower()
+            length = int(answer.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            await reader.readexactly(length)
+            found.append((int(answer[9:12]), time.monotonic() - began))
+            kept = b"connection: close" not in answer
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
