@@ -107,10 +107,14 @@ class Subject:
 
 def read(item: Raw) -> Subject | None:
     """What concerns us in an object, or None. Total: whatever is malformed concerns the API server, not us."""
-    api_group = (text(item, "apiVersion") or "").rpartition("/")[0]
-    reader = _READERS.get((api_group, text(item, "kind") or ""))
+    reader = _READERS.get(_kind(item))
     subject = reader(item) if reader else None
     return subject if subject and subject.targets else None
+
+
+def _kind(item: Raw) -> tuple[str, str]:
+    """The API group, "" for Kubernetes' own, and the kind of an object."""
+    return (text(item, "apiVersion") or "").rpartition("/")[0], text(item, "kind") or ""
 
 
 def updated(subject: Subject, old_item: Raw) -> Subject:
@@ -151,7 +155,8 @@ def _worker_group(item: Raw) -> Subject:
 
 # What a worker pod has for itself alone: the operator's name for the worker, the ReplicaSet's hash.
 _OWN_LABELS = frozenset({"dask.org/worker-name", "pod-template-hash"})
-# All that rules look at in a pod spec and in its containers. What is not here reaches no rule.
+# All that rules look at in a pod, its spec and its containers. What is not here reaches no rule.
+_SEEN_IN_METADATA = ("namespace", "annotations")
 _SEEN_IN_SPEC = ("affinity", "topologySpreadConstraints", "nodeSelector", "tolerations")
 _SEEN_IN_CONTAINER = ("name", "command", "args", "resources", "restartPolicy")
 
@@ -162,17 +167,22 @@ def shared(item: Raw) -> Raw | None:
     The pods of a worker group differ in names, environment and volumes, which no rule looks at: what is decided
     on one holds for all. Lists keep their length, so that pointers into them stay right.
     """
+    if _kind(item) != ("", "Pod"):
+        return None
     metadata, spec = mapping(item, "metadata"), mapping(item, "spec")
     labels = _labels(metadata)
-    if labels.get(COMPONENT) != "worker" or not _readable(spec) or item.get("kind") != "Pod":
+    if labels.get(COMPONENT) != "worker" or not _readable(spec):
         return None
-    seen = {key: spec[key] for key in _SEEN_IN_SPEC if key in spec}
-    seen |= {key: _seen_containers(spec[key]) for key in ("containers", "initContainers") if key in spec}
-    named = {key: metadata[key] for key in ("namespace", "annotations") if key in metadata}
+    for key in _OWN_LABELS:
+        labels.pop(key, None)
+    named = {key: metadata[key] for key in _SEEN_IN_METADATA if key in metadata}
     if sequence(metadata, "ownerReferences"):
         named["ownerReferences"] = [{}]  # that it has an owner, whoever it is
-    own = {key: labels[key] for key in labels if key not in _OWN_LABELS}
-    return {"apiVersion": item.get("apiVersion"), "kind": "Pod", "metadata": {**named, "labels": own}, "spec": seen}
+    seen = {key: spec[key] for key in _SEEN_IN_SPEC if key in spec}
+    for key in ("containers", "initContainers"):
+        if key in spec:
+            seen[key] = _seen_containers(spec[key])
+    return {"metadata": {**named, "labels": labels}, "spec": seen}
 
 
 def _seen_containers(containers: Raw) -> Raw:
@@ -184,22 +194,25 @@ def _seen_containers(containers: Raw) -> Raw:
     ]
 
 
-def _pod(whole: Raw) -> Subject | None:
-    item = shared(whole)
-    if item is None:
-        return None
-    labels, spec = texts(item, "metadata", "labels"), item["spec"]
+def worker_pod(seen: Raw) -> Subject:
+    """The Subject of a worker pod, and of all others that `shared` leaves the same `seen` of."""
+    labels, spec = texts(seen, "metadata", "labels"), seen["spec"]
     target = Target(
         role=Role.WORKER,
         spec=spec,
         pointer="/spec",
         container=_container(spec, Role.WORKER),
         cluster=labels.get(CLUSTER_NAME) or None,
-        namespace=text(item, "metadata", "namespace") or "",
+        namespace=text(seen, "metadata", "namespace") or "",
         labels=labels,
-        alone=not sequence(item, "metadata", "ownerReferences"),
+        alone=not sequence(seen, "metadata", "ownerReferences"),
     )
-    return Subject("Pod", (texts(item, "metadata", "annotations"),), (target,))
+    return Subject("Pod", (texts(seen, "metadata", "annotations"),), (target,))
+
+
+def _pod(item: Raw) -> Subject | None:
+    seen = shared(item)
+    return None if seen is None else worker_pod(seen)
 
 
 _READERS: Mapping[tuple[str, str], Callable[[Raw], Subject | None]] = {

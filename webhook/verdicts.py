@@ -31,7 +31,7 @@ class Verdicts:
         """Decide with the installation's `defaults`; `ask` about free capacity, of which nothing is kept."""
         self._ask = ask
         self._policy = lru_cache(POLICIES_KEPT)(lambda annotations: resolve(dict(annotations), defaults))
-        self._subject = lru_cache(WORKERS_KEPT)(lambda seen: dask.read(orjson.loads(seen)))
+        self._subject = lru_cache(WORKERS_KEPT)(lambda seen: dask.worker_pod(orjson.loads(seen)))
         self._of_worker = lru_cache(WORKERS_KEPT)(self._decide)
 
     def consider(self, review: Review) -> Subject | Verdict:
@@ -52,7 +52,7 @@ class Verdicts:
         key = _key(dask.shared(item))
         if key is None or len(key) > LARGEST_KEPT:
             return dask.read(item)
-        subject: Subject | None = self._subject(key)
+        subject: Subject = self._subject(key)
         return subject
 
     def _decide(self, subject: Subject, annotations: Annotations, hint: NoHint) -> Answer:
