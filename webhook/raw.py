@@ -31,14 +31,16 @@ def mapping(parent: Raw, *keys: str) -> Mapping[str, Raw]:
 
 def sequence(parent: Raw, *keys: str) -> Sequence[Raw]:
     """The list at the end of `keys` below `parent`; empty where anything on the way is missing."""
-    found = mapping(parent, *keys[:-1]).get(keys[-1])
-    return found if isinstance(found, list) else ()
+    for key in keys:
+        parent = parent.get(key) if isinstance(parent, dict) else None
+    return parent if isinstance(parent, list) else ()
 
 
 def text(parent: Raw, *keys: str) -> str | None:
     """The non-empty string at the end of `keys` below `parent`, or None."""
-    found = mapping(parent, *keys[:-1]).get(keys[-1])
-    return found if isinstance(found, str) and found else None
+    for key in keys:
+        parent = parent.get(key) if isinstance(parent, dict) else None
+    return parent if isinstance(parent, str) and parent else None
 
 
 def written(value: Raw) -> str:
