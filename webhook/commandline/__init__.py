@@ -15,7 +15,7 @@ from itertools import chain
 from webhook.commandline import shell
 from webhook.commandline.shell import ShellLine
 from webhook.commandline.spellings import Form, Program, Spelling, spelling
-from webhook.commandline.words import Edits, Spread, Vector, Word, words
+from webhook.commandline.words import Edits, Lists, Spread, Vector, Word, lists, placed, words
 from webhook.commandline.wrappers import program_at
 from webhook.raw import Raw, sequence
 
@@ -66,21 +66,25 @@ _LONGEST_KEPT = 1024  # characters, which are up to 4 bytes
 _MOST_KEPT = 64  # words
 
 
-def start(vector: Sequence[Word]) -> Start | None:
-    """Where the vector certainly starts one Dask worker; None when it does not, or that cannot be told."""
-    short = len(vector) <= _MOST_KEPT and sum([len(word.text) for word in vector]) <= _LONGEST_KEPT
-    return _start_kept(tuple(vector)) if short else _start(tuple(vector))
+def start(container: Raw) -> Start | None:
+    """Where a container's words certainly start one Dask worker; None when they do not, or that cannot be told."""
+    both = lists(container)
+    if both is None:
+        return None
+    short = sum(map(len, both)) <= _MOST_KEPT and sum([len(text) for texts in both for text in texts]) <= _LONGEST_KEPT
+    return _start_kept(both) if short else _start(both)
 
 
-def _start(vector: tuple[Word, ...]) -> Start | None:
-    line = Vector(vector)
+def _start(both: Lists) -> Start | None:
+    line = Vector(placed(both))
     at = program_at(line.texts)
     if at is None:
         return None
     script = shell.script_at(line.texts, at)
     if script is not None:
         return _start_in_text(line, script)
-    found = spelling(line.texts, at, behind_entrypoint=not any(word.field == "command" for word in line.words))
+    command, _ = both
+    found = spelling(line.texts, at, behind_entrypoint=not command)
     return Start(line, found) if found else None
 
 
@@ -101,7 +105,7 @@ def uses_shell(vector: Sequence[Word]) -> bool:
 
 def starts_worker(container: Raw) -> bool:
     """Whether a container's own words say that it is the Dask worker."""
-    return start(words(container) or ()) is not None
+    return start(container) is not None
 
 
 def mentions_worker(container: Raw) -> bool:

@@ -78,17 +78,34 @@ def base(text: str) -> str:
     return text.rpartition("/")[2]
 
 
+Lists: TypeAlias = tuple[tuple[str, ...], tuple[str, ...]]
+"""`command` and `args`."""
+
+
+def lists(container: Raw) -> Lists | None:
+    """Both lists of a container; None when they hold something that is not a string, or far too much."""
+    command, args = sequence(container, "command"), sequence(container, "args")
+    if len(command) + len(args) > _MOST_WORDS:
+        return None
+    both = (*command, *args)
+    if [text for text in both if not isinstance(text, str)] or sum(map(len, both)) > _LONGEST:
+        return None
+    return tuple(command), tuple(args)
+
+
 def words(container: Raw) -> tuple[Word, ...] | None:
     """The argument vector of a container; None when it holds something that is not a string, or far too much."""
-    if len(sequence(container, "command")) + len(sequence(container, "args")) > _MOST_WORDS:
-        return None
-    vector = tuple(
+    both = lists(container)
+    return None if both is None else placed(both)
+
+
+def placed(both: Lists) -> tuple[Word, ...]:
+    """The argument vector that two lists make."""
+    return tuple(
         Word(field, index, text)
-        for field in ("command", "args")
-        for index, text in enumerate(sequence(container, field))
+        for field, texts in zip(("command", "args"), both, strict=True)
+        for index, text in enumerate(texts)
     )
-    readable = all(isinstance(word.text, str) for word in vector)
-    return vector if readable and sum(len(word.text) for word in vector) <= _LONGEST else None
 
 
 def _edited(text: str, fresh: tuple[str, ...] | None) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ def _warned(decision: Decision, target: Target, policy: Policy) -> Decision:
 
 def _runs_cuda(container: Container, policy: Policy) -> bool:
     """Whether the container may start dask-cuda: all but a plain worker that the namespace leaves so."""
-    start = commandline.start(commandline.words(container.raw) or ())
+    start = commandline.start(container.raw)
     plain = start is not None and start.spelling.program is commandline.Program.DASK
     return not plain or policy.worker_command is not WorkerCommand.KEEP
 

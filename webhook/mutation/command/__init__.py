@@ -48,7 +48,7 @@ def _decide(rule: Ruling, container: Container, policy: Policy) -> Decision:
         )
     if not vector:
         return rule.kept(Reason.COMMAND_FROM_IMAGE, f"container {container.name} runs its image's command")
-    start = commandline.start(vector)
+    start = commandline.start(container.raw)
     if start is None:
         return _unrecognised(rule, container, vector)
     if start.spelling.program is Program.DASK_CUDA:
