@@ -22,7 +22,7 @@ import orjson
 
 from webhook import dask
 from webhook.capacity.model import UNWATCHED, Hint, NoHint, Question
-from webhook.mutation import Plan, capacity, plan
+from webhook.mutation import OfContainer, Plan, capacity, of_container, plan
 from webhook.mutation.model import Decision, Outcome, Reason
 from webhook.mutation.patch import Operation
 from webhook.policy import Policy, Problem, TargetGroup, object_problems, opted_out
@@ -180,13 +180,19 @@ def question(review: Review, subject: dask.Subject, policy: Policy | None) -> Qu
     return capacity.question(subject, policy, review.namespace, dry_run=review.dry_run)
 
 
-def decide(subject: dask.Subject, policy: Policy | None, hint: Hint = UNWATCHED) -> Verdict:
+def decide(
+    subject: dask.Subject,
+    policy: Policy | None,
+    hint: Hint = UNWATCHED,
+    contained: OfContainer = of_container,
+) -> Verdict:
     """The verdict on a subject.
 
     Args:
         subject: From `consider`.
         policy: Of its namespace; None when the namespace could not be read.
         hint: The answer to `question`.
+        contained: `of_container`, or the same with a memory.
     """
     if policy is None:
         return _ended(Status.NAMESPACE_UNKNOWN)
@@ -196,7 +202,7 @@ def decide(subject: dask.Subject, policy: Policy | None, hint: Hint = UNWATCHED)
     group = TargetGroup.PODS if subject.kind == "Pod" else TargetGroup.RESOURCES
     if group not in policy.targets:
         return _ended(Status.NOT_TARGETED, *problems)
-    decided = plan(subject.targets, policy, hint)
+    decided = plan(subject.targets, policy, hint, contained)
     return Verdict(
         Status.DECIDED,
         decisions=decided.decisions,

@@ -188,10 +188,11 @@ def shared(item: Raw) -> Raw | None:
 def _seen_containers(containers: Raw) -> Raw:
     if not isinstance(containers, list):
         return containers
-    return [
-        {key: each[key] for key in _SEEN_IN_CONTAINER if key in each} if isinstance(each, dict) else each
-        for each in containers
-    ]
+    return [_seen_container(each) if isinstance(each, dict) else each for each in containers]
+
+
+def _seen_container(raw: Raw) -> Raw:
+    return {key: raw[key] for key in _SEEN_IN_CONTAINER if key in raw}
 
 
 def worker_pod(seen: Raw) -> Subject:
@@ -208,6 +209,33 @@ def worker_pod(seen: Raw) -> Subject:
         alone=not sequence(seen, "metadata", "ownerReferences"),
     )
     return Subject("Pod", (texts(seen, "metadata", "annotations"),), (target,))
+
+
+def contained(target: Target) -> Raw | None:
+    """A target with its Dask container and no more, as JSON; None where it has none.
+
+    Clusters differ in names, numbers and places, and run the same command: what is decided on a container alone
+    holds for all of them.
+    """
+    container = target.container
+    if container is None:
+        return None
+    return [target.role.value, target.pointer, target.alone, container.index, _seen_container(container.raw)]
+
+
+def container_target(seen: Raw) -> Target:
+    """The target that `contained` leaves: what is not in it reaches no rule that is asked about a container."""
+    role, pointer, alone, index, raw = seen
+    return Target(
+        role=Role(role),
+        spec={"containers": [*(None for _ in range(index)), raw]},
+        pointer=pointer,
+        container=Container(index, raw),
+        cluster=None,
+        namespace="",
+        labels={},
+        alone=alone,
+    )
 
 
 def _pod(item: Raw) -> Subject | None:

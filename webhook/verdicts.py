@@ -4,7 +4,7 @@ A thousand workers of a cluster are a thousand reviews and one decision: what th
 same to the byte. Everything here is bounded, and a pure function of its key, so that nothing can go stale.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import orjson
@@ -12,7 +12,9 @@ import orjson
 from webhook import admission, dask
 from webhook.admission import Answer, Review, Verdict
 from webhook.capacity.model import Hint, NoHint, Question
-from webhook.dask import Subject
+from webhook.dask import Subject, Target
+from webhook.mutation import of_container
+from webhook.mutation.model import Decision
 from webhook.namespaces import Annotations
 from webhook.policy import Policy, resolve
 from webhook.raw import Raw
@@ -22,6 +24,10 @@ POLICIES_KEPT = 1024
 # Worker groups that start workers at about the same time. At most 512 * 2 * 16 KiB, usually 3 MiB.
 WORKERS_KEPT = 512
 LARGEST_KEPT = 16 * 1024  # bytes of one worker pod, as `dask.shared` leaves it; usually 1 KiB
+# Containers that run Dask under the policies there are: teams use a few commands for all their clusters. At most
+# 256 * (1 KiB + 12 KiB, a list of words of two letters each), usually 0.5 MiB.
+CONTAINERS_KEPT = 256
+LARGEST_CONTAINER_KEPT = 1024  # bytes, as `dask.contained` leaves it; usually 200
 
 
 class Verdicts:
@@ -33,6 +39,9 @@ class Verdicts:
         self._policy = lru_cache(POLICIES_KEPT)(lambda annotations: resolve(dict(annotations), defaults))
         self._subject = lru_cache(WORKERS_KEPT)(lambda seen: dask.worker_pod(orjson.loads(seen)))
         self._of_worker = lru_cache(WORKERS_KEPT)(self._decide)
+        self._contained = lru_cache(CONTAINERS_KEPT)(
+            lambda seen, policy: of_container(dask.container_target(orjson.loads(seen)), policy)
+        )
 
     def consider(self, review: Review) -> Subject | Verdict:
         """As `admission.consider`: the same Subject for each worker pod of a group."""
@@ -46,7 +55,7 @@ class Verdicts:
             answer: Answer = self._of_worker(subject, annotations, asked)
             return answer
         hint = asked if isinstance(asked, NoHint) else self._ask(asked)
-        return admission.answer(admission.decide(subject, policy, hint))
+        return admission.answer(admission.decide(subject, policy, hint, self._of_container))
 
     def _read(self, item: Raw) -> Subject | None:
         key = _key(dask.shared(item))
@@ -56,11 +65,18 @@ class Verdicts:
         return subject
 
     def _decide(self, subject: Subject, annotations: Annotations, hint: NoHint) -> Answer:
-        return admission.answer(admission.decide(subject, self._policy(annotations), hint))
+        return admission.answer(admission.decide(subject, self._policy(annotations), hint, self._of_container))
+
+    def _of_container(self, target: Target, policy: Policy) -> Mapping[str, Decision]:
+        key = _key(dask.contained(target))
+        if key is None or len(key) > LARGEST_CONTAINER_KEPT:
+            return of_container(target, policy)
+        decisions: Mapping[str, Decision] = self._contained(key, policy)
+        return decisions
 
 
 def _key(seen: Raw | None) -> bytes | None:
-    """The bytes of a worker pod as `dask.shared` leaves it; None for other objects, and for what nests too deep."""
+    """The bytes of what `dask` leaves of an object; None where it leaves nothing, and for what nests too deep."""
     try:
         return None if seen is None else orjson.dumps(seen)
     except orjson.JSONEncodeError:  # it writes 254 levels and reads 1,024

@@ -4,9 +4,10 @@ After a plan's operations are applied, planning again gives only `kept`, `skippe
 that makes reinvocation, `kubectl apply` again and the operator's own copying safe.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeAlias
 
 from webhook.capacity.model import UNWATCHED, Hint
 from webhook.dask import Role, Target
@@ -32,6 +33,7 @@ RULES: Mapping[Role, Mapping[str, Rule]] = {
     },
     Role.SCHEDULER: {"scheduler-gpu": scheduler_gpu},
 }
+_CONTAINED = frozenset({"gpu", "command", "scheduler-gpu"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +57,41 @@ class Plan:
         return tuple(dict.fromkeys(line for decision in self.decisions for line in decision.warnings))
 
 
-def plan(targets: Sequence[Target], policy: Policy, hint: Hint = UNWATCHED) -> Plan:
+OfContainer: TypeAlias = Callable[[Target, Policy], Mapping[str, Decision]]
+"""The decisions of the rules that look at a target's Dask container alone, by rule."""
+
+
+def of_container(target: Target, policy: Policy) -> Mapping[str, Decision]:
+    """What the rules that look at no more than `dask.contained` leaves say of a target."""
+    return {
+        name: _decide(name, rule, target, policy) for name, rule in RULES[target.role].items() if name in _CONTAINED
+    }
+
+
+def plan(
+    targets: Sequence[Target], policy: Policy, hint: Hint = UNWATCHED, contained: OfContainer = of_container
+) -> Plan:
     """What happens to the targets under the policy. Pure; raises nothing for any parsed JSON.
 
     Args:
         targets: Of one object.
         policy: Of its namespace.
         hint: The hosts where its workers fit, or why none are named.
+        contained: `of_container`, or the same with a memory.
     """
     decisions = (
-        _decide(name, rule, target, policy)
+        said.get(name) or _decide(name, rule, target, policy)
         for target in targets
-        for name, rule in {**RULES[target.role], **_hinting(target.role, hint)}.items()
+        for said in (contained(target, policy),)
+        for name, rule in _rules(target.role, hint).items()
     )
     return Plan(tuple(map(_only_told, decisions) if policy.mode is Mode.WARN else decisions))
 
 
-def _hinting(role: Role, hint: Hint) -> Mapping[str, Rule]:
-    return {"capacity-hint": partial(capacity_hint, hint=hint)} if role is Role.WORKER else {}
+def _rules(role: Role, hint: Hint) -> Mapping[str, Rule]:
+    if role is not Role.WORKER or hint is UNWATCHED:
+        return RULES[role]
+    return {**RULES[role], "capacity-hint": partial(capacity_hint, hint=hint)}
 
 
 def _decide(name: str, rule: Rule, target: Target, policy: Policy) -> Decision:
