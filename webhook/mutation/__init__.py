@@ -33,7 +33,13 @@ RULES: Mapping[Role, Mapping[str, Rule]] = {
     },
     Role.SCHEDULER: {"scheduler-gpu": scheduler_gpu},
 }
-_CONTAINED = frozenset({"gpu", "command", "scheduler-gpu"})
+# Rules that look at more of a target than its Dask container, and the setting without which they look at nothing.
+_FURTHER: Mapping[str, Callable[[Policy], object]] = {
+    "affinity": lambda policy: policy.topology,
+    "apart": lambda policy: policy.apart,
+    "emptier": lambda policy: policy.emptier_first,
+    "capacity-hint": lambda policy: policy.capacity_hint,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +64,15 @@ class Plan:
 
 
 OfContainer: TypeAlias = Callable[[Target, Policy], Mapping[str, Decision]]
-"""The decisions of the rules that look at a target's Dask container alone, by rule."""
+"""What the rules that need no more of a target than its Dask container say of it, by their names."""
 
 
 def of_container(target: Target, policy: Policy) -> Mapping[str, Decision]:
-    """What the rules that look at no more than `dask.contained` leaves say of a target."""
+    """The decisions of the rules for which `dask.contained` leaves enough of a target, under this policy."""
     return {
-        name: _decide(name, rule, target, policy) for name, rule in RULES[target.role].items() if name in _CONTAINED
+        name: _decide(name, rule, target, policy)
+        for name, rule in RULES[target.role].items()
+        if name not in _FURTHER or not _FURTHER[name](policy)
     }
 
 

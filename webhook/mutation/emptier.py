@@ -71,12 +71,12 @@ def _constrained(target: Target, key: str) -> bool:
 
 def _seen_by_the_scheduler(spec: Raw) -> bool:
     """Whether any container asks for CPU or memory; a limit alone is a request too."""
-    asked = (
-        mapping(container, "resources", field)
-        for container in sequence(spec, "containers")
-        for field in ("requests", "limits")
-    )
-    return any(each.get(name) is not None for each in asked for name in ("cpu", "memory"))
+    for container in sequence(spec, "containers"):
+        for field in ("requests", "limits"):
+            asked = mapping(container, "resources", field)
+            if asked.get("cpu") is not None or asked.get("memory") is not None:
+                return True
+    return False
 
 
 def _constraint(cluster: str, topology_key: str) -> Raw:

@@ -184,5 +184,5 @@ class Ruling:
             reason=reason,
             detail=detail,
             operations=operations,
-            warnings=tuple(map(told, warnings)),
+            warnings=tuple(map(told, warnings)) if warnings else (),
         )

@@ -37,7 +37,7 @@ def own(target: Target, level: TopologyLevel, policy: Policy) -> Raw:
 
 def upgrades(standing: Sequence[Term], policy: Policy) -> Upgrades:
     """Where the guide's own term stands and the level to put there, if the namespace wants it replaced."""
-    if policy.guide_affinity is GuideAffinity.KEEP or policy.affinity_scope is AffinityScope.NAMESPACE:
+    if not standing or policy.guide_affinity is GuideAffinity.KEEP or policy.affinity_scope is AffinityScope.NAMESPACE:
         return ()
     levels = {level.key: level for level in policy.topology}
     return tuple(
@@ -58,6 +58,8 @@ def spoken_for(target: Target, policy: Policy, standing: Sequence[Term]) -> bool
         policy: Of its namespace.
         standing: The terms `about_workers`.
     """
+    if not standing:  # as of most specs, and two rules ask
+        return False
     nearest = policy.topology[0]
     ours = own(target, nearest, policy)["podAffinityTerm"]
     replaced = {place for place, _ in upgrades(standing, policy)}
