@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from webhook.dask import Target
 from webhook.mutation.model import Decision, Reason, Ruling
-from webhook.mutation.patch import END, Operation, put
+from webhook.mutation.patch import Operation, append, put
 from webhook.mutation.selector import PREFERRED, Term, about_workers
 from webhook.mutation.terms import GUIDE_TERM, Upgrades, own, spoken_for, upgrades
 from webhook.policy import AffinityScope, Policy, TopologyLevel
@@ -62,8 +62,10 @@ def _applied(
     upgraded: Upgrades,
     missing: Sequence[TopologyLevel],
 ) -> Decision:
-    places = (*upgraded, *((END, level) for level in missing))
-    operations = tuple(_put(rule.target, place, level, policy) for place, level in places)
+    operations = (
+        *(_upgrade(rule.target, place, level, policy) for place, level in upgraded),
+        *_append(rule.target, missing, policy),
+    )
     added = f"drawn to {_whom(rule.target, policy)} at " + ", ".join(level.key for level in missing)
     if not upgraded:
         return rule.applied(Reason.AFFINITY_ADDED, added, *operations)
@@ -81,6 +83,13 @@ def _whom(target: Target, policy: Policy) -> str:
     return f"workers of cluster {target.cluster}" if own else "any Dask worker of the namespace"
 
 
-def _put(target: Target, place: str, level: TopologyLevel, policy: Policy) -> Operation:
-    tokens = ("affinity", "podAffinity", PREFERRED, place)
-    return put(target.spec, target.pointer, tokens, own(target, level, policy))
+_LIST = ("affinity", "podAffinity", PREFERRED)
+
+
+def _upgrade(target: Target, place: str, level: TopologyLevel, policy: Policy) -> Operation:
+    return put(target.spec, target.pointer, (*_LIST, place), own(target, level, policy))
+
+
+def _append(target: Target, levels: Sequence[TopologyLevel], policy: Policy) -> tuple[Operation, ...]:
+    terms = [own(target, level, policy) for level in levels]
+    return append(target.spec, target.pointer, _LIST, terms) if terms else ()

@@ -54,16 +54,33 @@ def put(spec: Raw, base: str, tokens: Sequence[str], value: Raw) -> Operation:
     Raises:
         UnpatchableError: A parent is neither missing, null, nor of the right type.
     """
+    path, below = _way(spec, base, tokens)
+    return Operation("replace", path, value) if below is None else Operation("add", path, _nested(below, value))
+
+
+def append(spec: Raw, base: str, tokens: Sequence[str], items: Sequence[Raw]) -> tuple[Operation, ...]:
+    """The operations that put `items` at the end of the list at `tokens`; one where the list is missing or null.
+
+    Raises like `put`.
+    """
+    path, below = _way(spec, base, (*tokens, END))
+    if below:  # down to the list's end
+        return (Operation("add", path, _nested(below[:-1], list(items))),)
+    return tuple(Operation("add", path, item) for item in items)
+
+
+def _way(spec: Raw, base: str, tokens: Sequence[str]) -> tuple[str, Sequence[str] | None]:
+    """The pointer of the first of `tokens` that is missing or null and the tokens below it; None where all are there.
+
+    Raises like `put`.
+    """
     node, path = spec, base
-    for depth, token in enumerate(tokens):
+    for depth, token in enumerate(tokens, 1):
         path = f"{path}/{escape(token)}"
-        last = depth == len(tokens) - 1
-        child = _child(node, token, path)
-        if child is None:
-            return Operation("add", path, _nested(tokens[depth + 1 :], value))
-        if not last:
-            node = child
-    return Operation("replace", path, value)
+        node = _child(node, token, path)
+        if node is None:
+            return path, tokens[depth:]
+    return path, None
 
 
 def combine(operations: Iterable[Operation]) -> tuple[Operation, ...]:
@@ -72,8 +89,11 @@ def combine(operations: Iterable[Operation]) -> tuple[Operation, ...]:
     Two rules that both found a parent missing each add it whole; such a pair becomes one addition of both
     contents, where the second would otherwise have replaced the first.
     """
+    said = tuple(operations)
+    if len({operation.path for operation in said}) == len(said):  # no two meet
+        return said
     combined: dict[str | int, Operation] = {}
-    for operation in operations:
+    for operation in said:
         # Appending to an existing list is never a pair: each append is an item of its own.
         appends = operation.path.endswith(f"/{END}")
         key = len(combined) if appends or operation.op != "add" else operation.path
