@@ -232,16 +232,16 @@ def _line(warning: str) -> str:
 
     The API server drops what holds control characters, and cuts at 256 (API reference, AdmissionResponse).
     """
-    shown = "".join(letter if letter.isprintable() else "?" for letter in warning)
+    shown = warning if warning.isprintable() else "".join(each if each.isprintable() else "?" for each in warning)
     return shown if len(shown) <= LONGEST_WARNING else f"{shown[: LONGEST_WARNING - 3]}..."
 
 
 def _audit(decided: Plan, policy: Policy) -> tuple[tuple[str, str], ...]:
-    told = (
-        f"{decision.role}/{decision.rule}={decision.outcome}:{decision.reason}"
+    told = [
+        f"{decision.role!s}/{decision.rule}={decision.outcome!s}:{decision.reason!s}"  # !s: half the time of none
         for decision in decided.decisions
         if decision.outcome is not Outcome.SKIPPED or decision.reason is Reason.WARN_MODE
-    )
+    ]
     return (("decisions", " ".join(told)), ("mode", policy.mode.value))
 
 

@@ -265,19 +265,20 @@ def _names(cluster: str | None, worker_group: str | None) -> dict[str, str]:
 
 def _target(item: Raw, role: Role, path: tuple[str, ...], names: Mapping[str, str]) -> Target | None:
     """The target whose template, a pod's `metadata` and `spec`, stands at `path`."""
-    spec = mapping(item, *path, "spec")
+    template = mapping(item, *path)
+    spec = mapping(template, "spec")
     if not _readable(spec):
         return None
-    own = _labels(mapping(item, "metadata")) | _labels(mapping(item, *path, "metadata"))
+    own = _labels(mapping(item, "metadata")) | _labels(mapping(template, "metadata"))
     return Target(
         role=role,
         spec=spec,
-        pointer="".join(f"/{key}" for key in (*path, "spec")),
+        pointer=f"/{'/'.join(path)}/spec",
         container=_container(spec, role),
         cluster=names.get(CLUSTER_NAME),
         namespace=text(item, "metadata", "namespace") or "",
         labels={**own, **names, COMPONENT: role},
-        replicas=_replicas(mapping(item, *path).get("replicas")),
+        replicas=_replicas(template.get("replicas")),
     )
 
 
@@ -298,9 +299,12 @@ def _container(spec: Raw, role: Role) -> Container | None:
     containers = tuple(
         Container(index, raw) for index, raw in enumerate(sequence(spec, "containers")) if isinstance(raw, dict)
     )
-    by_command = (container for sign in _SIGNS[role] for container in containers[:_READ] if sign(container.raw))
+    for sign in _SIGNS[role]:
+        for container in containers[:_READ]:
+            if sign(container.raw):
+                return container
     by_name = (container for container in containers if container.raw.get("name") == role)
-    return next(chain(by_command, by_name, containers), None)
+    return next(chain(by_name, containers), None)
 
 
 _SIGNS: Mapping[Role, tuple[Callable[[Raw], bool], ...]] = {

@@ -214,7 +214,7 @@ def opted_out(annotations: Iterable[Mapping[str, str]]) -> bool:
 
 def object_problems(annotations: Iterable[Mapping[str, str]]) -> tuple[Problem, ...]:
     """What is wrong with our annotations on an object, where only `enabled` has a meaning."""
-    return tuple(problem for each in annotations for problem in _on_object(each))
+    return tuple(problem for each in annotations if each for problem in _on_object(each))
 
 
 def _on_object(annotations: Mapping[str, str]) -> tuple[Problem, ...]:
