@@ -17,6 +17,7 @@ import base64
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 import orjson
 
@@ -51,8 +52,7 @@ class Status(StrEnum):
     INTERNAL_ERROR = "internal-error"
 
 
-@dataclass(frozen=True, slots=True)
-class Review:
+class Review(NamedTuple):
     """One request of the API server.
 
     Attributes:
@@ -78,8 +78,7 @@ class Review:
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What is answered. Always allowed: this webhook never stands in anyone's way.
 
     Attributes:

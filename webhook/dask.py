@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain
+from typing import NamedTuple
 
 from webhook import commandline
 from webhook.raw import Raw, mapping, sequence, text, texts
@@ -53,8 +54,7 @@ class Container:
         return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """One pod spec within an object.
 
     Attributes:
@@ -122,7 +122,7 @@ def updated(subject: Subject, old_item: Raw) -> Subject:
     before = read(old_item)
     targets = {target.pointer: target for target in before.targets} if before else {}
     return replace(
-        subject, targets=tuple(replace(target, before=targets.get(target.pointer)) for target in subject.targets)
+        subject, targets=tuple(target._replace(before=targets.get(target.pointer)) for target in subject.targets)
     )
 
 

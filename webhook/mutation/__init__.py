@@ -5,7 +5,7 @@ that makes reinvocation, `kubectl apply` again and the operator's own copying sa
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
@@ -114,8 +114,7 @@ def _only_told(decision: Decision) -> Decision:
     if decision.outcome is not Outcome.APPLIED:
         return decision
     text = f"mode is warn, not done: {decision.detail}"
-    return replace(
-        decision,
+    return decision._replace(
         outcome=Outcome.SKIPPED,
         reason=Reason.WARN_MODE,
         detail=text,

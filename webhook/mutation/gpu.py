@@ -6,8 +6,6 @@ Only the limit is written: Kubernetes copies it into the requests of an extended
 request that differs. The quantity is a string: Dask's CRDs take no numbers there.
 """
 
-from dataclasses import replace
-
 from webhook import commandline, devices
 from webhook.dask import Container, Target
 from webhook.mutation.model import Decision, Outcome, Reason, Ruling, told
@@ -79,7 +77,7 @@ def _warned(decision: Decision, target: Target, policy: Policy) -> Decision:
     if count <= 1 or not _runs_cuda(container, policy):
         return decision
     line = f"{count} GPUs make {count} Dask workers in one pod: the operator cannot scale them down by name"
-    return replace(decision, warnings=(*decision.warnings, told(line)))
+    return decision._replace(warnings=(*decision.warnings, told(line)))
 
 
 def _runs_cuda(container: Container, policy: Policy) -> bool:

@@ -1,9 +1,8 @@
 """What a rule says: a Decision, as data. Everything the outside sees is a rendering of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self, TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 from webhook.dask import Role, Target
 from webhook.mutation.patch import Operation
@@ -116,8 +115,7 @@ def told(text: str) -> str:
     return text if len(text) <= LONGEST_WARNING else f"{text[: LONGEST_WARNING - 3]}..."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(NamedTuple):
     """What one rule decided on one target.
 
     Attributes:
@@ -145,8 +143,7 @@ Rule: TypeAlias = Callable[[Target, Policy], Decision]
 """Pure and synchronous: no clock, no environment, no I/O, no exception but `Unpatchable`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ruling:
+class Ruling(NamedTuple):
     """Makes the decisions of one rule on one target; the four outcomes are its four methods."""
 
     rule: str

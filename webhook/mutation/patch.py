@@ -1,8 +1,7 @@
 """JSON patch operations (RFC 6902) on JSON pointers (RFC 6901), said one by one and never found by a diff."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from webhook.raw import Raw
 
@@ -10,8 +9,7 @@ END = "-"
 """The pointer token for the place behind a list's last item."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """One operation of a patch.
 
     Attributes:
