@@ -197,18 +197,19 @@ def _seen_container(raw: Raw) -> Raw:
 
 def worker_pod(seen: Raw) -> Subject:
     """The Subject of a worker pod, and of all others that `shared` leaves the same `seen` of."""
-    labels, spec = texts(seen, "metadata", "labels"), seen["spec"]
+    metadata, spec = seen["metadata"], seen["spec"]
+    labels = metadata["labels"]
     target = Target(
         role=Role.WORKER,
         spec=spec,
         pointer="/spec",
         container=_container(spec, Role.WORKER),
         cluster=labels.get(CLUSTER_NAME) or None,
-        namespace=text(seen, "metadata", "namespace") or "",
+        namespace=text(metadata, "namespace") or "",
         labels=labels,
-        alone=not sequence(seen, "metadata", "ownerReferences"),
+        alone="ownerReferences" not in metadata,
     )
-    return Subject("Pod", (texts(seen, "metadata", "annotations"),), (target,))
+    return Subject("Pod", (texts(metadata, "annotations"),), (target,))
 
 
 def contained(target: Target) -> Raw | None:
@@ -291,7 +292,8 @@ def _readable(spec: Raw) -> bool:
 
 
 def _labels(metadata: Raw) -> dict[str, str]:
-    return texts(metadata, "labels") if len(mapping(metadata, "labels")) <= _MOST_LABELS else {}
+    labels = mapping(metadata, "labels")
+    return texts(labels) if len(labels) <= _MOST_LABELS else {}
 
 
 def _container(spec: Raw, role: Role) -> Container | None:
@@ -299,6 +301,8 @@ def _container(spec: Raw, role: Role) -> Container | None:
     containers = tuple(
         Container(index, raw) for index, raw in enumerate(sequence(spec, "containers")) if isinstance(raw, dict)
     )
+    if len(containers) == 1:  # whatever it says
+        return containers[0]
     for sign in _SIGNS[role]:
         for container in containers[:_READ]:
             if sign(container.raw):
