@@ -35,6 +35,10 @@ class Role(StrEnum):
     SCHEDULER = "scheduler"
 
 
+WORKER = Role.WORKER.value
+"""The value of `COMPONENT` on worker pods, as selectors name it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Container:
     """The container of a pod spec that runs Dask; side-cars are never one.
@@ -171,7 +175,7 @@ def shared(item: Raw) -> Raw | None:
         return None
     metadata, spec = mapping(item, "metadata"), mapping(item, "spec")
     labels = _labels(metadata)
-    if labels.get(COMPONENT) != "worker" or not _readable(spec):
+    if labels.get(COMPONENT) != WORKER or not _readable(spec):
         return None
     for key in _OWN_LABELS:
         labels.pop(key, None)

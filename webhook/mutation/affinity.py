@@ -62,18 +62,16 @@ def _applied(
     upgraded: Upgrades,
     missing: Sequence[TopologyLevel],
 ) -> Decision:
-    operations = (
-        *(_upgrade(rule.target, place, level, policy) for place, level in upgraded),
-        *_append(rule.target, missing, policy),
-    )
-    added = f"drawn to {_whom(rule.target, policy)} at " + ", ".join(level.key for level in missing)
+    appended = _append(rule.target, missing, policy)
+    added = f"drawn to {_whom(rule.target, policy)} at {', '.join([level.key for level in missing])}"
     if not upgraded:
-        return rule.applied(Reason.AFFINITY_ADDED, added, *operations)
+        return rule.applied(Reason.AFFINITY_ADDED, added, *appended)
     replaced = f"the guide's own affinity now names cluster {rule.target.cluster}"
     return rule.applied(
         Reason.GUIDE_AFFINITY_UPGRADED,
         f"{replaced}; {added}" if missing else replaced,
-        *operations,
+        *(_upgrade(rule.target, place, level, policy) for place, level in upgraded),
+        *appended,
         warnings=(f"{replaced} (guide-affinity: upgrade)",),
     )
 

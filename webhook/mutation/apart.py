@@ -6,7 +6,7 @@ without one sees only its own; where a ResourceQuota with scope CrossNamespacePo
 the annotation out.
 """
 
-from webhook.dask import CLUSTER_NAME, COMPONENT, Role, Target
+from webhook.dask import CLUSTER_NAME, COMPONENT, WORKER, Target
 from webhook.mutation.model import Decision, Reason, Ruling
 from webhook.mutation.patch import END, put
 from webhook.mutation.selector import PREFERRED
@@ -41,7 +41,7 @@ def _term(cluster: str, topology_key: str) -> Raw:
     return {
         "labelSelector": {
             "matchExpressions": [
-                {"key": COMPONENT, "operator": "In", "values": [Role.WORKER.value]},
+                {"key": COMPONENT, "operator": "In", "values": [WORKER]},
                 {"key": CLUSTER_NAME, "operator": "NotIn", "values": [cluster]},
             ]
         },

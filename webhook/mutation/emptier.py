@@ -14,7 +14,7 @@ less, and with `MAX_SKEW` an autoscaler that takes preferences for requirements 
 anything to require. It sees its own namespace only.
 """
 
-from webhook.dask import CLUSTER_NAME, COMPONENT, Role, Target
+from webhook.dask import CLUSTER_NAME, COMPONENT, WORKER, Target
 from webhook.mutation.model import Decision, Reason, Ruling
 from webhook.mutation.patch import END, put
 from webhook.mutation.selector import MOST, about_workers
@@ -86,7 +86,7 @@ def _constraint(cluster: str, topology_key: str) -> Raw:
         "whenUnsatisfiable": "ScheduleAnyway",
         "labelSelector": {
             "matchExpressions": [
-                {"key": COMPONENT, "operator": "In", "values": [Role.WORKER.value]},
+                {"key": COMPONENT, "operator": "In", "values": [WORKER]},
                 {"key": CLUSTER_NAME, "operator": "NotIn", "values": [cluster]},
             ]
         },

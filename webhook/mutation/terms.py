@@ -6,7 +6,7 @@ Whoever decides by how the manifest says that workers stand to each other has to
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from webhook.dask import CLUSTER_NAME, COMPONENT, Role, Target
+from webhook.dask import CLUSTER_NAME, COMPONENT, WORKER, Target
 from webhook.mutation.selector import Term
 from webhook.policy import AffinityScope, GuideAffinity, Policy, TopologyLevel
 from webhook.raw import Raw
@@ -15,7 +15,7 @@ from webhook.raw import Raw
 GUIDE_TERM = {
     "weight": 100,
     "podAffinityTerm": {
-        "labelSelector": {"matchExpressions": [{"key": COMPONENT, "operator": "In", "values": [Role.WORKER.value]}]},
+        "labelSelector": {"matchExpressions": [{"key": COMPONENT, "operator": "In", "values": [WORKER]}]},
         "topologyKey": "kubernetes.io/hostname",
     },
 }
@@ -26,7 +26,7 @@ Upgrades: TypeAlias = tuple[tuple[str, TopologyLevel], ...]
 
 def own(target: Target, level: TopologyLevel, policy: Policy) -> Raw:
     """The preferred term, with its weight, that draws the target's pods together at a level."""
-    selector: list[Raw] = [{"key": COMPONENT, "operator": "In", "values": [Role.WORKER.value]}]
+    selector: list[Raw] = [{"key": COMPONENT, "operator": "In", "values": [WORKER]}]
     if policy.affinity_scope is AffinityScope.CLUSTER:
         selector.append({"key": CLUSTER_NAME, "operator": "In", "values": [target.cluster]})
     return {
