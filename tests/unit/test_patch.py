@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.mutation.patch import END, Operation, UnpatchableError, combine, escape, put
+from webhook.mutation.patch import END, Operation, UnpatchableError, append, combine, escape, put
 
 if TYPE_CHECKING:
     from webhook.raw import Raw
@@ -53,6 +53,32 @@ def test_end_appends(spec: Raw) -> None:
     """Behind the last item there is always room, even where there is no list yet."""
     before = spec.get("a") or []
     assert applied({"spec": copy.deepcopy(spec)}, put(spec, "/spec", ("a", END), 9))["spec"]["a"] == [*before, 9]
+
+
+@pytest.mark.parametrize(
+    ("spec", "paths"),
+    [
+        ({}, ["/spec/a"]),
+        ({"a": None}, ["/spec/a"]),
+        ({"a": {}}, ["/spec/a/b"]),
+        ({"a": {"b": None}}, ["/spec/a/b"]),
+        ({"a": {"b": []}}, ["/spec/a/b/-"] * 2),
+        ({"a": {"b": [1]}}, ["/spec/a/b/-"] * 2),
+    ],
+)
+def test_items_are_appended_in_order(spec: Raw, paths: list[str]) -> None:
+    """A missing list is made with all its items; to one that is there each is added, and none of its own goes."""
+    before = (spec.get("a") or {}).get("b") or []
+    operations = append(spec, "/spec", ("a", "b"), (8, 9))
+    assert [operation.path for operation in operations] == paths
+    assert applied({"spec": copy.deepcopy(spec)}, *operations)["spec"]["a"]["b"] == [*before, 8, 9]
+
+
+@pytest.mark.parametrize("spec", [{"a": "text"}, {"a": {"b": "text"}}, {"a": {"b": {}}}])
+def test_nothing_is_appended_to_what_is_no_list(spec: Raw) -> None:
+    """A field of another type on the way, or in the list's place, is refused."""
+    with pytest.raises(UnpatchableError):
+        append(spec, "/spec", ("a", "b"), (8, 9))
 
 
 @pytest.mark.parametrize(

@@ -1,25 +1,28 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.unit.case import Case, every
-from tests.unit.objects import container, pod, preferred, review, spec, term
+from tests.unit.objects import cluster, container, group, pod, preferred, review, spec, term
 from webhook import admission
 from webhook.admission import Answer, Status, Verdict
 from webhook.capacity.model import MARKER
-from webhook.dask import Subject, shared
+from webhook.dask import Role, Subject, contained, container_target, read, shared
 from webhook.inventory import NOT_WATCHED
+from webhook.mutation import of_container
 from webhook.mutation.selector import PREFERRED
 from webhook.namespaces import ours
 from webhook.policy import ENABLED, PREFIX, Policy
 from webhook.settings import default_policy
-from webhook.verdicts import LARGEST_KEPT, Verdicts
+from webhook.verdicts import LARGEST_CONTAINER_KEPT, LARGEST_KEPT, Verdicts
 
 if TYPE_CHECKING:
     from webhook.capacity.model import Hint, Question
+    from webhook.mutation.model import Decision
     from webhook.namespaces import Annotations
     from webhook.raw import Raw
 
@@ -27,7 +30,7 @@ ON = frozenset({(ENABLED, "true")})
 
 
 def answered(verdicts: Verdicts, item: Raw, annotations: Annotations = ON) -> Answer:
-    """The answer for a worker pod in an enabled namespace."""
+    """The answer for an object in an enabled namespace."""
     asked = admission.review_of(review(item))
     subject = verdicts.consider(asked)
     assert isinstance(subject, Subject)
@@ -103,6 +106,58 @@ def test_memory_changes_no_answer(case: Case) -> None:
         assert found == plain
     elif case.policy is not None:
         assert [verdicts.answer(asked, found, ours(case.namespace)).verdict for _ in range(2)] == [plain, plain]
+
+
+def decided(verdicts: Verdicts, item: Raw) -> dict[str, Decision]:
+    """Its worker's decisions by rule."""
+    return {each.rule: each for each in answered(verdicts, item).verdict.decisions if each.role is Role.WORKER}
+
+
+def test_container_is_decided_on_once_for_all_clusters() -> None:
+    """Clusters that run the same container share what is decided on it, and have their own affinity."""
+    verdicts = Verdicts(Policy(), NOT_WATCHED.hint)
+    one, two = (decided(verdicts, cluster(name=name, uid=name)) for name in ("one", "two"))
+    assert {rule for rule in one if one[rule] is two[rule]} == {"apart", "gpu", "command", "capacity-hint"}
+    assert "cluster two" in two["affinity"].detail
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        cluster(spec(container("dask-worker", "--nthreads", "2"))),
+        cluster(spec(container(name="other"))),
+        cluster(spec(container(resources={"limits": {"nvidia.com/gpu": 1}}))),
+        cluster(spec(container("tail", name="first"), container())),
+        cluster(spec(container(), None)),
+        group(),
+        pod(),
+        pod(ownerReferences=[{"kind": "ReplicaSet"}]),
+    ],
+)
+def test_what_a_rule_looks_at_tells_containers_apart(item: Raw) -> None:
+    """Decided on after another one, a container's decisions are those of the pure core."""
+    verdicts = Verdicts(Policy(), NOT_WATCHED.hint)
+    decided(verdicts, cluster())
+    assert decided(verdicts, item) == decided(Verdicts(Policy(), NOT_WATCHED.hint), item)
+
+
+@pytest.mark.parametrize("length", [1, LARGEST_CONTAINER_KEPT])
+def test_large_container_is_not_kept(length: int) -> None:
+    """A container over the bound is decided on each time, to the same end."""
+    verdicts = Verdicts(Policy(), NOT_WATCHED.hint)
+    one, two = (decided(verdicts, cluster(spec(container("dask-worker", "x" * length)), name)) for name in ("a", "b"))
+    assert (one["command"] is two["command"]) == (length == 1)
+    assert one["command"] == two["command"]
+
+
+@pytest.mark.parametrize("case", every(), ids=lambda case: case.name)
+def test_container_says_as_much_as_its_target(case: Case) -> None:
+    """Where only the container counts, the rules say of it alone what they say of the whole target."""
+    subject = read(case.review["request"].get("object"))
+    policies = (Policy(), Policy(topology=()), Policy(gpu_limit=2, scheduler_gpu=1, emptier_first=False, apart=5))
+    for target, policy in product(subject.targets if subject else (), (*policies, case.policy or Policy())):
+        seen = contained(target)
+        assert seen is None or of_container(container_target(seen), policy) == of_container(target, policy)
 
 
 def test_shared_keeps_places() -> None:
