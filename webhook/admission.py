@@ -115,11 +115,12 @@ def parse(body: bytes) -> Review:
 
 def review_of(document: Raw) -> Review:
     """The request in a parsed AdmissionReview. Raises like `parse`."""
-    found = (mapping(document).get("apiVersion"), mapping(document).get("kind"))
+    envelope = mapping(document)
+    found = (envelope.get("apiVersion"), envelope.get("kind"))
     if found != (API_VERSION, "AdmissionReview"):
         got = " of ".join(ascii(written(each)) for each in reversed(found))
         raise MalformedReviewError(f"expected an AdmissionReview of {API_VERSION}, got {got}")
-    request = mapping(document, "request")
+    request = mapping(envelope, "request")
     uid = text(request, "uid")
     if uid is None:
         raise MalformedReviewError("the AdmissionReview has no request with a uid")
@@ -235,13 +236,17 @@ def _line(warning: str) -> str:
     return shown if len(shown) <= LONGEST_WARNING else f"{shown[: LONGEST_WARNING - 3]}..."
 
 
+# Asked for each decision: Python 3.11 takes 0.1 us to find a member of an enumeration by its name.
+_SKIPPED, _WARN_MODE = Outcome.SKIPPED, Reason.WARN_MODE
+
+
 def _audit(decided: Plan, policy: Policy) -> tuple[tuple[str, str], ...]:
     told = [
         f"{decision.role!s}/{decision.rule}={decision.outcome!s}:{decision.reason!s}"  # !s: half the time of none
         for decision in decided.decisions
-        if decision.outcome is not Outcome.SKIPPED or decision.reason is Reason.WARN_MODE
+        if decision.outcome is not _SKIPPED or decision.reason is _WARN_MODE
     ]
-    return (("decisions", " ".join(told)), ("mode", policy.mode.value))
+    return (("decisions", " ".join(told)), ("mode", str(policy.mode)))
 
 
 # ---- Verdict to bytes -----------------------------------------------------------------------------

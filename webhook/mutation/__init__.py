@@ -55,12 +55,13 @@ class Plan:
     @property
     def operations(self) -> tuple[Operation, ...]:
         """The patch: empty when nothing changes."""
-        return combine(operation for decision in self.decisions for operation in decision.operations)
+        return combine([each for decision in self.decisions if decision.operations for each in decision.operations])
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the user is told, each line once."""
-        return tuple(dict.fromkeys(line for decision in self.decisions for line in decision.warnings))
+        told = [line for decision in self.decisions if decision.warnings for line in decision.warnings]
+        return tuple(dict.fromkeys(told))
 
 
 OfContainer: TypeAlias = Callable[[Target, Policy], Mapping[str, Decision]]

@@ -44,6 +44,8 @@ def affinity(target: Target, policy: Policy) -> Decision:
 
 
 def _missing(policy: Policy, standing: Sequence[Term]) -> tuple[TopologyLevel, ...]:
+    if not standing:
+        return policy.topology
     covered = {term.topology_key for term in standing}
     return tuple(level for level in policy.topology if level.key not in covered)
 
