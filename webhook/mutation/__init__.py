@@ -33,12 +33,16 @@ RULES: Mapping[Role, Mapping[str, Rule]] = {
     },
     Role.SCHEDULER: {"scheduler-gpu": scheduler_gpu},
 }
-# Rules that look at more of a target than its Dask container, and the setting without which they look at nothing.
-_FURTHER: Mapping[str, Callable[[Policy], object]] = {
-    "affinity": lambda policy: policy.topology,
-    "apart": lambda policy: policy.apart,
-    "emptier": lambda policy: policy.emptier_first,
-    "capacity-hint": lambda policy: policy.capacity_hint,
+# Under which policies a rule looks at no more of a target than its Dask container: some always, others when the
+# namespace turned them off and they look at nothing. A rule that is not here sees every target whole.
+_CONTAINED: Mapping[str, Callable[[Policy], bool]] = {
+    "affinity": lambda policy: not policy.topology,
+    "apart": lambda policy: not policy.apart,
+    "emptier": lambda policy: not policy.emptier_first,
+    "gpu": lambda _: True,
+    "command": lambda _: True,
+    "capacity-hint": lambda policy: not policy.capacity_hint,
+    "scheduler-gpu": lambda _: True,
 }
 
 
@@ -73,7 +77,7 @@ def of_container(target: Target, policy: Policy) -> Mapping[str, Decision]:
     return {
         name: _decide(name, rule, target, policy)
         for name, rule in RULES[target.role].items()
-        if name not in _FURTHER or not _FURTHER[name](policy)
+        if name in _CONTAINED and _CONTAINED[name](policy)
     }
 
 
