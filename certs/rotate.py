@@ -66,6 +66,7 @@ class Rotation:
     """Streams of changes, each of which brings the next pass forward."""
     pace: Pace = field(default_factory=Pace)
     _state: State | None = None
+    _begun: Pair | None = None
     _bundle: bytes = b""
     _trust: Trust | None = None
     _trust_since: float = 0.0
@@ -208,10 +209,15 @@ class Rotation:
         pair = self.serving.pair
         if pair is None:
             return None
+        leaf = certificates(pair.certificate)[0]
+        # Time does not go back, clocks do: what has once been in its time is not too early afterwards.
+        if at >= leaf.not_valid_before_utc:
+            self._begun = pair
+        elif pair == self._begun:
+            at = leaf.not_valid_before_utc
         bundles = in_force if in_force is not None else ((self._bundle,) if self._bundle else ())
         found = [one for bundle in (bundles or (None,)) for one in problems(pair, bundle, (), at) if one.blocking]
-        expires = certificates(pair.certificate)[0].not_valid_after_utc
-        return State(expires=expires, wrong=tuple(dict.fromkeys(one.text for one in found)))
+        return State(expires=leaf.not_valid_after_utc, wrong=tuple(dict.fromkeys(one.text for one in found)))
 
     def _fail(self, step: str, text: str) -> None:
         if self._said.get(step) != text:  # once, not at every pass

@@ -128,6 +128,19 @@ def test_expired_while_serving_is_not_ready(replica: Replica) -> None:
     assert not replica.rotation.ready
 
 
+def test_a_clock_that_is_set_back_makes_no_certificate_too_early(replica: Replica) -> None:
+    """What was served in its time stays ready under an earlier clock; what never was in its time is not."""
+    replica.hold(OLD)
+    replica.clock.at = NOW - timedelta(hours=1)
+    replica.rotation.once()
+    assert replica.rotation.ready
+    other = Replica(replica.folder)
+    other.clock.at = replica.clock.at
+    other.rotation.once()
+    assert not other.rotation.ready
+    assert "is a clock wrong?" in other.rotation.wrong[0]
+
+
 def test_seconds_to_expiry_are_counted_down(replica: Replica) -> None:
     """The metric is unknown before the first certificate, and then follows the clock."""
     name = "certs_expiry_seconds"
