@@ -81,26 +81,34 @@ class Keeper:
 
     def joined(self, connection: "Connection") -> None:
         """One more connection; where there are too many, one that asks nothing goes, those first that never did."""
-        if not self._looks:
-            self._looks = True
-            asyncio.get_running_loop().call_later(EVERY, self._look)
         self._connections.add(connection)
+        self._look_soon()
         if len(self._connections) > self._most:
             others = [each for each in self._connections if each.rests and each is not connection]
             victim = next((each for each in others if not each.asked), others[0] if others else connection)
             self.close(victim, None, "crowded")
 
     def left(self, connection: "Connection") -> None:
-        """A connection is over."""
-        self._litter += connection in self._connections
-        self._connections.discard(connection)
-        self._waiting.pop(connection, None)
+        """A connection is over, and its buffers are garbage."""
+        self._forget(connection)
+        self._litter += 1
+        self._look_soon()
 
     def close(self, connection: "Connection", status: HTTPStatus | None, why: str) -> None:
         """Close a connection, with an answer where its client may be waiting for one."""
-        self.left(connection)
+        self._forget(connection)
         self._on_close(why)
         connection.end(status)
+
+    def _forget(self, connection: "Connection") -> None:
+        self._connections.discard(connection)
+        self._waiting.pop(connection, None)
+
+    def _look_soon(self) -> None:
+        """Look in a second, if there is anything to look after."""
+        if not self._looks and (self._connections or self._litter >= LITTER):
+            self._looks = True
+            asyncio.get_running_loop().call_later(EVERY, self._look)
 
     def _look(self) -> None:
         """Close what has been in the middle of the same request or answer for too long, and look again in a second."""
@@ -116,9 +124,8 @@ class Keeper:
             self._litter = 0
             gc.collect()
             give_back()
-        self._looks = bool(self._connections or self._litter >= LITTER)
-        if self._looks:
-            asyncio.get_running_loop().call_later(EVERY, self._look)
+        self._looks = False
+        self._look_soon()
 
 
 class Connection(HttpToolsProtocol):

@@ -197,14 +197,14 @@ def test_crowds_of_clients(bed: Bed, replicas: Replicas, enabled: str, note: Cal
         idle = [stack.enter_context(shaken(bed, replicas.ports[0])) for _ in range(499)]
         slow = trickled(stack.enter_context(shaken(bed, replicas.ports[0])))
         left = sum(not closed(each) for each in idle)
-        time.sleep(1)
+    time.sleep(3)  # what is over is looked after once a second
     after = replicas.metric(0, "process_resident_memory_bytes")
     memory = f"{before / 1e6:.0f} MB, then {after / 1e6:.0f} MB"
     note(f"closed after {slow:.1f} s, {len(idle)} idle, {left} left; {load.told(began)}; memory {memory}")
     flawless(load)
     assert slow < 3 * PATIENCE
     assert left == 0
-    assert after < 1.2 * before + 16e6
+    assert after < 1.2 * before
 
 
 def shaken(bed: Bed, port: int) -> ssl.SSLSocket:
