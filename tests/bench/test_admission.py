@@ -3,14 +3,17 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.bench import admission
-from tests.bench.load import bodies, core, direct, musts, scrape
+from tests.bench.load import bodies, core, direct, musts, scrape, varied
 from tests.bench.load.spread import percentile, quantile, ratio, short, spread
 from webhook.admission import answered, parse
+from webhook.verdicts import WORKERS_KEPT
 
 METRICS = """# TYPE dask_colocate_admissions counter
 dask_colocate_admissions_total{kind="Pod",status="decided"} 7.0
@@ -96,13 +99,50 @@ def test_every_review_sent_is_another_and_a_good_one(kind: str) -> None:
 
 def test_workers_of_a_cluster_differ_in_what_is_each_ones_own() -> None:
     """Two workers share their labels but for the hash; two firsts share not even the cluster."""
-    labels = []
-    for first in (False, True):
-        reviews = [parse(bodies.numbered(bodies.recorded(bodies.WORKER), number, first=first)) for number in range(2)]
-        items = [review.item for review in reviews]
-        assert items[0]["metadata"]["generateName"] != items[1]["metadata"]["generateName"]
-        labels.append({item["metadata"]["labels"]["dask.org/cluster-name"] for item in items})
-    assert [len(each) for each in labels] == [1, 2]
+    worker = bodies.recorded(bodies.WORKER)
+    items = [parse(bodies.numbered(worker, number)).item for number in range(2)]
+    assert items[0]["metadata"]["generateName"] != items[1]["metadata"]["generateName"]
+    assert cluster(items[0]) == cluster(items[1]) == cluster(parse(bodies.encoded(worker)).item)
+    assert len({cluster(parse(bodies.numbered(worker, 0, cluster=number)).item) for number in range(2)}) == 2
+
+
+def cluster(worker: Any) -> str:  # noqa: ANN401 - a raw pod
+    """The label that names a worker's cluster."""
+    name: str = worker["metadata"]["labels"]["dask.org/cluster-name"]
+    return name
+
+
+@pytest.mark.parametrize("workers", [1, 16])
+def test_every_cluster_of_a_load_has_as_many_workers(workers: int) -> None:
+    """They come one after the other, no two alike, and more clusters than are kept until one comes again."""
+    load = direct.Load(connections=1, workers=workers)
+    found = [parse(each) for each in direct.reviews(load, 7)]
+    counts = Counter(cluster(each.item) for each in found)
+    assert set(counts.values()) == {workers}
+    assert WORKERS_KEPT < len(counts) == direct.CLUSTERS
+    assert [cluster(each.item) for each in found[:: load.workers]] == list(counts)
+    assert len({each.uid for each in found}) == len(found)
+    first, later = (cluster(parse(next(direct.reviews(load, begin))).item) for begin in (7, 7 + direct.CLUSTERS))
+    assert first in counts
+    assert later not in counts
+
+
+def test_no_two_loads_have_one_title() -> None:
+    """A row of the table says what was asked."""
+    titles = [load.title for load in direct.LOADS]
+    assert len(set(titles)) == len(titles)
+    assert [load.title for load in direct.VARIED] == [
+        "1, first workers",
+        "32, first workers",
+        "1, clusters of 16",
+        "32, clusters of 16",
+    ]
+
+
+def test_a_rate_is_one_of_vegetas() -> None:
+    """Reviews in so many seconds; none given is a closed loop."""
+    assert varied.Attack(connections=1, seconds=2).rate == "0"
+    assert varied.Attack(connections=1, seconds=24, count=9000).rate == "9000/24s"
 
 
 @pytest.mark.parametrize("kind", bodies.KINDS)

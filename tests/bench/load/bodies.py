@@ -68,7 +68,7 @@ def with_containers(count: int) -> Document:
     return document
 
 
-def numbered(document: Document, number: int, *, first: bool = False) -> bytes:
+def numbered(document: Document, number: int, *, cluster: int | None = None) -> bytes:
     """The review as bytes, as the `number`th of its kind: no two reviews of an API server are the same bytes.
 
     Worker pods differ in what the operator and the controllers give each its own of: the names of its Deployment and
@@ -77,12 +77,13 @@ def numbered(document: Document, number: int, *, first: bool = False) -> bytes:
     Args:
         document: A recorded review.
         number: From 0.
-        first: Whether each is of a cluster of its own, so that nothing decided before holds for it.
+        cluster: The number of the cluster that it is of, so that what was decided for others does not hold for it;
+            None for the recorded one.
     """
     body = encoded(document).replace(document["request"]["uid"].encode(), str(UUID(int=number, version=4)).encode())
     for own in _OWN:
         body = body.replace(own, f"{number:0{len(own)}x}".encode())
-    return body.replace(_CLUSTER, f"cluster-{number:011}".encode()) if first else body
+    return body if cluster is None else body.replace(_CLUSTER, f"cluster-{cluster:011}".encode())
 
 
 def encoded(document: Document) -> bytes:

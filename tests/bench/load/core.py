@@ -100,7 +100,7 @@ def core(place: Place) -> Callable[[bytes], bytes]:
 
 def _asked(document: Document, round_: int, *, first: bool) -> list[bytes]:
     numbers = range(round_ * ASKED, (round_ + 1) * ASKED)
-    return [bodies.numbered(document, number, first=first) for number in numbers]
+    return [bodies.numbered(document, number, cluster=number if first else None) for number in numbers]
 
 
 def webhook(document: Document, place: Place) -> Webhook:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import base64
+import itertools
 import json
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench.load import bodies, contenders, programs
+from tests.bench.load import bodies, contenders, programs, varied
 from tests.bench.load.contenders import GO, NOOP, OURS, Contender
 from tests.bench.load.scrape import cpu_seconds
 from tests.bench.load.spread import Spread, ratio, spread
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 LEAST = 1.0  # seconds: bombardier takes no shorter duration
-PATIENCE = "5s"  # that of the API server: what comes later has failed
-ADDRESS = "https://address.invalid"  # until the server's is known
 NEW = "new TLS"  # a connection for each request, 8 at once
 
 
@@ -32,27 +29,30 @@ class Load:
         connections: At once.
         kilobytes: Size of each review.
         fresh: Whether each request has a TLS connection of its own.
-        first: Whether each review is of the first worker of another cluster, so that nothing kept answers it.
+        workers: Of each cluster, one after the other: one review in so many is of a cluster's first worker, which
+            nothing kept answers. 0 where every review is the same one.
     """
 
     connections: int
     kilobytes: int = 4
     fresh: bool = False
-    first: bool = False
+    workers: int = 0
 
     @property
     def title(self) -> str:
         """For a table."""
-        return f"{NEW if self.fresh else self.connections}, {'first workers' if self.first else f'{self.kilobytes} kB'}"
+        of_each = {0: f"{self.kilobytes} kB", 1: "first workers"}
+        return f"{NEW if self.fresh else self.connections}, {of_each.get(self.workers, f'clusters of {self.workers}')}"
 
 
 FRESH = Load(connections=8, fresh=True)
 MUST = (Load(connections=1), Load(connections=32))
 SMALL = (*(Load(connections=count) for count in (1, 8, 32)), FRESH)
-FIRSTS = tuple(Load(connections=count, first=True) for count in (1, 32))
-CLUSTERS = 4096  # of them, then once more: more than anyone would keep, and seconds of load
+# First workers alone are the worst that there is; clusters of 16 are what a burst looks like.
+VARIED = tuple(Load(connections=count, workers=workers) for workers in (1, 16) for count in (1, 32))
+CLUSTERS = 1024  # of each load in each round, then once more: twice what the webhook keeps
 QUICK = (*MUST, FRESH, Load(connections=32, kilobytes=100))
-LOADS = (*SMALL, *(Load(connections=count, kilobytes=size) for size in bodies.SIZES[1:] for count in (1, 32)), *FIRSTS)
+LOADS = (*SMALL, *(Load(connections=count, kilobytes=size) for size in bodies.SIZES[1:] for count in (1, 32)), *VARIED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,14 +92,15 @@ def measured(loads: Sequence[Load], rounds: int, seconds: float) -> list[Figure]
     """Every load on every server, the servers in turns within each round, each round begun by another one."""
     with contenders.without_kubernetes() as servers, tempfile.TemporaryDirectory() as folder:
         contenders.agree(servers)
-        files = {load: _file(load, Path(folder)) for load in loads}
+        begins = itertools.count(0, CLUSTERS)  # no cluster is met twice: one may still be kept from the load before
         for server in servers:
-            shoot(server, loads[0], files[loads[0]], LEAST)  # imports, caches, Go's heap
+            shoot(server, loads[0], _file(loads[0], Path(folder), next(begins)), LEAST)  # imports, caches, Go's heap
         taken: dict[tuple[Load, str], list[Shot]] = {}
         for number in range(rounds):
             for load in loads:
+                file = _file(load, Path(folder), next(begins))
                 for server in turned(servers, number):
-                    shot = shoot(server, load, files[load], seconds)
+                    shot = shoot(server, load, file, seconds)
                     taken.setdefault((load, server.name), []).append(shot)
     return [_figure(load, name, taken) for load in loads for name in contenders.NAMES]
 
@@ -113,54 +114,38 @@ def turned(servers: Sequence[Contender], number: int) -> list[Contender]:
 def shoot(server: Contender, load: Load, file: Path, seconds: float) -> Shot:
     """Ask for so many seconds."""
     before = cpu_seconds(server.pid)
-    fire, read = (_varied, taken_from_vegeta) if load.first else (_same, taken_from)
+    fire, read = (_varied, taken_from_vegeta) if load.workers else (_same, taken_from)
     printed = fire(f"{server.url}/mutate", load, file, seconds)
     return read(printed, cpu_seconds(server.pid) - before)
 
 
-def _file(load: Load, folder: Path) -> Path:
+def reviews(load: Load, begin: int) -> Iterator[bytes]:
+    """Of the workers of so many clusters, the first of which is the `begin`th."""
+    worker = bodies.recorded(bodies.WORKER)
+    for number in range(begin * load.workers, (begin + CLUSTERS) * load.workers):
+        yield bodies.numbered(worker, number, cluster=number // load.workers)
+
+
+def _file(load: Load, folder: Path, begin: int) -> Path:
     """What is sent: one review, or a request for each of many."""
     file = folder / f"{load.title}.json"
-    if load.first:
-        worker = bodies.recorded(bodies.WORKER)
-        file.write_text("\n".join(_request(bodies.numbered(worker, each, first=True)) for each in range(CLUSTERS)))
+    if load.workers:
+        varied.write(file, reviews(load, begin))
     else:
         file.write_bytes(bodies.encoded(bodies.of_size(load.kilobytes)))
     return file
 
 
-def _request(body: bytes) -> str:
-    """As vegeta's JSON format has it, with a place for the address."""
-    asked = {"method": "POST", "url": ADDRESS, "header": {"Content-Type": ["application/json"]}}
-    return json.dumps({**asked, "body": base64.b64encode(body).decode()})
-
-
 def _same(url: str, load: Load, file: Path, seconds: float) -> str:
     argv = [str(programs.load_generator()), "--fasthttp", "--insecure", "--latencies", "-m", "POST", "-f", str(file)]
     argv += ["-H", "Content-Type: application/json", "-c", str(load.connections), "-d", f"{round(seconds * 1000)}ms"]
-    argv += ["-t", PATIENCE, *(["-H", "Connection: close"] if load.fresh else [])]
-    return _run([*argv, "-p", "r", "-o", "json", url], seconds)
+    argv += ["-t", varied.PATIENCE, *(["-H", "Connection: close"] if load.fresh else [])]
+    return varied.run([*argv, "-p", "r", "-o", "json", url], seconds)
 
 
 def _varied(url: str, load: Load, file: Path, seconds: float) -> str:
     """Closed loop, as bombardier's: as many workers as connections, and no rate."""
-    vegeta, results, targets = str(programs.varied_load_generator()), file.with_suffix(".bin"), file.with_suffix(".at")
-    targets.write_text(file.read_text().replace(ADDRESS, url))
-    workers = str(load.connections)
-    argv = [vegeta, "attack", "-format=json", "-insecure", "-http2=false", "-rate=0", f"-duration={seconds:g}s"]
-    argv += [
-        f"-timeout={PATIENCE}",
-        f"-workers={workers}",
-        f"-max-workers={workers}",
-        f"-connections={workers}",
-        f"-targets={targets}",
-    ]
-    _run([*argv, f"-output={results}"], seconds)
-    return _run([vegeta, "report", "-type=json", str(results)], seconds)
-
-
-def _run(argv: list[str], seconds: float) -> str:
-    return subprocess.run(argv, capture_output=True, text=True, timeout=seconds + 30, check=True).stdout
+    return varied.fired(url, file, varied.Attack(connections=load.connections, seconds=seconds))
 
 
 def taken_from_vegeta(printed: str, cpu: float) -> Shot:
