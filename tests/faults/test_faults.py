@@ -11,10 +11,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
-from tests.e2e.bed import waiting
+from tests.e2e.bed import history, waiting
 from tests.e2e.examples import manifest
 from tests.e2e.status_process import document
 from tests.faults.admissions import Admissions, Became
@@ -51,11 +50,6 @@ def called(load: Admissions, replicas: Replicas, number: int) -> None:
             load.forget()
             return
     pytest.fail(f"replica {number} was called by nobody")
-
-
-def child(bed: Bed, name: str) -> Process:
-    """The newest process of that name."""
-    return next(each for each in reversed(bed.plane.processes) if each.name == name)
 
 
 # ---- the webhook ----------------------------------------------------------------------------------
@@ -285,16 +279,13 @@ def test_watch_is_stuck(bed: Bed, replicas: Replicas, enabled: str, note: Callab
 
 def test_history_is_compacted(bed: Bed, replicas: Replicas, enabled: str, note: Callable[[str], None]) -> None:
     """What changed while the watch was cut and the history lost is known when it is back: by a new list."""
-    url = next(each for each in child(bed, "etcd").child.args if str(each).startswith("--listen-client-urls"))
-    etcd = str(url).partition("=")[2]
     before = [anew(each) for each in replicas.processes]
     replicas.api.state = "refused"
     replicas.api.cut()
     path = f"/api/v1/namespaces/{enabled}"
     bed.api.merge(path, {"metadata": {"annotations": {"colocate.dask.org/gpu-limit": "2"}}})
-    revision = httpx.post(f"{etcd}/v3/kv/range", json={"key": "AA=="}).json()["header"]["revision"]
-    httpx.post(f"{etcd}/v3/kv/compaction", json={"revision": revision, "physical": True}).raise_for_status()
-    restarted(bed)  # its memory of what happened would do for the watch
+    history.compacted(bed.plane)
+    history.restarted(bed.plane)  # its memory of what happened would do for the watch
     with Admissions(bed=bed, namespace=enabled, limits=("1", "2")) as load:
         began = time.monotonic()
         replicas.api.state = "open"
@@ -320,19 +311,9 @@ def anew(replica: Process) -> int:
     return replica.log.read_text().count("namespaces: listing anew")
 
 
-def restarted(bed: Bed) -> float:
-    """Kill the API server and start it again; the instant at which it is ready."""
-    old = child(bed, "kube-apiserver")
-    argv = [str(each) for each in old.child.args[6:]]  # behind the launcher's own words
-    old.child.kill()
-    old.child.wait(10)
-    bed.plane.spawn("kube-apiserver", argv).wait_until(bed.plane.api.ready, 60)
-    return time.monotonic()
-
-
 def test_etcd_is_paused(bed: Bed, replicas: Replicas, enabled: str, note: Callable[[str], None]) -> None:
     """For 5 s the store stands still: calls wait, and none is mutated otherwise."""
-    etcd = child(bed, "etcd").child.pid
+    etcd = history.newest(bed.plane, "etcd").child.pid
     with Admissions(bed=bed, namespace=enabled) as load:
         time.sleep(2)  # else the namespace itself is too new for the watch
         began = time.monotonic()
@@ -351,7 +332,7 @@ def test_api_server_is_killed(bed: Bed, replicas: Replicas, enabled: str, note: 
     """The API server dies and comes back: calls fail while it is gone, none is missed, and it is watched again."""
     with Admissions(bed=bed, namespace=enabled) as load:
         began = time.monotonic()
-        back = restarted(bed)
+        back = history.restarted(bed.plane)
         recovered(bed, replicas, enabled)
         took = time.monotonic() - back
         time.sleep(2)

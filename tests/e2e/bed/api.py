@@ -73,6 +73,10 @@ class Api:
         headers = {"Content-Type": "application/merge-patch+json"}
         return self._send("PATCH", path, headers=headers, content=json.dumps(body))
 
+    def replace(self, path: str, body: Object) -> Object:
+        """Put `body` in the place of the object, or of its part, at `path`."""
+        return self._send("PUT", path, json=body)
+
     def delete(self, path: str, **parameters: str) -> None:
         """Delete the object, or with a collection's path all of them; nothing there is no error."""
         try:

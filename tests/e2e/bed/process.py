@@ -34,9 +34,10 @@ class DiedError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """A running child. `log` holds its stdout and stderr."""
+    """A running child. `argv` is its command line, `log` holds its stdout and stderr."""
 
     name: str
+    argv: list[str] = field(repr=False)
     log: Path
     child: subprocess.Popen[bytes] = field(repr=False)
 
@@ -96,7 +97,7 @@ def start(name: str, argv: list[str], log: Path, environment: Mapping[str, str] 
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
         )
-    return Process(name=name, log=log, child=child)
+    return Process(name=name, argv=argv, log=log, child=child)
 
 
 def stop_all(processes: list[Process], grace: float = 3) -> None:
