@@ -118,10 +118,14 @@ def bursts(found: Iterable[Burst]) -> Table:
 
 def churned(each: Churn) -> Table:
     """(e)."""
-    row = (each.namespaces, each.ready, each.at_rest, each.halfway, each.after, each.changed_in, each.effect)
-    memory = ("MiB at rest", f"after {each.changes // 2} changes", f"after {each.changes}")
-    columns = ("namespaces", "start to ready s", *memory, "changed in s", "annotation to effect ms")
-    return table("(e) many namespaces", columns, [row])
+    memory = {"MiB at rest": each.at_rest}
+    memory |= {f"quarter {number}": quarter.resident for number, quarter in enumerate(each.quarters, 1)}
+    slowest = short(max(quarter.reviews.p99 for quarter in each.quarters))
+    missed = sum(quarter.missed for quarter in each.quarters)
+    row = (each.namespaces, each.ready, *memory.values(), slowest, missed, each.listed_anew, each.effect)
+    rest = ("review p99 ms", "not mutated", "listed anew", "annotation to effect ms")
+    title = f"(e) many namespaces, an hour in {each.hour.seconds:g} s, {each.hour.reviews:,} reviews"
+    return table(title, ("namespaces", "start to ready s", *memory, *rest), [row])
 
 
 def quiet(each: Quiet) -> Table:
