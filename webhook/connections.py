@@ -39,7 +39,7 @@ EVERY = 1.0
 HANDSHAKE = 10.0
 # Connections that went since garbage was last looked for: each leaves a cycle with 256 KiB of uvloop's TLS buffers,
 # which the C library keeps when they are freed unless it is told to give them back.
-LITTER = 50
+LITTER = 8
 COMPLETE = "complete"
 """Key in an ASGI scope: when the request's last byte was there, by `time.monotonic`."""
 VERIFIED = "verified"
