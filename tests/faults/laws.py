@@ -116,7 +116,7 @@ def is_review(body: bytes) -> bool:
         return False
     request = document.get("request")
     uid = request.get("uid") if isinstance(request, dict) else None
-    return isinstance(uid, str) and len(uid) <= LONGEST_UID
+    return isinstance(uid, str) and 0 < len(uid) <= LONGEST_UID
 
 
 def _written(review: Raw) -> bytes:
@@ -181,7 +181,10 @@ def may_replace(path: str, there: Raw, value: Raw) -> bool:
         return survives(there, value)
     if TERM.fullmatch(path):
         return there["podAffinityTerm"]["labelSelector"] == GUIDE
-    return bool(HINT.fullmatch(path)) and MARKED in there["preference"]["matchExpressions"]
+    # Whatever else is written into the expression: by its key and operator the item is the webhook's own.
+    return bool(HINT.fullmatch(path)) and any(
+        MARKED.items() <= each.items() for each in there["preference"]["matchExpressions"]
+    )
 
 
 def survives(before: Sequence[str], after: Sequence[str]) -> bool:
