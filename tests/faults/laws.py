@@ -194,9 +194,17 @@ def survives(before: Sequence[str], after: Sequence[str]) -> bool:
         if not all(CONVERTED.search(word) for word in after[new:until] if word not in before[gone:to]):
             return False
         lost = [word for word in before[gone:to] if word not in after[new:until] and not CONVERTED.search(word)]
-        if lost and not any(word.startswith("--") for word in before[max(0, gone - 1) : to]):
+        first = gone if until > new else _slid(before, gone, to)
+        if lost and not any(word.startswith("--") for word in before[max(0, first - 1) : to]):
             return False
     return True
+
+
+def _slid(words: Sequence[str], first: int, last: int) -> int:
+    """How far forward the same words could be missing: of `--nthreads 0 0` either 0 is, to who compares."""
+    while first > 0 and words[first - 1] == words[last - 1]:
+        first, last = first - 1, last - 1
+    return first
 
 
 def _leaves(path: str, value: Raw) -> Iterator[str]:
