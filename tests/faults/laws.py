@@ -183,7 +183,7 @@ def may_replace(path: str, there: Raw, value: Raw) -> bool:
         return there["podAffinityTerm"]["labelSelector"] == GUIDE
     # Whatever else is written into the expression: by its key and operator the item is the webhook's own.
     return bool(HINT.fullmatch(path)) and any(
-        MARKED.items() <= each.items() for each in there["preference"]["matchExpressions"]
+        isinstance(each, dict) and MARKED.items() <= each.items() for each in there["preference"]["matchExpressions"]
     )
 
 
