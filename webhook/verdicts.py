@@ -21,9 +21,9 @@ from webhook.raw import Raw
 
 # Distinct sets of annotations, not namespaces: a cluster has a handful. About 1.5 KiB each.
 POLICIES_KEPT = 128
-# Worker groups that start workers at about the same time: usually 10 KiB each, 1.3 MiB in all. A pod of 4 KiB that is
-# all words of two letters takes 60 KiB once it is parsed: 8 MiB.
-WORKERS_KEPT = 128
+# Worker groups that start workers at about the same time: usually 10 KiB each, 0.6 MiB in all. A pod of 4 KiB that is
+# all words of two letters takes 60 KiB once it is parsed: 4 MiB.
+WORKERS_KEPT = 64
 LARGEST_KEPT = 4 * 1024  # bytes of one worker pod, as `dask.shared` leaves it; usually 1 KiB
 # Containers that run Dask under the policies there are: teams use a few commands for all their clusters. At most
 # 256 * (1 KiB + 12 KiB, a list of words of two letters each), usually 0.6 MiB.

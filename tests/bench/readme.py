@@ -48,7 +48,7 @@ def admission(record: Mapping[str, Raw]) -> str:
     found = {(each["name"], each["clients"]): each for each in record["c"]}
     rows = [_calls(title, found[name, 1], found[name, 16]) for name, title in CALLERS.items()]
     head = "| | one client: p50 ms | p99 ms | 16 clients: calls/s | over the policy's | webhook's CPU ms each | MiB |\n"
-    return f"{head}|---|{'---:|' * 6}\n{''.join(rows)}\n{_alone(record['a'])}"
+    return f"{head}|---|{'---:|' * 6}\n{''.join(rows)}\n{_alone(record['a'])}\n{_among(record['e'])}"
 
 
 def _alone(found: Sequence[Mapping[str, Raw]]) -> str:
@@ -57,6 +57,17 @@ def _alone(found: Sequence[Mapping[str, Raw]]) -> str:
     return (
         "The workers here are alike, as those of one cluster are, and are decided on once: the core then takes\n"
         f"{core[bodies.WORKER]:.0f} us for each, and {core[bodies.FIRST]:.0f} us for the first of a cluster.\n"
+    )
+
+
+def _among(found: Mapping[str, Raw]) -> str:
+    """What a replica takes in a large cluster."""
+    resident = [found["at_rest"], *(each["resident"] for each in found["quarters"])]
+    return (
+        f"Among {found['namespaces']:,} namespaces a replica is ready after {found['ready']['median']:.1f} s, holds "
+        f"{max(resident):.0f} MiB at most through an\n"
+        f"hour of reviews and of namespaces made and deleted, and follows an annotation within "
+        f"{found['effect']['most']:.0f} ms.\n"
     )
 
 
