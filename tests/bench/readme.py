@@ -95,9 +95,26 @@ def capacity(record: Mapping[str, Raw]) -> str:
 
 
 def scheduler_cost(record: Mapping[str, Raw]) -> str:
-    """A row for each strategy: what a worker costs the scheduler."""
+    """A row for each strategy: what a worker costs the scheduler; then how the default's cost grows."""
     head = "| workers get | pods/s | ms of processor time each | more than nothing | of the guide's |\n"
-    return f"{head}|---|{'---:|' * 4}\n{''.join(map(_cost, record['costs']))}"
+    rows = "".join(map(_cost, record["costs"]))
+    return f"{head}|---|{'---:|' * 4}\n{rows}\n{_growing(record['samples'])}"
+
+
+def _growing(samples: Sequence[Mapping[str, Raw]]) -> str:
+    """The first and the last batch, each in its least disturbed round, as everywhere in that benchmark."""
+    batches: dict[int, list[Mapping[str, Raw]]] = {}
+    for each in samples:
+        if each["strategy"] == "default":
+            batches.setdefault(each["batch"], []).append(each)
+    first, last = (_least(batches[number]) for number in (min(batches), max(batches)))
+    return f"It grows with the worker pods that there are: the default takes {first} of these,\nand {last}.\n"
+
+
+def _least(batch: Sequence[Mapping[str, Raw]]) -> str:
+    milliseconds = 1000 * min(each["scheduler_seconds"] / each["pods"] for each in batch)
+    which = "first" if batch[0]["batch"] == 0 else "last"
+    return f"{milliseconds:.0f} ms among the {which} {batch[0]['pods']}"
 
 
 def _cost(found: Mapping[str, Raw]) -> str:
