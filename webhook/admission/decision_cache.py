@@ -14,7 +14,7 @@ from webhook.admission.handler import AdmissionRequest, AdmissionResponse, Rende
 from webhook.kube.namespaces import Annotations
 from webhook.mutators import of_container
 from webhook.mutators.decision import Decision
-from webhook.placement.model import Hint, NoHint, Question
+from webhook.placement.model import Hints, Questions
 from webhook.policy import Policy, resolve
 from webhook.workloads import pod_templates
 from webhook.workloads.pod_templates import DaskObject, PodTemplate
@@ -35,7 +35,7 @@ LARGEST_CONTAINER_KEPT = 1024  # bytes, as `dask.contained` leaves it; usually 2
 class DecisionCache:
     """Answers for subjects under namespaces' annotations."""
 
-    def __init__(self, defaults: Policy, ask: Callable[[Question], Hint]) -> None:
+    def __init__(self, defaults: Policy, ask: Callable[[Questions], Hints]) -> None:
         """Decide with the installation's `defaults`; `ask` about free capacity, of which nothing is kept."""
         self._ask = ask
         self._policy = lru_cache(POLICIES_KEPT)(lambda annotations: resolve(dict(annotations), defaults))
@@ -52,12 +52,12 @@ class DecisionCache:
     def answer(self, review: AdmissionRequest, subject: DaskObject, annotations: Annotations) -> RenderedResponse:
         """What is answered for a review's subject from `consider`, whose namespace carries `annotations`."""
         policy = self._policy(annotations)
-        asked = handler.question(review, subject, policy)
-        if isinstance(asked, NoHint) and subject.kind == "Pod":
-            answer: RenderedResponse = self._of_worker(subject, annotations, asked)
+        asked = handler.questions(review, subject, policy)
+        hints = asked if isinstance(asked, Hints) else self._ask(asked)
+        if subject.kind == "Pod":
+            answer: RenderedResponse = self._of_worker(subject, annotations, hints)
             return answer
-        hint = asked if isinstance(asked, NoHint) else self._ask(asked)
-        return handler.answer(handler.decide(subject, policy, hint, self._of_container))
+        return handler.answer(handler.decide(subject, policy, hints, self._of_container))
 
     def _read(self, item: Unstructured) -> DaskObject | None:
         key = _key(pod_templates.shared(item))
@@ -66,8 +66,8 @@ class DecisionCache:
         subject: DaskObject = self._subject(key)
         return subject
 
-    def _decide(self, subject: DaskObject, annotations: Annotations, hint: NoHint) -> RenderedResponse:
-        return handler.answer(handler.decide(subject, self._policy(annotations), hint, self._of_container))
+    def _decide(self, subject: DaskObject, annotations: Annotations, hints: Hints) -> RenderedResponse:
+        return handler.answer(handler.decide(subject, self._policy(annotations), hints, self._of_container))
 
     def _of_container(self, target: PodTemplate, policy: Policy) -> Mapping[str, Decision]:
         key = _key(pod_templates.contained(target))

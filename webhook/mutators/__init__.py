@@ -24,7 +24,7 @@ from webhook.mutators.decision import (
 from webhook.mutators.gpu import gpu, scheduler_gpu
 from webhook.mutators.patch import Operation, UnpatchableError, combine
 from webhook.mutators.spread import emptier
-from webhook.placement.model import UNWATCHED, Hint
+from webhook.placement.model import UNWATCHED, Hints
 from webhook.policy import Mode, Policy
 from webhook.workloads.pod_templates import PodTemplate, Role
 from webhook.workloads.unstructured import TooLargeError
@@ -38,7 +38,7 @@ RULES: Mapping[Role, Mapping[str, Rule]] = {
         "command": command,
         "capacity-hint": capacity_hint,
     },
-    Role.SCHEDULER: {"scheduler-gpu": scheduler_gpu},
+    Role.SCHEDULER: {"scheduler-gpu": scheduler_gpu, "capacity-hint": capacity_hint},
 }
 # Under which policies a rule looks at no more of a target than its Dask container: some always, others when the
 # namespace turned them off and they look at nothing. A rule that is not here sees every target whole.
@@ -89,29 +89,29 @@ def of_container(target: PodTemplate, policy: Policy) -> Mapping[str, Decision]:
 
 
 def plan(
-    targets: Sequence[PodTemplate], policy: Policy, hint: Hint = UNWATCHED, contained: OfContainer = of_container
+    targets: Sequence[PodTemplate], policy: Policy, hints: Hints = UNWATCHED, contained: OfContainer = of_container
 ) -> Plan:
     """What happens to the targets under the policy. Pure; raises nothing for any parsed JSON.
 
     Args:
         targets: Of one object.
         policy: Of its namespace.
-        hint: The hosts where its workers fit, or why none are named.
+        hints: The hosts where its pods fit, or why none are named.
         contained: `of_container`, or the same with a memory.
     """
     decisions = (
         said.get(name) or _decide(name, rule, target, policy)
         for target in targets
         for said in (contained(target, policy),)
-        for name, rule in _rules(target.role, hint).items()
+        for name, rule in _rules(target.role, hints).items()
     )
     return Plan(tuple(map(_only_told, decisions) if policy.mode is Mode.WARN else decisions))
 
 
-def _rules(role: Role, hint: Hint) -> Mapping[str, Rule]:
-    if role is not Role.WORKER or hint is UNWATCHED:
+def _rules(role: Role, hints: Hints) -> Mapping[str, Rule]:
+    if hints is UNWATCHED:
         return RULES[role]
-    return {**RULES[role], "capacity-hint": partial(capacity_hint, hint=hint)}
+    return {**RULES[role], "capacity-hint": partial(capacity_hint, hint=hints.of(role))}
 
 
 def _decide(name: str, rule: Rule, target: PodTemplate, policy: Policy) -> Decision:

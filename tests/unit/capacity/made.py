@@ -9,7 +9,10 @@ from webhook.placement.model import (
     Demand,
     Group,
     Node,
+    NoHint,
+    NoHintReason,
     PodUsage,
+    Questions,
 )
 from webhook.placement.pool import Pool
 from webhook.policy.topology_presets import HOSTNAME
@@ -17,6 +20,7 @@ from webhook.policy.topology_presets import HOSTNAME
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from webhook.placement.model import Question
     from webhook.workloads.unstructured import Unstructured
 
 GPU = "nvidia.com/gpu"
@@ -42,6 +46,12 @@ def demand(workers: int, gpus: int = 1, spec: Unstructured = None, **fields: Uns
     """Workers of the cluster `demo`."""
     fixed = {"group": DEMO, "resource": GPU, "rack": RACK, "constraints": constraints(spec or {})}
     return Demand(**{**fixed, "workers": workers, "gpus": gpus, **fields})
+
+
+def questions(worker: Question | None = None, scheduler: Question | None = None) -> Questions:
+    """Questions about one object; for a role without a question there is nothing to ask."""
+    nothing = NoHint(NoHintReason.NO_WORKERS_ADDED, "")
+    return Questions(worker or nothing, scheduler or nothing)
 
 
 def pool(nodes: Mapping[str, tuple[int, str]]) -> Pool:

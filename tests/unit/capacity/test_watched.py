@@ -15,11 +15,10 @@ import pytest
 from kubernetes.client import ApiClient, Configuration
 from prometheus_client import CollectorRegistry, generate_latest
 
-from tests.unit.capacity.made import GPU, demand
+from tests.unit.capacity.made import GPU, demand, questions
 from webhook.kube.capacity.watched import HOLDING, Metrics, Watched
 from webhook.placement.model import (
     Group,
-    Hint,
     Hosts,
     NoHint,
     NoHintReason,
@@ -30,9 +29,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from webhook.kube.capacity.peer_reservations import Hinted
-    from webhook.placement.model import Demand
+    from webhook.placement.model import Demand, Hint, Question
 
 OTHER = Group("rapids", "other", "other-default")
+
+
+class Source(Watched):
+    """A source that is asked about workers only."""
+
+    def hint(self, question: Question) -> Hint:
+        """Return the hint for workers."""
+        return self.hints(questions(question)).worker
 
 
 class Script:
@@ -126,14 +133,14 @@ def handler(script: Script) -> type[BaseHTTPRequestHandler]:
 
 
 @contextmanager
-def playing(script: Script, silent: float = 130, hinted: Hinted | None = None) -> Iterator[Watched]:
+def playing(script: Script, silent: float = 130, hinted: Hinted | None = None) -> Iterator[Source]:
     """A started source on a server that plays the script."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler(script))
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     configuration = Configuration()
     configuration.host = f"http://127.0.0.1:{server.server_port}"
     configuration.retries = False
-    watched = Watched(ApiClient(configuration), hinted, silent=silent)
+    watched = Source(ApiClient(configuration), hinted, silent=silent)
     watched.start()
     try:
         yield watched
@@ -203,7 +210,7 @@ def test_events_are_followed() -> None:
     script.watches["nodes"] = [event("ADDED", node("c", 4, 11)) + event("DELETED", node("b", 8, 12))]
     script.watches["pods"] = [event("ADDED", pod("2", "c", 1, 11)) + event("DELETED", pod("1", "a", 3, 12))]
     with playing(script) as watched:
-        until(lambda: sum("watch" in each and "dask" not in each["path"] for each in script.requests) == 4)
+        until(lambda: sum("watch" in each and "/api/v1/" in each["path"] for each in script.requests) == 4)
         assert names(watched.hint(asking(3))) == ("c",)
         assert names(watched.hint(asking(8))) == ("a",)
         assert lack(watched.hint(asking(12))) is NoHintReason.FULL
