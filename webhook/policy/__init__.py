@@ -14,6 +14,7 @@ from itertools import islice
 from webhook.policy import values
 from webhook.policy.model import (
     AffinityScope,
+    Annotations,
     GuideAffinity,
     Mode,
     Policy,
@@ -31,6 +32,7 @@ __all__ = [
     "PREFIX",
     "AffinityScope",
     "Annotation",
+    "Annotations",
     "GuideAffinity",
     "Mode",
     "Policy",
