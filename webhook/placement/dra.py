@@ -157,6 +157,11 @@ class Devices:
         serving = self._serving.get(resource)
         return f"{DEVICE_CLASS}{serving.name}" if serving else ""
 
+    def resource_named(self, name: str) -> str:
+        """Return the extended resource that a name in a pod's requests stands for; any but an implicit name is one."""
+        found = self._classes.get(name.removeprefix(DEVICE_CLASS)) if name.startswith(DEVICE_CLASS) else None
+        return found.resource if found else name
+
     def total(self, node: str, resource: str) -> int:
         """Return how many devices of a node serve a resource."""
         return sum(len(self._serves[name].get(resource, ())) for name in self._current(node))
@@ -169,6 +174,11 @@ class Devices:
             if (held := self._held.get(self._slices[name].pool))
             for device in self._serves[name].get(resource, ())
         )
+
+    def served_by(self, node: str, device: Device) -> str | None:
+        """Return the extended resource that a device of a node serves; None where it serves none."""
+        serves = (self._serves[name] for name in self._current(node) if self._slices[name].pool == device.pool)
+        return next((resource for each in serves for resource, found in each.items() if device.name in found), None)
 
     def resources_of(self, node: str) -> set[str]:
         """Return the extended resources that devices of a node serve."""

@@ -75,14 +75,14 @@ _QUANTITY = re.compile(r"\+?0*(\d{1,9})(?:\.0*)?")
 
 def cuda_count(container: Unstructured, gpu_resource: str) -> int:
     """How many CUDA devices a container asks for, as far as its quantities are plain numbers."""
-    return sum(counted(container, gpu_resource).values())
-
-
-def counted(container: Unstructured, gpu_resource: str) -> dict[str, int]:
-    """The CUDA devices a container asks for, by resource, as far as their quantities are plain numbers."""
     quantities = (
-        (name, _QUANTITY.fullmatch(written(quantity).strip()))
+        _QUANTITY.fullmatch(written(quantity).strip())
         for name, quantity in asked(container, gpu_resource).items()
-        if name == gpu_resource or _COUNTED.fullmatch(name)
+        if name == gpu_resource or is_cuda_device(name)
     )
-    return {name: int(found[1]) for name, found in quantities if found}
+    return sum(int(found[1]) for found in quantities if found)
+
+
+def is_cuda_device(name: str) -> bool:
+    """Return whether each unit of an extended resource is one device to CUDA."""
+    return _COUNTED.fullmatch(name) is not None

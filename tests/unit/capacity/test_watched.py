@@ -132,10 +132,16 @@ def handler(script: Script) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+class Server(ThreadingHTTPServer):
+    """A server for the connections of all collections, which come at once."""
+
+    request_queue_size = 16
+
+
 @contextmanager
 def playing(script: Script, silent: float = 130, hinted: Hinted | None = None) -> Iterator[Source]:
     """A started source on a server that plays the script."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(script))
+    server = Server(("127.0.0.1", 0), handler(script))
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     configuration = Configuration()
     configuration.host = f"http://127.0.0.1:{server.server_port}"
@@ -199,6 +205,7 @@ def test_pages_are_joined_and_what_vanished_is_forgotten() -> None:
     script.watches["pods"] = [event("ERROR", gone)]
     with playing(script) as watched:
         until(lambda: any(each.get("resourceVersion") == "20" for each in script.requests))
+        until(lambda: watched.ready)
         assert watched.counts()[1] == 1
         assert names(watched.hint(asking(8))) == ("a",)
         assert any(each.get("continue") == "more" for each in script.requests)
@@ -211,6 +218,7 @@ def test_events_are_followed() -> None:
     script.watches["pods"] = [event("ADDED", pod("2", "c", 1, 11)) + event("DELETED", pod("1", "a", 3, 12))]
     with playing(script) as watched:
         until(lambda: sum("watch" in each and "/api/v1/" in each["path"] for each in script.requests) == 4)
+        until(lambda: watched.ready)
         assert names(watched.hint(asking(3))) == ("c",)
         assert names(watched.hint(asking(8))) == ("a",)
         assert lack(watched.hint(asking(12))) is NoHintReason.FULL
