@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from webhook.placement.allocator import Allocator
 from webhook.placement.constraints import constraints
 from webhook.placement.model import (
     Demand,
     Group,
+    Hosts,
     Node,
     NoHint,
     NoHintReason,
     PodUsage,
     Questions,
+    scheduler_of,
 )
 from webhook.placement.pool import Pool
 from webhook.policy.topology_presets import HOSTNAME
@@ -20,12 +23,13 @@ from webhook.policy.topology_presets import HOSTNAME
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from webhook.placement.model import Question
+    from webhook.placement.model import Hint, Question
     from webhook.workloads.unstructured import Unstructured
 
 GPU = "nvidia.com/gpu"
 RACK = "rack"
 DEMO = Group("rapids", "demo", "demo-default")
+SCHEDULER = scheduler_of("rapids", "demo")
 
 
 def node(name: str, gpus: int = 8, rack: str = "", **fields: Unstructured) -> Node:
@@ -65,3 +69,31 @@ def pool(nodes: Mapping[str, tuple[int, str]]) -> Pool:
 def total(shares: Iterable[tuple[str, int]]) -> int:
     """All workers of a plan."""
     return sum(workers for _, workers in shares)
+
+
+class Room(Allocator):
+    """An allocator that is asked about one role at a time."""
+
+    def hint(self, question: Question, now: float) -> Hint:
+        """Return the hint for workers."""
+        return self.hints(questions(question), now).worker
+
+
+def stock(*gpus: int) -> Room:
+    """Nodes `n0`, `n1`, ... with so many GPUs."""
+    made = Room(patience=60)
+    for number, each in enumerate(gpus):
+        made.index.put_node(node(f"n{number}", each))
+    return made
+
+
+def names(hint: Hint) -> set[str]:
+    """The hosts of a hint."""
+    assert isinstance(hint, Hosts), hint
+    return set(hint.names)
+
+
+def lack(hint: Hint) -> NoHintReason:
+    """Why there is no hint."""
+    assert isinstance(hint, NoHint), hint
+    return hint.reason

@@ -2,51 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from tests.unit.capacity.made import DEMO, GPU, demand, node, pod, questions
-from webhook.placement.allocator import Allocator, kind
-from webhook.placement.model import (
-    Arrival,
-    Group,
-    Hosts,
-    NoHint,
-    NoHintReason,
-    scheduler_of,
-)
-
-if TYPE_CHECKING:
-    from webhook.placement.model import Hint, Question
-
-SCHEDULER = scheduler_of("rapids", "demo")
-
-
-class Room(Allocator):
-    """An allocator that is asked about one role at a time."""
-
-    def hint(self, question: Question, now: float) -> Hint:
-        """Return the hint for workers."""
-        return self.hints(questions(question), now).worker
-
-
-def stock(*gpus: int) -> Room:
-    """Nodes `n0`, `n1`, ... with so many GPUs."""
-    made = Room(patience=60)
-    for number, each in enumerate(gpus):
-        made.index.put_node(node(f"n{number}", each))
-    return made
-
-
-def names(hint: Hint) -> set[str]:
-    """The hosts of a hint."""
-    assert isinstance(hint, Hosts), hint
-    return set(hint.names)
-
-
-def lack(hint: Hint) -> NoHintReason:
-    """Why there is no hint."""
-    assert isinstance(hint, NoHint), hint
-    return hint.reason
+from tests.unit.capacity.made import DEMO, GPU, demand, lack, names, node, pod, stock
+from webhook.placement.allocator import kind
+from webhook.placement.model import Arrival, Group, NoHintReason
 
 
 def cluster(name: str) -> Group:
