@@ -157,7 +157,9 @@ def _worker_group(item: Raw) -> Subject:
     )
 
 
-# What a worker pod has for itself alone: the operator's name for the worker, the ReplicaSet's hash.
+# Roles whose pods are admitted. The pod that runs a DaskJob's script is labelled `job-runner`, a role of its own.
+_ROLES: Mapping[str, Role] = {role.value: role for role in Role}
+# Labels that differ between the pods of one group: the operator's name for the worker, the ReplicaSet's hash.
 _OWN_LABELS = frozenset({"dask.org/worker-name", "pod-template-hash"})
 # All that rules look at in a pod, its spec and its containers. What is not here reaches no rule.
 _SEEN_IN_METADATA = ("namespace", "annotations")
@@ -166,16 +168,16 @@ _SEEN_IN_CONTAINER = ("name", "command", "args", "resources", "restartPolicy")
 
 
 def shared(item: Raw) -> Raw | None:
-    """A worker pod with no more than it shares with its cluster's other workers; None for any other object.
+    """Return a worker's or Dask scheduler's pod without the fields that no rule reads; None for any other object.
 
-    The pods of a worker group differ in names, environment and volumes, which no rule looks at: what is decided
-    on one holds for all. Lists keep their length, so that pointers into them stay right.
+    The pods of a worker group differ in names, environment and volumes, which no rule reads: a decision on one pod
+    is valid for all. Lists keep their length, so that pointers into them stay right.
     """
     if _kind(item) != ("", "Pod"):
         return None
     metadata, spec = mapping(item, "metadata"), mapping(item, "spec")
     labels = _labels(metadata)
-    if labels.get(COMPONENT) != WORKER or not _readable(spec):
+    if labels.get(COMPONENT) not in _ROLES or not _readable(spec):
         return None
     for key in _OWN_LABELS:
         labels.pop(key, None)
@@ -199,15 +201,16 @@ def _seen_container(raw: Raw) -> Raw:
     return {key: raw[key] for key in _SEEN_IN_CONTAINER if key in raw}
 
 
-def worker_pod(seen: Raw) -> Subject:
-    """The Subject of a worker pod, and of all others that `shared` leaves the same `seen` of."""
+def pod_subject(seen: Raw) -> Subject:
+    """Return the Subject of every pod for which `shared` returns `seen`."""
     metadata, spec = seen["metadata"], seen["spec"]
     labels = metadata["labels"]
+    role = _ROLES[labels[COMPONENT]]
     target = Target(
-        role=Role.WORKER,
+        role=role,
         spec=spec,
         pointer="/spec",
-        container=_container(spec, Role.WORKER),
+        container=_container(spec, role),
         cluster=labels.get(CLUSTER_NAME) or None,
         namespace=text(metadata, "namespace") or "",
         labels=labels,
@@ -245,7 +248,7 @@ def container_target(seen: Raw) -> Target:
 
 def _pod(item: Raw) -> Subject | None:
     seen = shared(item)
-    return None if seen is None else worker_pod(seen)
+    return None if seen is None else pod_subject(seen)
 
 
 _READERS: Mapping[tuple[str, str], Callable[[Raw], Subject | None]] = {

@@ -51,6 +51,15 @@ def test_workers_of_a_group_are_decided_on_once() -> None:
     assert answered(verdicts, worker(1)) is answered(verdicts, worker(2))
 
 
+def test_roles_are_told_apart() -> None:
+    """Two pods that differ in their component label alone get the decisions of their own roles."""
+    verdicts = Verdicts(Policy(), NOT_WATCHED.hint)
+    scheduler = worker(1)
+    scheduler["metadata"]["labels"]["dask.org/component"] = "scheduler"
+    roles = [{each.role for each in answered(verdicts, item).verdict.decisions} for item in (worker(2), scheduler)]
+    assert roles == [{Role.WORKER}, {Role.SCHEDULER}]
+
+
 def test_workers_that_carry_hosts_are_decided_on_once() -> None:
     """Where pods carry their group's hosts nothing is asked, and they share one answer too."""
     with_hints = frozenset({*ON, (f"{PREFIX}capacity-hint", "true")})

@@ -34,7 +34,7 @@ class GuideAffinity(StrEnum):
 
 
 class TargetGroup(StrEnum):
-    """What is patched: the Dask custom resources, the worker pods, or both."""
+    """What is patched: the Dask custom resources, the pods of workers and Dask schedulers, or both."""
 
     RESOURCES = "resources"
     PODS = "pods"
