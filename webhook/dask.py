@@ -72,6 +72,7 @@ class Target(NamedTuple):
         replicas: How many pods are wanted; 1 where the object does not say, as the CRDs have it.
         alone: Whether it is a pod without an owner: whoever creates it, and reads warnings, is no controller.
         before: The same target before an update.
+        workers: Of a scheduler's pod template: the workers' in the same object. None for any other target.
     """
 
     role: Role
@@ -84,6 +85,7 @@ class Target(NamedTuple):
     replicas: int = 1
     alone: bool = False
     before: "Target | None" = None
+    workers: "Target | None" = None
 
     @property
     def selectable(self) -> bool:
@@ -143,11 +145,9 @@ def _job(item: Raw) -> Subject:
 
 def _clustered(item: Raw, kind: str, path: tuple[str, ...]) -> Subject:
     name = text(item, "metadata", "name")
-    targets = (
-        _target(item, Role.WORKER, (*path, "worker"), _names(name, f"{name}-default" if name else None)),
-        _target(item, Role.SCHEDULER, (*path, "scheduler"), _names(name, None)),
-    )
-    return _subject(item, kind, (*path, "worker"), targets)
+    worker = _target(item, Role.WORKER, (*path, "worker"), _names(name, f"{name}-default" if name else None))
+    scheduler = _target(item, Role.SCHEDULER, (*path, "scheduler"), _names(name, None))
+    return _subject(item, kind, (*path, "worker"), (worker, scheduler and scheduler._replace(workers=worker)))
 
 
 def _worker_group(item: Raw) -> Subject:

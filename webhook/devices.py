@@ -7,6 +7,9 @@ from webhook.raw import CrowdedError, Raw, mapping, sequence, written
 # Resources of one container. An extended resource is a device plugin's; a node has a handful.
 _MOST_RESOURCES = 256
 
+# Init containers of one pod spec that are read; nobody writes as many.
+_MOST_INIT_CONTAINERS = 256
+
 # Accelerators by the names their device plugins advertise. What is not here (rdma/hca, vpc.amazonaws.com/efa,
 # nvidia.com/hostdev, smarter-devices/fuse) goes along with a GPU and says nothing about wanting one.
 _ACCELERATOR = re.compile(
@@ -45,6 +48,19 @@ def asked(container: Raw, gpu_resource: str) -> dict[str, Raw]:
         for name, quantity in field.items()
         if quantity is not None and (name == gpu_resource or _ACCELERATOR.match(name))
     }
+
+
+def requested(spec: Raw, gpu_resource: str) -> bool:
+    """Return whether any container of a pod spec requests an accelerator; init containers count, zeros do not.
+
+    Raises:
+        CrowdedError: A container has more resources than anyone writes.
+    """
+    containers = (*sequence(spec, "containers"), *sequence(spec, "initContainers")[:_MOST_INIT_CONTAINERS])
+    return any(
+        claims(container) or not all(map(none_wanted, asked(container, gpu_resource).values()))
+        for container in containers
+    )
 
 
 def claims(container: Raw) -> bool:

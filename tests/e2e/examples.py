@@ -12,14 +12,9 @@ CLUSTERS = "/apis/kubernetes.dask.org/v1/namespaces/{}/daskclusters/{}"
 
 
 def manifest(example: str, workers: int = 4, **metadata: str) -> str:
-    """One of the examples, for any namespace, with so many workers.
-
-    The Dask scheduler's own GPU is left out: it takes half of some node, which a soft affinity between workers
-    knows nothing of, and so makes the fewest nodes a matter of luck.
-    """
+    """Return one of the examples as JSON, for any namespace, with so many workers."""
     item = yaml.safe_load((EXAMPLES / f"{example}.yaml").read_text())
     del item["metadata"]["namespace"]
-    del item["spec"]["scheduler"]["spec"]["containers"][0]["resources"]
     item["metadata"] |= metadata
     item["spec"]["worker"]["replicas"] = workers
     return json.dumps(item)

@@ -29,6 +29,8 @@ OWNED = {
     "affinity": (f"/affinity/podAffinity/{PREFERRED}",),
     "apart": (f"/affinity/podAntiAffinity/{PREFERRED}",),
     "emptier": ("/topologySpreadConstraints",),
+    "scheduler-affinity": (f"/affinity/podAffinity/{PREFERRED}",),
+    "scheduler-anti-affinity": (f"/affinity/podAntiAffinity/{PREFERRED}",),
     "gpu": ("/containers/{index}/resources/limits/{resource}",),
     "scheduler-gpu": ("/containers/{index}/resources/limits/{resource}",),
     "command": ("/containers/{index}/command", "/containers/{index}/args"),

@@ -19,7 +19,9 @@ from webhook.mutation.emptier import emptier
 from webhook.mutation.gpu import gpu, scheduler_gpu
 from webhook.mutation.model import Decision, Outcome, Reason, Rule, Ruling, told
 from webhook.mutation.patch import Operation, UnpatchableError, combine
-from webhook.policy import Mode, Policy
+from webhook.mutation.scheduler_affinity import scheduler_affinity
+from webhook.mutation.scheduler_anti_affinity import scheduler_anti_affinity
+from webhook.policy import Mode, Policy, SchedulerPlacement
 from webhook.raw import CrowdedError
 
 RULES: Mapping[Role, Mapping[str, Rule]] = {
@@ -27,18 +29,27 @@ RULES: Mapping[Role, Mapping[str, Rule]] = {
         "affinity": affinity,
         "apart": apart,
         "emptier": emptier,
+        "scheduler-anti-affinity": scheduler_anti_affinity,
         "gpu": gpu,
         "command": command,
         "capacity-hint": capacity_hint,
     },
-    Role.SCHEDULER: {"scheduler-gpu": scheduler_gpu},
+    Role.SCHEDULER: {"scheduler-affinity": scheduler_affinity, "scheduler-gpu": scheduler_gpu},
 }
+
+
+def _schedulers_kept(policy: Policy) -> bool:
+    return policy.scheduler_placement is SchedulerPlacement.KEEP or not policy.topology
+
+
 # Under which policies a rule looks at no more of a target than its Dask container: some always, others when the
 # namespace turned them off and they look at nothing. A rule that is not here sees every target whole.
 _CONTAINED: Mapping[str, Callable[[Policy], bool]] = {
     "affinity": lambda policy: not policy.topology,
     "apart": lambda policy: not policy.apart,
     "emptier": lambda policy: not policy.emptier_first,
+    "scheduler-anti-affinity": _schedulers_kept,
+    "scheduler-affinity": _schedulers_kept,
     "gpu": lambda _: True,
     "command": lambda _: True,
     "capacity-hint": lambda policy: not policy.capacity_hint,

@@ -44,6 +44,15 @@ def about_workers(target: Target) -> tuple[Term, ...]:
     Raises:
         CrowdedError: There are more than anyone writes.
     """
+    return tuple(term for term in pod_terms(target) if takes_in(term.raw, target))
+
+
+def pod_terms(target: Target) -> Sequence[Term]:
+    """Return the pod affinity and anti-affinity terms of a target, malformed ones left out.
+
+    Raises:
+        CrowdedError: There are more than anyone writes.
+    """
     if not mapping(target.spec, "affinity"):  # as in most specs, and three rules ask
         return ()
     terms, size = [], 0
@@ -52,7 +61,7 @@ def about_workers(target: Target) -> tuple[Term, ...]:
         if size > MOST:
             raise CrowdedError("terms and labels in affinity", MOST)
         terms.append(term)
-    return tuple(term for term in terms if takes_in(term.raw, target))
+    return terms
 
 
 def _size(term: Raw) -> int:
@@ -75,9 +84,9 @@ def _terms(spec: Raw) -> Iterator[Term]:
                 yield Term(attracts, None, item, item)
 
 
-def takes_in(term: Raw, target: Target) -> bool:
-    """Whether `term` selects pods that carry the target's labels and live in its namespace."""
-    return _reaches(term, target.namespace) and _selects(term, target.labels)
+def takes_in(term: Raw, target: Target, labels: Mapping[str, str] | None = None) -> bool:
+    """Whether `term` selects pods in the target's namespace that carry `labels`, by default the target's."""
+    return _reaches(term, target.namespace) and _selects(term, target.labels if labels is None else labels)
 
 
 def _reaches(term: Raw, namespace: str) -> bool:

@@ -1,15 +1,16 @@
-"""The terms that rule `affinity` writes, and the one it may replace: not the user's word for any rule.
+"""The terms that rule `affinity` writes and may replace, and whether a manifest places Dask's pods itself.
 
-Whoever decides by how the manifest says that workers stand to each other has to leave these out.
+A rule that looks for a user's own terms has to leave out the terms of rule `affinity`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from webhook.dask import CLUSTER_NAME, COMPONENT, WORKER, Target
-from webhook.mutation.selector import Term
+from webhook.dask import CLUSTER_NAME, COMPONENT, WORKER, WORKER_GROUP_NAME, Role, Target
+from webhook.mutation.selector import MOST, Term, matches, pod_terms, takes_in
 from webhook.policy import AffinityScope, GuideAffinity, Policy, TopologyLevel
-from webhook.raw import Raw
+from webhook.presets import HOSTNAME
+from webhook.raw import CrowdedError, Raw, mapping, sequence
 
 # The guide "Colocate Dask workers on Kubernetes while using nodes with multiple GPUs", rapidsai/deployment.
 GUIDE_TERM = {
@@ -68,3 +69,44 @@ def spoken_for(target: Target, policy: Policy, standing: Sequence[Term]) -> bool
         and not (term.attracts and term.index is not None and (term.raw == ours or str(term.index) in replaced))
         for term in standing
     )
+
+
+# The name of no cluster: a selector that leaves out the target's own cluster selects it.
+_OTHER_CLUSTER = "another-cluster"
+
+
+def places(target: Target, *roles: Role) -> bool:
+    """Return whether a pod spec relates its pods to Dask pods of these roles on the same node.
+
+    A pod affinity or anti-affinity term counts, required or preferred, and so does a topology spread constraint. The
+    related pods may be those of the target's own cluster or of another one.
+
+    Raises:
+        CrowdedError: There are more terms or constraints than anyone writes.
+    """
+    related = [labels for role in roles for labels in _pods(target, role)]
+    terms = (term.raw for term in pod_terms(target) if term.topology_key == HOSTNAME)
+    return any(takes_in(term, target, labels) for term in terms for labels in related) or any(
+        matches(mapping(constraint, "labelSelector"), labels)
+        for constraint in _spread_constraints(target.spec)
+        for labels in related
+    )
+
+
+def _pods(target: Target, role: Role) -> Iterator[Mapping[str, str]]:
+    """The known labels of pods of a role: first those of the target's own cluster, then those of another cluster."""
+    own = {key: value for key, value in target.labels.items() if key != WORKER_GROUP_NAME}
+    yield {**own, COMPONENT: role.value}
+    yield {CLUSTER_NAME: _OTHER_CLUSTER, COMPONENT: role.value}
+
+
+def _spread_constraints(spec: Raw) -> Sequence[Raw]:
+    """The constraints at the node with a selector; without one a constraint counts no pods."""
+    constraints = sequence(spec, "topologySpreadConstraints")
+    if len(constraints) > MOST:
+        raise CrowdedError("spread constraints", MOST)
+    return [
+        item
+        for item in constraints
+        if mapping(item).get("topologyKey") == HOSTNAME and isinstance(mapping(item).get("labelSelector"), dict)
+    ]

@@ -18,6 +18,7 @@ from webhook.policy.model import (
     Mode,
     Policy,
     Problem,
+    SchedulerPlacement,
     TargetGroup,
     TopologyLevel,
     WorkerCommand,
@@ -35,6 +36,7 @@ __all__ = [
     "Mode",
     "Policy",
     "Problem",
+    "SchedulerPlacement",
     "TargetGroup",
     "TopologyLevel",
     "WorkerCommand",
@@ -147,6 +149,13 @@ ANNOTATIONS = (
         "GPUs for the Dask scheduler; `keep` leaves it as written",
         values.scheduler_gpu,
         unset="keep",
+    ),
+    Annotation(
+        "scheduler-placement",
+        "share, keep",
+        "`share`: a Dask scheduler that holds a GPU prefers nodes that run other Dask schedulers, and workers avoid "
+        "their own scheduler's node",
+        SchedulerPlacement,
     ),
     Annotation(
         "targets",
