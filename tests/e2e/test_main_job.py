@@ -30,7 +30,7 @@ def worker_spec(pod: Object) -> Object:
 
 
 def without_what_goes_beyond_the_guide(spec: Object, name: str) -> Object:
-    """The spec less the three things the guide's has not: the cluster's name, the zone, the constraint. No more."""
+    """Return the spec without what the guide's lacks: cluster name, zone, scheduler anti-affinity, spread constraint."""
     copy = json.loads(json.dumps(spec))
     host, zone = copy["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
     level = {**host["podAffinityTerm"], "topologyKey": "topology.kubernetes.io/zone"}
@@ -38,6 +38,8 @@ def without_what_goes_beyond_the_guide(spec: Object, name: str) -> Object:
     copy["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"].remove(zone)
     expressions = host["podAffinityTerm"]["labelSelector"]["matchExpressions"]
     expressions.remove({"key": "dask.org/cluster-name", "operator": "In", "values": [name]})
+    (scheduler,) = copy["affinity"].pop("podAntiAffinity")["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert scheduler["weight"] == 1
     (constraint,) = copy.pop("topologySpreadConstraints")
     assert constraint["whenUnsatisfiable"] == "ScheduleAnyway"
     return copy
