@@ -6,15 +6,15 @@ import jsonpatch
 import pytest
 
 from tests.unit.objects import HOSTNAME, cluster, container, expression, group, job, pod, preferred, spec, target, term
-from webhook.dask import Role, read
-from webhook.mutation import plan
-from webhook.mutation.model import Outcome, Reason
-from webhook.mutation.selector import PREFERRED, REQUIRED, takes_in
+from webhook.mutators import plan
+from webhook.mutators.decision import Outcome, Reason
+from webhook.mutators.selector import PREFERRED, REQUIRED, takes_in
 from webhook.policy import Policy, TopologyLevel, resolve
+from webhook.workloads.pod_templates import Role, read
 
 if TYPE_CHECKING:
-    from webhook.mutation.model import Decision
-    from webhook.raw import Raw
+    from webhook.mutators.decision import Decision
+    from webhook.workloads.unstructured import Unstructured
 
 GPU = {"limits": {"nvidia.com/gpu": "1"}}
 RACK = TopologyLevel("example.com/rack", 100)
@@ -24,7 +24,7 @@ PODS_ONLY = resolve({"colocate.dask.org/targets": "pods"})
 KEEP = resolve({"colocate.dask.org/scheduler-placement": "keep"})
 
 
-def with_scheduler(worker: Raw = None, resources: Raw = GPU, **fields: Raw) -> Raw:
+def with_scheduler(worker: Unstructured = None, resources: Unstructured = GPU, **fields: Unstructured) -> Unstructured:
     """Return a DaskCluster whose scheduler has `resources`, and `fields` in its pod spec."""
     item = cluster(worker)
     scheduler = container("dask-scheduler", name="scheduler", resources=resources)
@@ -32,7 +32,7 @@ def with_scheduler(worker: Raw = None, resources: Raw = GPU, **fields: Raw) -> R
     return item
 
 
-def decided(item: Raw, rule: str, policy: Policy | None = None) -> Decision:
+def decided(item: Unstructured, rule: str, policy: Policy | None = None) -> Decision:
     """Return the decision of a rule on an object."""
     subject = read(item)
     assert subject is not None
@@ -40,12 +40,12 @@ def decided(item: Raw, rule: str, policy: Policy | None = None) -> Decision:
     return decisions[rule]
 
 
-def sharing(item: Raw, policy: Policy | None = None) -> Decision:
+def sharing(item: Unstructured, policy: Policy | None = None) -> Decision:
     """Return the decision of rule `scheduler-affinity`."""
     return decided(item, "scheduler-affinity", policy)
 
 
-def avoiding(item: Raw, policy: Policy | None = None) -> Decision:
+def avoiding(item: Unstructured, policy: Policy | None = None) -> Decision:
     """Return the decision of rule `scheduler-anti-affinity`."""
     return decided(item, "scheduler-anti-affinity", policy)
 
@@ -75,7 +75,7 @@ def test_scheduler_prefers_nodes_of_schedulers_in_all_namespaces() -> None:
         ({"claims": [{"name": "gpu"}]}, {}, Reason.SCHEDULER_AFFINITY_ADDED),
     ],
 )
-def test_scheduler_that_holds_a_gpu(resources: Raw, annotations: dict[str, str], reason: Reason) -> None:
+def test_scheduler_that_holds_a_gpu(resources: Unstructured, annotations: dict[str, str], reason: Reason) -> None:
     """Only a scheduler that requests an accelerator, or gets one by the same plan, shares nodes."""
     policy = resolve({f"colocate.dask.org/{key}": value for key, value in annotations.items()})
     assert sharing(with_scheduler(resources=resources), policy).reason is reason
@@ -98,7 +98,7 @@ def test_sidecars_gpu_counts() -> None:
     ],
     ids=["prefers", "avoids", "requires", "excludes"],
 )
-def test_own_terms_of_a_scheduler_are_kept(affinity: Raw, role: Raw) -> None:
+def test_own_terms_of_a_scheduler_are_kept(affinity: Unstructured, role: Unstructured) -> None:
     """A user's own term for schedulers or workers on the same node is the last word."""
     decision = sharing(with_scheduler(affinity=affinity(role)))
     assert decision.reason is Reason.SCHEDULER_PLACEMENT_PRESENT
@@ -123,7 +123,7 @@ def test_own_term_for_other_clusters_is_kept() -> None:
         (None, Outcome.APPLIED),
     ],
 )
-def test_own_spread_of_schedulers_is_kept(selector: Raw, outcome: Outcome) -> None:
+def test_own_spread_of_schedulers_is_kept(selector: Unstructured, outcome: Outcome) -> None:
     """A spread constraint counts where its selector selects schedulers; without a selector it counts no pods."""
     constraint = {"topologyKey": HOSTNAME, "maxSkew": 1, "labelSelector": selector}
     assert sharing(with_scheduler(topologySpreadConstraints=[constraint])).outcome is outcome
@@ -161,7 +161,7 @@ def test_pod_gets_the_term_where_its_cluster_cannot() -> None:
 
 
 @pytest.mark.parametrize("item", [cluster(), with_scheduler(), group(of="demo"), job(), pod()])
-def test_workers_avoid_their_own_scheduler(item: Raw) -> None:
+def test_workers_avoid_their_own_scheduler(item: Unstructured) -> None:
     """Every object that carries a worker's pod spec gets the same term: own cluster, own scheduler, least weight."""
     decision = avoiding(item)
     (operation,) = decision.operations
@@ -181,7 +181,7 @@ def test_workers_avoid_their_own_scheduler(item: Raw) -> None:
         {"podAntiAffinity": {REQUIRED: [WORKERS]}},
     ],
 )
-def test_own_terms_of_workers_are_kept(affinity: Raw) -> None:
+def test_own_terms_of_workers_are_kept(affinity: Unstructured) -> None:
     """A user's own term for workers or for schedulers on the same node is the last word."""
     assert avoiding(cluster(spec(affinity=affinity))).reason is Reason.SCHEDULER_PLACEMENT_PRESENT
 
@@ -203,7 +203,7 @@ def test_own_cluster_needs_a_name() -> None:
 
 
 @pytest.mark.parametrize("rule", [sharing, avoiding])
-def test_namespace_turns_both_off(rule: Raw) -> None:
+def test_namespace_turns_both_off(rule: Unstructured) -> None:
     """Neither rule applies with `scheduler-placement: keep` or `topology: none`."""
     assert rule(with_scheduler(), KEEP).reason is Reason.SCHEDULER_PLACEMENT_KEEP
     assert rule(with_scheduler(), Policy(topology=())).reason is Reason.TOPOLOGY_NONE
