@@ -14,6 +14,7 @@ from itertools import islice
 from webhook.policy import values
 from webhook.policy.model import (
     AffinityScope,
+    Annotations,
     GuideAffinity,
     Mode,
     Policy,
@@ -32,6 +33,7 @@ __all__ = [
     "PREFIX",
     "AffinityScope",
     "Annotation",
+    "Annotations",
     "GuideAffinity",
     "Mode",
     "Policy",
