@@ -23,8 +23,7 @@ from webhook.mutators.decision import (
 )
 from webhook.mutators.gpu import gpu, scheduler_gpu
 from webhook.mutators.patch import Operation, UnpatchableError, combine
-from webhook.mutators.scheduler_affinity import scheduler_affinity
-from webhook.mutators.scheduler_anti_affinity import scheduler_anti_affinity
+from webhook.mutators.scheduler_placement import scheduler_placement
 from webhook.mutators.spread import emptier
 from webhook.placement.model import UNWATCHED, Hint
 from webhook.policy import Mode, Policy, SchedulerPlacement
@@ -36,17 +35,12 @@ RULES: Mapping[Role, Mapping[str, Rule]] = {
         "affinity": affinity,
         "apart": apart,
         "emptier": emptier,
-        "scheduler-anti-affinity": scheduler_anti_affinity,
         "gpu": gpu,
         "command": command,
         "capacity-hint": capacity_hint,
     },
-    Role.SCHEDULER: {"scheduler-affinity": scheduler_affinity, "scheduler-gpu": scheduler_gpu},
+    Role.SCHEDULER: {"scheduler-placement": scheduler_placement, "scheduler-gpu": scheduler_gpu},
 }
-
-
-def _schedulers_kept(policy: Policy) -> bool:
-    return policy.scheduler_placement is SchedulerPlacement.KEEP or not policy.topology
 
 
 # Under which policies a rule looks at no more of a target than its Dask container: some always, others when the
@@ -55,8 +49,7 @@ _CONTAINED: Mapping[str, Callable[[Policy], bool]] = {
     "affinity": lambda policy: not policy.topology,
     "apart": lambda policy: not policy.apart,
     "emptier": lambda policy: not policy.emptier_first,
-    "scheduler-anti-affinity": _schedulers_kept,
-    "scheduler-affinity": _schedulers_kept,
+    "scheduler-placement": lambda policy: policy.scheduler_placement is SchedulerPlacement.KEEP or not policy.topology,
     "gpu": lambda _: True,
     "command": lambda _: True,
     "capacity-hint": lambda policy: not policy.capacity_hint,

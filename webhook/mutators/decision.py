@@ -62,11 +62,10 @@ class Reason(StrEnum):
         "workers ask for CPU or memory, so the scheduler itself sees which hosts are empty",
     )
     SPREAD_PRESENT = "spread-already-set", "the manifest says itself how workers stand at this level"
-    # scheduler-affinity, scheduler-anti-affinity
-    SCHEDULER_AFFINITY_ADDED = "scheduler-affinity-added", "the Dask scheduler prefers nodes of other Dask schedulers"
-    SCHEDULER_ANTI_AFFINITY_ADDED = (
-        "scheduler-anti-affinity-added",
-        "workers prefer nodes without their own cluster's Dask scheduler",
+    # scheduler-placement
+    SCHEDULER_PLACEMENT_ADDED = (
+        "scheduler-placement-added",
+        "the Dask scheduler prefers nodes that run other Dask schedulers and none of its own workers",
     )
     SCHEDULER_PLACEMENT_PRESENT = (
         "scheduler-placement-already-set",

@@ -3,7 +3,7 @@
 A rule that looks for a user's own terms has to leave out the terms of rule `affinity`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from webhook.mutators.selector import (
@@ -93,38 +93,39 @@ def spoken_for(target: PodTemplate, policy: Policy, standing: Sequence[Term]) ->
 _OTHER_CLUSTER = "another-cluster"
 
 
-def places(target: PodTemplate, *roles: Role) -> bool:
-    """Return whether a pod spec relates its pods to Dask pods of these roles on the same node.
+def about_dask_pods(target: PodTemplate, *roles: Role) -> tuple[Term, ...]:
+    """Return the terms that relate a target's pods to Dask pods of these roles on the same node.
 
-    A pod affinity or anti-affinity term counts, required or preferred, and so does a topology spread constraint. The
-    related pods may be those of the target's own cluster or of another one.
+    The related pods may be those of the target's own cluster or of another one.
 
     Raises:
-        CrowdedError: There are more terms or constraints than anyone writes.
+        TooLargeError: There are more terms than anyone writes.
     """
-    related = [labels for role in roles for labels in _pods(target, role)]
-    terms = (term.raw for term in pod_terms(target) if term.topology_key == HOSTNAME)
-    return any(takes_in(term, target, labels) for term in terms for labels in related) or any(
-        matches(mapping(constraint, "labelSelector"), labels)
-        for constraint in _spread_constraints(target.spec)
-        for labels in related
-    )
+    terms = [term for term in pod_terms(target) if term.topology_key == HOSTNAME]
+    related = _dask_pods(target, roles) if terms else ()
+    return tuple(term for term in terms if any(takes_in(term.raw, target, labels) for labels in related))
 
 
-def _pods(target: PodTemplate, role: Role) -> Iterator[Mapping[str, str]]:
-    """The known labels of pods of a role: first those of the target's own cluster, then those of another cluster."""
-    own = {key: value for key, value in target.labels.items() if key != WORKER_GROUP_NAME}
-    yield {**own, COMPONENT: role.value}
-    yield {CLUSTER_NAME: _OTHER_CLUSTER, COMPONENT: role.value}
+def spreads_dask_pods(target: PodTemplate, *roles: Role) -> bool:
+    """Return whether a topology spread constraint counts Dask pods of these roles on each node.
 
-
-def _spread_constraints(spec: Unstructured) -> Sequence[Unstructured]:
-    """The constraints at the node with a selector; without one a constraint counts no pods."""
-    constraints = sequence(spec, "topologySpreadConstraints")
+    Raises:
+        TooLargeError: There are more constraints than anyone writes.
+    """
+    constraints = sequence(target.spec, "topologySpreadConstraints")
     if len(constraints) > MOST:
         raise TooLargeError("spread constraints", MOST)
-    return [
-        item
-        for item in constraints
-        if mapping(item).get("topologyKey") == HOSTNAME and isinstance(mapping(item).get("labelSelector"), dict)
-    ]
+    selectors = [mapping(item).get("labelSelector") for item in constraints if _at_node(item)]
+    related = _dask_pods(target, roles) if selectors else ()
+    # A constraint without a selector counts no pods.
+    return any(isinstance(each, dict) and matches(each, labels) for each in selectors for labels in related)
+
+
+def _at_node(constraint: Unstructured) -> bool:
+    return bool(mapping(constraint).get("topologyKey") == HOSTNAME)
+
+
+def _dask_pods(target: PodTemplate, roles: Sequence[Role]) -> Sequence[Mapping[str, str]]:
+    """The known labels of pods of these roles: of the target's own cluster, then of another cluster."""
+    own = {key: value for key, value in target.labels.items() if key != WORKER_GROUP_NAME}
+    return [{**cluster, COMPONENT: role.value} for cluster in (own, {CLUSTER_NAME: _OTHER_CLUSTER}) for role in roles]
