@@ -30,7 +30,7 @@ def worker_spec(pod: Object) -> Object:
 
 
 def without_what_goes_beyond_the_guide(spec: Object, name: str) -> Object:
-    """Return the spec without what the guide's lacks: the cluster's name, the zone, the scheduler and the spread."""
+    """Return the spec without what the guide's lacks: the cluster's name, the zone and the spread. No more."""
     copy = json.loads(json.dumps(spec))
     host, zone = copy["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
     level = {**host["podAffinityTerm"], "topologyKey": "topology.kubernetes.io/zone"}
@@ -38,8 +38,6 @@ def without_what_goes_beyond_the_guide(spec: Object, name: str) -> Object:
     copy["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"].remove(zone)
     expressions = host["podAffinityTerm"]["labelSelector"]["matchExpressions"]
     expressions.remove({"key": "dask.org/cluster-name", "operator": "In", "values": [name]})
-    (scheduler,) = copy["affinity"].pop("podAntiAffinity")["preferredDuringSchedulingIgnoredDuringExecution"]
-    assert scheduler["weight"] == 1
     (constraint,) = copy.pop("topologySpreadConstraints")
     assert constraint["whenUnsatisfiable"] == "ScheduleAnyway"
     return copy

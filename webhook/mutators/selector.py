@@ -64,14 +64,15 @@ def pod_terms(target: PodTemplate) -> Sequence[Term]:
         return ()
     terms, size = [], 0
     for term in _terms(target.spec):
-        size += _size(term.raw)
+        size += size_of(term.raw)
         if size > MOST:
             raise TooLargeError("terms and labels in affinity", MOST)
         terms.append(term)
     return terms
 
 
-def _size(term: Unstructured) -> int:
+def size_of(term: Unstructured) -> int:
+    """Return the number of labels, expressions and values in a pod affinity term or spread constraint, plus one."""
     selector = mapping(term, "labelSelector")
     expressions = sequence(selector, "matchExpressions")
     values = (sequence(each, "values") for each in expressions[:MOST])

@@ -11,6 +11,7 @@ from webhook.mutators.selector import (
     Term,
     matches,
     pod_terms,
+    size_of,
     takes_in,
 )
 from webhook.policy import AffinityScope, GuideAffinity, Policy, TopologyLevel
@@ -110,11 +111,11 @@ def spreads_dask_pods(target: PodTemplate, *roles: Role) -> bool:
     """Return whether a topology spread constraint counts Dask pods of these roles on each node.
 
     Raises:
-        TooLargeError: There are more constraints than anyone writes.
+        TooLargeError: The constraints are larger than anyone writes.
     """
     constraints = sequence(target.spec, "topologySpreadConstraints")
-    if len(constraints) > MOST:
-        raise TooLargeError("spread constraints", MOST)
+    if len(constraints) > MOST or sum(map(size_of, constraints)) > MOST:
+        raise TooLargeError("spread constraints and labels in them", MOST)
     selectors = [mapping(item).get("labelSelector") for item in constraints if _at_node(item)]
     related = _dask_pods(target, roles) if selectors else ()
     # A constraint without a selector counts no pods.

@@ -13,8 +13,9 @@ from webhook.workloads.unstructured import (
 # Resources of one container. An extended resource is a device plugin's; a node has a handful.
 _MOST_RESOURCES = 256
 
-# Init containers of one pod spec that are read; nobody writes as many.
-_MOST_INIT_CONTAINERS = 256
+# Init containers of one pod spec, and resources of all its containers. A pod has a handful of either; each resource is
+# matched in a microsecond.
+_MOST_INIT_CONTAINERS, _MOST_POD_RESOURCES = 256, 4096
 
 # Accelerators by the names their device plugins advertise. What is not here (rdma/hca, vpc.amazonaws.com/efa,
 # nvidia.com/hostdev, smarter-devices/fuse) goes along with a GPU and says nothing about wanting one.
@@ -60,13 +61,16 @@ def requested(spec: Unstructured, gpu_resource: str) -> bool:
     """Return whether any container of a pod spec requests an accelerator; init containers count, zeros do not.
 
     Raises:
-        CrowdedError: A container has more resources than anyone writes.
+        TooLargeError: The pod spec has more init containers or resources than anyone writes.
     """
-    containers = (*sequence(spec, "containers"), *sequence(spec, "initContainers")[:_MOST_INIT_CONTAINERS])
-    return any(
-        claims(container) or not all(map(none_wanted, asked(container, gpu_resource).values()))
-        for container in containers
-    )
+    init = sequence(spec, "initContainers")
+    if len(init) > _MOST_INIT_CONTAINERS:
+        raise TooLargeError("init containers", _MOST_INIT_CONTAINERS)
+    containers = (*sequence(spec, "containers"), *init)
+    fields = [mapping(each, "resources", field) for each in containers for field in ("requests", "limits")]
+    if sum(map(len, fields)) > _MOST_POD_RESOURCES:
+        raise TooLargeError("resources in a pod", _MOST_POD_RESOURCES)
+    return any(claims(each) or not all(map(none_wanted, asked(each, gpu_resource).values())) for each in containers)
 
 
 def claims(container: Unstructured) -> bool:
