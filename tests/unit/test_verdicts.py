@@ -64,6 +64,15 @@ def test_workers_of_a_group_are_decided_on_once() -> None:
     assert answered(verdicts, worker(1)) is answered(verdicts, worker(2))
 
 
+def test_roles_are_told_apart() -> None:
+    """Two pods that differ in their component label alone get the decisions of their own roles."""
+    verdicts = DecisionCache(Policy(), NOT_WATCHED.hints)
+    scheduler = worker(1)
+    scheduler["metadata"]["labels"]["dask.org/component"] = "scheduler"
+    roles = [{each.role for each in answered(verdicts, item).verdict.decisions} for item in (worker(2), scheduler)]
+    assert roles == [{Role.WORKER}, {Role.SCHEDULER}]
+
+
 def test_workers_with_the_same_hint_are_decided_on_once() -> None:
     """Pods that carry their group's hosts and get the same hint share one answer."""
     with_hints = frozenset({*ON, (f"{PREFIX}capacity-hint", "true")})

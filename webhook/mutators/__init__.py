@@ -23,9 +23,10 @@ from webhook.mutators.decision import (
 )
 from webhook.mutators.gpu import gpu, scheduler_gpu
 from webhook.mutators.patch import Operation, UnpatchableError, combine
+from webhook.mutators.scheduler_placement import scheduler_placement
 from webhook.mutators.spread import emptier
 from webhook.placement.model import UNWATCHED, Hints
-from webhook.policy import Mode, Policy
+from webhook.policy import Mode, Policy, SchedulerPlacement
 from webhook.workloads.pod_templates import PodTemplate, Role
 from webhook.workloads.unstructured import TooLargeError
 
@@ -38,7 +39,16 @@ RULES: Mapping[Role, Mapping[str, Rule]] = {
         "command": command,
         "capacity-hint": capacity_hint,
     },
-    Role.SCHEDULER: {"scheduler-gpu": scheduler_gpu, "capacity-hint": capacity_hint},
+    Role.SCHEDULER: {
+        "scheduler-placement": scheduler_placement,
+        "scheduler-gpu": scheduler_gpu,
+        "capacity-hint": capacity_hint,
+    },
+}
+# Rules that take the hint for their role as a further argument.
+_HINTED: Mapping[str, Callable[..., Decision]] = {
+    "scheduler-placement": scheduler_placement,
+    "capacity-hint": capacity_hint,
 }
 # Under which policies a rule looks at no more of a target than its Dask container: some always, others when the
 # namespace turned them off and they look at nothing. A rule that is not here sees every target whole.
@@ -46,6 +56,7 @@ _CONTAINED: Mapping[str, Callable[[Policy], bool]] = {
     "affinity": lambda policy: not policy.topology,
     "apart": lambda policy: not policy.apart,
     "emptier": lambda policy: not policy.emptier_first,
+    "scheduler-placement": lambda policy: policy.scheduler_placement is SchedulerPlacement.KEEP or not policy.topology,
     "gpu": lambda _: True,
     "command": lambda _: True,
     "capacity-hint": lambda policy: not policy.capacity_hint,
@@ -111,7 +122,8 @@ def plan(
 def _rules(role: Role, hints: Hints) -> Mapping[str, Rule]:
     if hints is UNWATCHED:
         return RULES[role]
-    return {**RULES[role], "capacity-hint": partial(capacity_hint, hint=hints.of(role))}
+    hinted = {name: partial(rule, hint=hints.of(role)) for name, rule in _HINTED.items() if name in RULES[role]}
+    return {**RULES[role], **hinted}
 
 
 def _decide(name: str, rule: Rule, target: PodTemplate, policy: Policy) -> Decision:

@@ -22,16 +22,17 @@ reinvocation change nothing, while hosts out of an export or a backup are planne
 it was, and the pods that the operator copies it into get a fresh one when they are created.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from webhook.mutators.decision import Decision, DecisionBuilder, Reason
+from webhook.mutators.hint_item import Items, hosts_of, item_for, items_of, size_of
 from webhook.mutators.patch import END, put
 from webhook.mutators.selector import PREFERRED, about_workers
+from webhook.mutators.terms import about_dask_pods
 from webhook.placement import objects
 from webhook.placement.constraints import constraints
 from webhook.placement.model import (
-    MARKER,
     UNWATCHED,
     Arrival,
     Demand,
@@ -44,7 +45,7 @@ from webhook.placement.model import (
     Questions,
     scheduler_of,
 )
-from webhook.policy import Mode, Policy
+from webhook.policy import Mode, Policy, SchedulerPlacement
 from webhook.policy.topology_presets import HOSTNAME
 from webhook.workloads import accelerators
 from webhook.workloads.pod_templates import (
@@ -58,16 +59,9 @@ from webhook.workloads.unstructured import (
     Unstructured,
     mapping,
     sequence,
-    text,
 )
 
 NAME = "capacity-hint"
-# kube-scheduler scales a pod's node preferences to 0-100: where this is the only one, any weight does the same. Beside
-# the user's own it is one of several, and a preference of weight 100 outweighs it.
-WEIGHT = 30
-
-Items = Sequence[tuple[int, Unstructured]]
-"""The rule's own items, each with its place in the list."""
 
 
 def capacity_hint(target: PodTemplate, policy: Policy, hint: Hint = UNWATCHED.worker) -> Decision:
@@ -75,13 +69,23 @@ def capacity_hint(target: PodTemplate, policy: Policy, hint: Hint = UNWATCHED.wo
     rule = DecisionBuilder(NAME, target)
     if not policy.capacity_hint:
         return rule.skipped(Reason.CAPACITY_HINT_OFF, "capacity-hint is off")
+    return _unhinted(rule, policy) or _ruled(rule, items_of(target), items_of(target.before), hint)
+
+
+def _unhinted(rule: DecisionBuilder, policy: Policy) -> Decision | None:
+    """Return the decision on pods that get no hint, whatever is free; None for all other pods."""
+    target = rule.target
     if not policy.topology:
         return rule.skipped(Reason.TOPOLOGY_NONE, "the namespace's topology is none")
-    if _kept_apart(target):
-        return rule.kept(Reason.ANTI_AFFINITY_PRESENT, f"the manifest keeps {target.role}s apart itself")
+    if target.role is Role.SCHEDULER and policy.scheduler_placement is SchedulerPlacement.KEEP:
+        return rule.skipped(Reason.SCHEDULER_PLACEMENT_KEEP, "scheduler-placement is keep")
+    if _placed(target):
+        if target.role is Role.WORKER:
+            return rule.kept(Reason.ANTI_AFFINITY_PRESENT, "the manifest keeps workers apart itself")
+        return rule.kept(Reason.SCHEDULER_PLACEMENT_PRESENT, "the manifest already places the Dask scheduler")
     if target.cluster is None:
         return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster has no name yet; its worker group will")
-    return _ruled(rule, _own(target), _own(target.before) if target.before else (), hint)
+    return None
 
 
 _REASONS = {reason.value: reason for reason in Reason}
@@ -89,9 +93,9 @@ _REASONS = {reason.value: reason for reason in Reason}
 
 def _ruled(rule: DecisionBuilder, standing: Items, before: Items, hint: Hint) -> Decision:
     match hint:
-        case Hosts(names, size, detail) if list(names) != _hosts(standing) or _size(standing) not in {None, size}:
+        case Hosts(names, size, detail) if list(names) != hosts_of(standing) or size_of(standing) not in {None, size}:
             reason = Reason.HINT_REPLACED if standing else Reason.HINT_ADDED
-            return _put(rule, reason, detail, (standing, _item(names, size)))
+            return _put(rule, reason, detail, (standing, item_for(names, size)))
         case NoHint(_, detail) if before and not standing:
             return _put(rule, Reason.HINT_RESTORED, f"hosts are named as before: {detail}", ((), before[0][1]))
         case NoHint(lack, detail) if not standing:
@@ -132,7 +136,9 @@ def _readable(kind: str, target: PodTemplate | None, request: _Request) -> Quest
 
 
 def _question(kind: str, target: PodTemplate | None, request: _Request) -> Question | NoHint:
-    if target is None or target.cluster is None or not request.policy.topology or _kept_apart(target):
+    if target is None or target.cluster is None or not request.policy.topology or _placed(target):
+        return NOTHING_ADDED
+    if target.role is Role.SCHEDULER and request.policy.scheduler_placement is SchedulerPlacement.KEEP:
         return NOTHING_ADDED
     if kind == "Pod":
         demand = _demand(target, request, 1)
@@ -150,8 +156,9 @@ def _demand(target: PodTemplate, request: _Request, pods: int) -> Demand | NoHin
     resource, gpus = _takes(target, request.policy)
     if gpus <= 0:
         return NoHint(NoHintReason.NO_GPU, f"the {target.role}s request no GPU, or several kinds")
-    standing, before = _own(target), _own(target.before) if target.before else ()
-    told = tuple(_hosts(standing)) if _is_fresh(standing, before) else ()
+    standing = items_of(target)
+    # Hosts that this request, or the object's creator, wrote: what stood there before the update is an earlier answer.
+    told = tuple(hosts_of(standing)) if hosts_of(standing) != hosts_of(items_of(target.before)) else ()
     return Demand(
         group=_group(target, request.namespace),
         workers=pods,
@@ -162,7 +169,7 @@ def _demand(target: PodTemplate, request: _Request, pods: int) -> Demand | NoHin
         rack=next((level.key for level in request.policy.topology if level.key != HOSTNAME), ""),
         binding=request.binding,
         told=told,
-        planned=_size(standing) if told else None,
+        planned=size_of(standing) if told else None,
     )
 
 
@@ -196,8 +203,12 @@ def _limited(target: PodTemplate, resource: str, limit: int) -> Unstructured:
     return {**target.spec, "containers": containers}
 
 
-def _kept_apart(target: PodTemplate) -> bool:
-    return any(not term.attracts for term in about_workers(target))
+def _placed(target: PodTemplate) -> bool:
+    """Return whether the manifest keeps workers apart, or relates the Dask scheduler to Dask pods on the same node."""
+    if target.role is Role.WORKER:
+        return any(not term.attracts for term in about_workers(target))
+    workers = target.workers
+    return bool(about_dask_pods(target, *Role) or (workers and about_dask_pods(workers, Role.SCHEDULER)))
 
 
 # ---- stored objects -------------------------------------------------------------------------------
@@ -227,64 +238,13 @@ def stored(item: Unstructured) -> Iterator[Stored]:
 
 def _hinted(target: PodTemplate) -> Demand | None:
     try:
-        if not _own(target):
+        if not items_of(target):
             return None
         # A stored object carries its GPU limits, so the namespace's policy is not needed to count them.
         found = _demand(target, _Request(Policy(), target.namespace, binding=True), target.replicas)
     except TooLargeError:  # it got no hint: see `_question`
         return None
     return found if isinstance(found, Demand) else None
-
-
-# ---- the rule's own item --------------------------------------------------------------------------
-
-
-def _own(target: PodTemplate) -> Items:
-    found = sequence(mapping(target.spec, "affinity", "nodeAffinity"), PREFERRED)
-    return tuple((place, item) for place, item in enumerate(found) if any(map(_marks, _expressions(item))))
-
-
-def _is_fresh(standing: Items, before: Items) -> bool:
-    """Return whether this request, or the object's creator, wrote the hosts: they are no earlier answer."""
-    return bool(standing) and _hosts(standing) != _hosts(before)
-
-
-def _expressions(item: Unstructured) -> Sequence[Unstructured]:
-    return sequence(item, "preference", "matchExpressions")
-
-
-def _marks(expression: Unstructured) -> bool:
-    return text(expression, "key") == MARKER and text(expression, "operator") in {"NotIn", "DoesNotExist"}
-
-
-def _values(items: Items, key: str) -> list[str]:
-    return [
-        value
-        for _, item in items[:1]
-        for expression in _expressions(item)
-        if text(expression, "key") == key
-        for value in sequence(expression, "values")
-        if isinstance(value, str)
-    ]
-
-
-def _hosts(items: Items) -> list[str]:
-    return _values(items, HOSTNAME)
-
-
-def _size(items: Items) -> int | None:
-    """Return the size of the group that the hosts were planned for; None where the item does not say."""
-    written = next(iter(_values(items, MARKER)), "")
-    return int(written) if written.isascii() and written.isdigit() and len(written) <= _LONGEST_SIZE else None
-
-
-_LONGEST_SIZE = 10  # digits: `replicas` is an int32
-
-
-def _item(hosts: Sequence[str], size: int) -> Mapping[str, Unstructured]:
-    named = {"key": HOSTNAME, "operator": "In", "values": list(hosts)}
-    marker = {"key": MARKER, "operator": "NotIn", "values": [str(size)]}
-    return {"weight": WEIGHT, "preference": {"matchExpressions": [named, marker]}}
 
 
 def _put(rule: DecisionBuilder, reason: Reason, detail: str, change: tuple[Items, Unstructured]) -> Decision:

@@ -62,6 +62,19 @@ class Reason(StrEnum):
         "workers ask for CPU or memory, so the scheduler itself sees which hosts are empty",
     )
     SPREAD_PRESENT = "spread-already-set", "the manifest says itself how workers stand at this level"
+    # scheduler-placement
+    SCHEDULER_PLACEMENT_ADDED = (
+        "scheduler-placement-added",
+        "the Dask scheduler prefers nodes that run other Dask schedulers and none of its own workers",
+    )
+    SCHEDULER_PLACEMENT_PRESENT = (
+        "scheduler-placement-already-set",
+        "the manifest or an earlier pass already places Dask schedulers or workers at the node",
+    )
+    SCHEDULER_PLACEMENT_KEEP = "scheduler-placement-keep", "the namespace's scheduler-placement is keep"
+    SCHEDULER_WITHOUT_GPU = "scheduler-without-gpu", "the Dask scheduler holds no GPU"
+    SCHEDULER_HINTED = "scheduler-hinted", "a capacity hint places the Dask scheduler"
+    SCHEDULER_POD = "scheduler-pod", "the DaskCluster or DaskJob decides; the Dask scheduler's pod copies its template"
     # gpu, scheduler-gpu
     GPU_LIMIT_ADDED = "gpu-limit-added", "the Dask container gets a GPU limit"
     GPU_LIMIT_COMPLETED = (

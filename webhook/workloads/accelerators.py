@@ -13,6 +13,10 @@ from webhook.workloads.unstructured import (
 # Resources of one container. An extended resource is a device plugin's; a node has a handful.
 _MOST_RESOURCES = 256
 
+# Init containers of one pod spec, and resources of all its containers. A pod has a handful of either; each resource is
+# matched in a microsecond.
+_MOST_INIT_CONTAINERS, _MOST_POD_RESOURCES = 256, 4096
+
 # Accelerators by the names their device plugins advertise. What is not here (rdma/hca, vpc.amazonaws.com/efa,
 # nvidia.com/hostdev, smarter-devices/fuse) goes along with a GPU and says nothing about wanting one.
 _ACCELERATOR = re.compile(
@@ -51,6 +55,22 @@ def asked(container: Unstructured, gpu_resource: str) -> dict[str, Unstructured]
         for name, quantity in field.items()
         if quantity is not None and (name == gpu_resource or _ACCELERATOR.match(name))
     }
+
+
+def requested(spec: Unstructured, gpu_resource: str) -> bool:
+    """Return whether any container of a pod spec requests an accelerator; init containers count, zeros do not.
+
+    Raises:
+        TooLargeError: The pod spec has more init containers or resources than anyone writes.
+    """
+    init = sequence(spec, "initContainers")
+    if len(init) > _MOST_INIT_CONTAINERS:
+        raise TooLargeError("init containers", _MOST_INIT_CONTAINERS)
+    containers = (*sequence(spec, "containers"), *init)
+    fields = [mapping(each, "resources", field) for each in containers for field in ("requests", "limits")]
+    if sum(map(len, fields)) > _MOST_POD_RESOURCES:
+        raise TooLargeError("resources in a pod", _MOST_POD_RESOURCES)
+    return any(claims(each) or not all(map(none_wanted, asked(each, gpu_resource).values())) for each in containers)
 
 
 def claims(container: Unstructured) -> bool:
