@@ -64,6 +64,7 @@ bench: $(VENV)/test.stamp      ## what an admission costs, beside a no-op app, a
 
 render: $(VENV)/test.stamp     ## deploy/kustomize from deploy/chart, deploy/reference.md from the code
 	@$(BIN)/python -m tests.release.version render
+	@$(BIN)/python -m tests.unit.deploy.annotations
 	@$(BIN)/python -m tests.unit.deploy.chart
 	@$(BIN)/python -m tests.unit.deploy.reference
 	@$(BIN)/python -m tests.e2e.compatibility render

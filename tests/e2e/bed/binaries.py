@@ -125,7 +125,7 @@ def _build(program: Program) -> None:
     """Compile into a temporary name and rename: a run beside this one sees all of the file or none."""
     target = _cached(program)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(), tempfile.TemporaryDirectory(dir=target.parent) as folder:
+    with _lock(target.with_suffix(".lock")), tempfile.TemporaryDirectory(dir=target.parent) as folder:
         if target.exists():  # built by another run while this one waited for the lock
             return
         go = toolchain.go(cache())
@@ -158,9 +158,9 @@ def _sisters(gomod: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _lock() -> Iterator[None]:
-    """Only one run builds at a time: two would compile the same packages twice."""
-    with (cache() / "lock").open("w") as file:
+def _lock(path: Path) -> Iterator[None]:
+    """Let one run build a program at a time; another program's build does not wait."""
+    with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
