@@ -128,7 +128,8 @@ def _build(program: Program) -> None:
     with _lock(target.with_suffix(".lock")), tempfile.TemporaryDirectory(dir=target.parent) as folder:
         if target.exists():  # built by another run while this one waited for the lock
             return
-        go = toolchain.go(cache())
+        with _lock(cache() / "toolchain.lock"):
+            go = toolchain.go(cache())
         work = Path(folder)
         _write_module(program, go, work)
         argv = [go, "build", "-mod=mod", "-trimpath", "-ldflags", program.flags, "-o", "program", program.package]
@@ -159,7 +160,7 @@ def _sisters(gomod: str) -> list[str]:
 
 @contextlib.contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Let one run build a program at a time; another program's build does not wait."""
+    """Hold a lock file, so that one run at a time builds a program; other programs' builds do not wait."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
