@@ -118,7 +118,7 @@ image-digest:                  ## digest of the image that image-push pushed
 	@sed -n 's/.*"containerimage.digest": "\([^"]*\)".*/\1/p' dist/image.json
 
 chart-push: $(VENV)/test.stamp ## the chart package, pushed to oci://CHARTS
-	$$($(PROGRAM) helm) push dist/dask-colocate-"$(VERSION)".tgz oci://$(CHARTS) 2> dist/chart.txt; cat dist/chart.txt; grep -q '^Digest: ' dist/chart.txt
+	$$($(PROGRAM) helm) push dist/dask-colocate-"$(VERSION)".tgz oci://$(CHARTS) > dist/chart.txt 2>&1; cat dist/chart.txt; grep -q '^Digest: ' dist/chart.txt
 
 chart-digest:                  ## digest of the chart that chart-push pushed
 	@sed -n 's/^Digest: //p' dist/chart.txt
