@@ -21,12 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _SECONDS = 30  # each server listens within 2 s on an idle machine
-_REGISTRY = """\
-version: 0.1
-log: {{level: error}}
-storage: {{filesystem: {{rootdirectory: {folder}}}}}
-http: {{addr: 127.0.0.1:{port}}}
-"""
 
 
 @contextmanager
@@ -51,13 +45,10 @@ def upload_chart(package: Path) -> None:
     program = [each for each in RELEASE_TOOLS if each.name == "registry"]
     registry = str(locate(tuple(program))["registry"])
     name, _, version = package.stem.rpartition("-")
-    with tempfile.TemporaryDirectory() as folder:
-        configuration = Path(folder) / "registry.yaml"
-        configuration.write_text(_REGISTRY.format(folder=folder, port=port))
-        with _server([registry, "serve", str(configuration)], port):
-            charts = f"oci://127.0.0.1:{port}/charts"
-            _run(helm(), "push", str(package), charts, "--plain-http")
-            _run(helm(), "pull", f"{charts}/{name}", f"--version={version}", f"--destination={folder}", "--plain-http")
+    with tempfile.TemporaryDirectory() as folder, _server([registry, f"-port={port}"], port):
+        charts = f"oci://localhost:{port}/charts"
+        _run(helm(), "push", str(package), charts, "--plain-http")
+        _run(helm(), "pull", f"{charts}/{name}", f"--version={version}", f"--destination={folder}", "--plain-http")
         if (Path(folder) / package.name).read_bytes() != package.read_bytes():
             message = f"pulled chart differs from {package}"
             raise RuntimeError(message)

@@ -86,7 +86,7 @@ def _tool(name: str, module: str, version: str, folder: str = "") -> Program:
 RELEASE_TOOLS = (
     _tool("actionlint", "github.com/rhysd/actionlint", "v1.7.12", "/cmd/actionlint"),
     _tool("kind", "sigs.k8s.io/kind", "v0.33.0"),
-    _tool("registry", "github.com/distribution/distribution/v3", "v3.1.2", "/cmd/registry"),
+    _tool("registry", "github.com/google/go-containerregistry", "v0.22.1", "/cmd/registry"),
     _tool("syft", "github.com/anchore/syft", "v1.57.1", "/cmd/syft"),
 )
 
