@@ -79,7 +79,7 @@ def main(directory: Path) -> None:
     """Upload everything and print what was uploaded.
 
     Raises:
-        RuntimeError: A file is missing, or what came back differs.
+        RuntimeError: A file that came back differs, or a server did not start.
     """
     (wheel,), (source,) = directory.glob("*.whl"), directory.glob("*.tar.gz")
     (chart,) = directory.glob("*.tgz")
