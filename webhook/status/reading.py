@@ -114,12 +114,15 @@ class _Reading:
         behind = [installation.deployment_of(service, deployments) for service in services]
         slices = tuple(one for where in spaces for one in self._slices(where))
         watching = zip(services, behind, strict=True)
+        nodes = self._all(_NODES, self._core.list_node)
+        served = self._devices(_DEVICE_CLASSES) if nodes else ()  # without nodes no device can be shown
+        classes = tuple(each for each in served if text(each, "spec", "extendedResourceName"))
         return Snapshot(
             namespaces=self._namespaces(),
-            nodes=self._all(_NODES, self._core.list_node),
-            device_classes=self._devices(_DEVICE_CLASSES),
-            resource_slices=self._devices(_RESOURCE_SLICES),
-            resource_claims=self._devices(_RESOURCE_CLAIMS),
+            nodes=nodes,
+            device_classes=classes,
+            resource_slices=self._devices(_RESOURCE_SLICES) if classes else (),
+            resource_claims=self._devices(_RESOURCE_CLAIMS) if classes else (),
             clusters=self._clusters(),
             pods=self._pods(),
             configurations=configurations,

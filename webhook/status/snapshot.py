@@ -48,9 +48,9 @@ class Snapshot:
         namespaces: Namespaces.
         nodes: All nodes.
         pods: Of all namespaces, or of the one asked about where no others may be read.
-        device_classes: DeviceClasses; like slices and claims none where `resource.k8s.io/v1` is not served.
-        resource_slices: ResourceSlices.
-        resource_claims: ResourceClaims of all namespaces.
+        device_classes: DeviceClasses that serve an extended resource.
+        resource_slices: ResourceSlices; none where no DeviceClass does.
+        resource_claims: ResourceClaims of all namespaces; none where no DeviceClass does.
         clusters: DaskClusters.
         configurations: MutatingWebhookConfigurations of dask-colocate; see `installation.is_ours`.
         services: Those that the configurations call.
