@@ -118,7 +118,7 @@ def test_completion_of_bash_knows_commands_and_flags() -> None:
         text=True,
         env=environment(SCRIPT=script),
         timeout=SECONDS,
-        cwd=EXAMPLES.parents[1],
+        cwd=EXAMPLES.parents[2],
         check=True,
     )
     assert [line.split() for line in done.stdout.splitlines()] == [
