@@ -35,7 +35,7 @@ def run(*arguments: str, stdin: str = "", **environment: str) -> subprocess.Comp
         capture_output=True,
         text=True,
         env=variables,
-        cwd=EXAMPLES.parents[1],
+        cwd=EXAMPLES.parents[2],
         timeout=60,
         check=False,
     )
