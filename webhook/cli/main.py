@@ -25,6 +25,18 @@ app = App(
 )
 # Of what a command takes from the environment. `enable` and `disable` do what is typed, and nothing else.
 _ENVIRONMENT = cyclopts.config.Env("DASK_COLOCATE_", command=False)
+app.command(
+    "webhook.cli.certs:app",
+    name="certs",
+    help="""Show, check and issue the TLS certificates of the webhook.
+
+    A running webhook renews its certificates itself. Use these commands to look at the certificates, to find out why
+    the API server rejects one, or to renew at once, for example after a private key was exposed.
+
+    The certificates are in a directory with `tls.crt`, `tls.key` and `ca.crt` (such as a mounted Secret), in a Secret
+    of a cluster (`--secret`), or in use by a server (`--server`).
+    """,
+)
 
 
 def main() -> None:
