@@ -78,16 +78,12 @@ def _create_context(client_authority: bytes | None) -> ssl.SSLContext:
     context.num_tickets = 0  # the API server's client has no session cache
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     if client_authority is not None:
-        _verify_clients(context, client_authority)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        try:
+            context.load_verify_locations(cadata=client_authority.decode("ascii"))
+        except (ssl.SSLError, ValueError):
+            raise InvalidClientAuthorityError("there is no readable PEM certificate") from None
     return context
-
-
-def _verify_clients(context: ssl.SSLContext, authority: bytes) -> None:
-    context.verify_mode = ssl.CERT_OPTIONAL
-    try:
-        context.load_verify_locations(cadata=authority.decode("ascii"))
-    except (ssl.SSLError, ValueError):
-        raise InvalidClientAuthorityError("there is no readable PEM certificate") from None
 
 
 @contextmanager

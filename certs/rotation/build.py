@@ -34,7 +34,6 @@ class RotationSettings:
     certificate: Path | None = None
     key: Path | None = None
     bundle: Path | None = None
-    intervals: Intervals | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -90,7 +89,6 @@ def _self_managed(
         publisher=publisher,
         publishes=True,
         watches=(store.watch(), *([publisher.watch()] if publisher else ())),
-        intervals=settings.intervals or Intervals(),
     )
 
 
@@ -108,7 +106,7 @@ def _from_files(
         observe=observe,
         publisher=publisher,
         watches=(publisher.watch(),) if publisher else (),
-        intervals=settings.intervals or Intervals(resync=_FILE_RESYNC),
+        intervals=Intervals(resync=_FILE_RESYNC),
     )
 
 

@@ -1,4 +1,7 @@
-"""Ports of the rotation: the interfaces to a Kubernetes cluster."""
+"""Ports of the rotation: the interfaces to a Kubernetes cluster.
+
+Each method that sends a request raises `BackendError` if the cluster rejects it or is unreachable.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,11 +12,11 @@ from certs.x509.material import Material
 
 
 class BackendError(Exception):
-    """The cluster rejected an operation or is unreachable. The text contains no key material."""
+    """Failed request to the cluster. The text contains no key material."""
 
 
 class StaleVersionError(BackendError):
-    """The object changed after it was read. Read it again."""
+    """Rejected change: another client changed the object after it was read. Read it again."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +29,15 @@ class StoredMaterial:
 
 @dataclass(frozen=True)
 class PublishedBundles:
-    """CA bundles of a webhook configuration: PEM, one for each webhook; none if the configuration does not exist."""
+    """PEM CA bundle of each webhook of a configuration, and the resource version to send with a change."""
 
     webhooks: tuple[str, ...] = ()
     bundles: tuple[bytes, ...] = ()
     version: str = field(default="", compare=False)
-    """Resource version to send with a change."""
 
 
 class ChangeWatch(Protocol):
-    """Watch on one object of the cluster, in a thread of its own."""
+    """Watch on one object, in a thread of its own."""
 
     def start(self, changed: Callable[[], None], failed: Callable[[str], None]) -> None:
         """Start to watch. Call `changed` after each change, and `failed` with the error when the watch breaks."""
@@ -44,59 +46,39 @@ class ChangeWatch(Protocol):
         """Stop the watch and wait for it."""
 
 
-class SecretStore(Protocol):
-    """Secret that the replicas share."""
+class ClusterObject(Protocol):
+    """Object that can be watched. It need not exist."""
 
     @property
     def title(self) -> str:
         """Kind, name and namespace, for messages."""
 
-    def read(self) -> StoredMaterial:
-        """Read the Secret. Invalid data is returned as missing parts.
+    def watch(self) -> ChangeWatch:
+        """Return a watch on the object."""
 
-        Raises:
-            BackendError: The Secret cannot be read.
-        """
+
+class SecretStore(ClusterObject, Protocol):
+    """Secret that the replicas share."""
+
+    def read(self) -> StoredMaterial:
+        """Read the Secret. Invalid data is returned as missing parts."""
 
     def write(self, material: Material, version: str | None) -> StoredMaterial:
-        """Create the Secret (no version), or update its data and keep all other fields.
-
-        Raises:
-            StaleVersionError: Another client changed the Secret first; nothing was written.
-            BackendError: The Secret cannot be written.
-        """
-
-    def watch(self) -> ChangeWatch:
-        """Return a watch on the Secret."""
+        """Create the Secret (no version), or update its data and keep all other fields."""
 
 
-class BundlePublisher(Protocol):
+class BundlePublisher(ClusterObject, Protocol):
     """Webhook configuration whose `caBundle` fields say which authorities the API server trusts."""
 
-    @property
-    def title(self) -> str:
-        """Kind and name, for messages."""
-
     def read(self) -> PublishedBundles:
-        """Read the published bundles.
-
-        Raises:
-            BackendError: The configuration cannot be read.
-        """
+        """Read the published bundles; none if the configuration does not exist."""
 
     def publish(self, bundle: bytes, published: PublishedBundles) -> PublishedBundles:
         """Write the bundle to every webhook that has another one; change no other field.
 
         The change carries the version of `published`. So a replica that read an older bundle cannot overwrite the
         newer bundle of another replica.
-
-        Raises:
-            StaleVersionError: The configuration changed after it was read; nothing was written.
-            BackendError: The configuration cannot be patched.
         """
-
-    def watch(self) -> ChangeWatch:
-        """Return a watch on the configuration."""
 
 
 class Backend(Protocol):
@@ -106,7 +88,7 @@ class Backend(Protocol):
         """Return the time of the API server, which validates the certificates."""
 
     def secret_store(self, namespace: str, name: str) -> SecretStore:
-        """Return the store of a Secret. The Secret need not exist."""
+        """Return the store of a Secret."""
 
     def bundle_publisher(self, name: str) -> BundlePublisher:
-        """Return the publisher of a webhook configuration. The configuration need not exist."""
+        """Return the publisher of a webhook configuration."""

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from certs.rotation.clock import Clock
 from certs.rotation.events import Observer, PartRenewed
@@ -37,22 +36,6 @@ class InvalidCandidateError(ValueError):
         self.candidate = candidate
 
 
-class Source(Protocol):
-    """Source of key pairs."""
-
-    def candidate(self, trusted: Sequence[bytes], clock: Clock) -> Candidate:
-        """Return the key pair to serve, after any renewal that is due.
-
-        Args:
-            trusted: PEM bundles that clients trust; a renewal keeps their authorities.
-            clock: Clock to read after the key pair was read: a response of the API server adjusts it.
-
-        Raises:
-            InvalidCandidateError: There is a key pair, but clients reject it now or soon.
-            OSError, BackendError, ValueError: There is no key pair.
-        """
-
-
 @dataclass(frozen=True, kw_only=True)
 class SecretSource:
     """Secret that the replicas share. Each replica renews what is due."""
@@ -66,9 +49,13 @@ class SecretSource:
     def candidate(self, trusted: Sequence[bytes], clock: Clock) -> Candidate:
         """Return the key pair in the Secret, after any renewal that is due.
 
+        Args:
+            trusted: PEM bundles that clients trust; a renewal keeps their authorities.
+            clock: Clock to read after the Secret was read: the response of the API server adjusts it.
+
         Raises:
             InvalidCandidateError: A renewal is due but cannot be stored.
-            BackendError: The Secret has no readable key pair, or cannot be read.
+            BackendError: The Secret cannot be read, or has no readable key pair.
         """
         for _ in range(_MAX_CONFLICTS):
             stored, at = self.store.read(), clock()
@@ -111,6 +98,9 @@ class FileSource:
         if blocking := [problem.text for problem in problems if problem.blocking]:
             raise InvalidCandidateError(Candidate(pair, bundle), "; ".join(blocking))
         return Candidate(pair, bundle)
+
+
+Source = SecretSource | FileSource
 
 
 def _with_stored_pair(stored: StoredMaterial, error: BackendError) -> Exception:

@@ -7,7 +7,7 @@ leaf until the published bundle trusts the new one.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from cryptography import x509
@@ -23,7 +23,7 @@ from certs.x509.check import (
     renewal_time,
     validity_problems,
 )
-from certs.x509.issue import AUTHORITY_LIFETIME, BACKDATE, LEAF_LIFETIME, Entropy, KeyPair
+from certs.x509.issue import BACKDATE, LEAF_LIFETIME, Entropy, KeyPair
 from certs.x509.material import Material
 
 _MAX_AUTHORITIES = 8
@@ -40,12 +40,10 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class CertificateSpec:
-    """Names and lifetimes of the certificates to issue. The first name is the one that the API server verifies."""
+    """Names of the certificates to issue. The API server verifies the first one."""
 
     names: tuple[str, ...]
     authority_name: str = "certs"
-    authority_lifetime: timedelta = AUTHORITY_LIFETIME
-    leaf_lifetime: timedelta = LEAF_LIFETIME
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def due_renewal(material: Material, spec: CertificateSpec, at: datetime, jitter:
     problems = pair_problems(leaf, authority.certificate, spec.names, at)
     if reasons := _renewal_reasons(problems, leaf, at, jitter):
         return DueRenewal(Part.LEAF, reasons)
-    if material.bundle != merge_bundle(authority.certificate, [material.bundle], spec.leaf_lifetime, at):
+    if material.bundle != merge_bundle(authority.certificate, [material.bundle], at):
         return DueRenewal(Part.BUNDLE, ("the bundle differs from the current authority and those still in use",))
     return None
 
@@ -93,33 +91,26 @@ def renew(material: Material, part: Part, spec: CertificateSpec, inputs: Renewal
     at, (authority_entropy, leaf_entropy) = inputs.at, inputs.entropy
     authority, leaf = material.authority, material.leaf
     if part is Part.AUTHORITY:
-        authority = issue.issue_authority(
-            spec.authority_name, now=at, entropy=authority_entropy, lifetime=spec.authority_lifetime
-        )
+        authority = issue.issue_authority(spec.authority_name, now=at, entropy=authority_entropy)
     if part is not Part.BUNDLE:
-        leaf = issue.issue_leaf(authority, spec.names, now=at, entropy=leaf_entropy, lifetime=spec.leaf_lifetime)
-    bundle = merge_bundle(authority.certificate, [material.bundle, *inputs.trusted], spec.leaf_lifetime, at)
+        leaf = issue.issue_leaf(authority, spec.names, now=at, entropy=leaf_entropy)
+    bundle = merge_bundle(authority.certificate, [material.bundle, *inputs.trusted], at)
     return Material(leaf=leaf, authority=authority, bundle=bundle)
 
 
-def merge_bundle(authority: bytes, trusted: Iterable[bytes], leaf_lifetime: timedelta, at: datetime) -> bytes:
+def merge_bundle(authority: bytes, trusted: Iterable[bytes], at: datetime) -> bytes:
     """Return the current authority, followed by the retired ones whose leaves may be in use, newest first.
 
     A retired authority signs no leaf after the current one is issued. Once the current authority is older than the
     lifetime of a leaf, no replica can serve a leaf of a retired one, so the retired ones are removed.
     """
     current = parse_certificates(authority)[0]
-    in_use = at < current.not_valid_before_utc + BACKDATE + leaf_lifetime
+    in_use = at < current.not_valid_before_utc + BACKDATE + LEAF_LIFETIME
     retired = {certificate for pem in trusted for certificate in parse_certificates(pem)} - {current} if in_use else ()
     valid = [certificate for certificate in retired if at <= certificate.not_valid_after_utc]
     valid.sort(key=lambda certificate: (certificate.not_valid_before_utc, certificate.serial_number), reverse=True)
     kept = [current, *valid[: _MAX_AUTHORITIES - 1]]
     return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in kept)
-
-
-def is_trusted_by_all(certificate: bytes, published: Sequence[bytes], at: datetime) -> bool:
-    """Return whether every published bundle trusts a certificate; true if none is published."""
-    return all(is_trusted(certificate, bundle, at) for bundle in published)
 
 
 def should_serve(
@@ -143,8 +134,8 @@ def should_serve(
     if published is None:
         issuers = [certificate.issuer for certificate in parse_certificates(candidate.certificate)[:1]]
         return issuers == [_first_certificate(served).issuer]
-    if is_trusted_by_all(served.certificate, published, at):
-        return propagated and is_trusted_by_all(candidate.certificate, published, at)
+    if all(is_trusted(served.certificate, bundle, at) for bundle in published):
+        return propagated and all(is_trusted(candidate.certificate, bundle, at) for bundle in published)
     return True
 
 

@@ -30,11 +30,8 @@ app.command(
     name="certs",
     help="""Show, check and issue the TLS certificates of the webhook.
 
-    A running webhook renews its certificates itself. Use these commands to look at the certificates, to find out why
-    the API server rejects one, or to renew at once, for example after a private key was exposed.
-
-    The certificates are in a directory with `tls.crt`, `tls.key` and `ca.crt` (such as a mounted Secret), in a Secret
-    of a cluster (`--secret`), or in use by a server (`--server`).
+    A running webhook renews its certificates itself. Use these commands to find out why the API server rejects a
+    certificate, or to renew at once, for example after a private key was exposed.
     """,
 )
 

@@ -247,14 +247,14 @@ def _kept(settings: ServeOptions, serving: ReloadableContext, recorder: Recorder
         key=settings.tls_key,
     )
     observe = Metrics(recorder.registry, system_clock)
+
+    def connect() -> KubernetesBackend:
+        return KubernetesBackend(Api(_client(settings.kubeconfig)))
+
     try:
-        return build_rotation(wanted, serving, observe, lambda: _backend(settings.kubeconfig), Entropy.fresh)
+        return build_rotation(wanted, serving, observe, connect, Entropy.fresh)
     except ValueError as error:
         raise SettingsError(str(error)) from None
-
-
-def _backend(kubeconfig: Path | None) -> KubernetesBackend:
-    return KubernetesBackend(Api(_client(kubeconfig)))
 
 
 def _fresh(settings: ServeOptions, serving: ReloadableContext) -> bytes:

@@ -1,4 +1,4 @@
-"""Certificate storage in a Kubernetes cluster: implements the ports of `certs.rotation`."""
+"""Certificate storage in a Kubernetes cluster: the ports of `certs.rotation`, implemented with the API."""
 
 import threading
 from base64 import b64decode, b64encode
@@ -14,111 +14,6 @@ from webhook.kube.api import Api, ApiError, ConflictError, Json, Resource
 
 _MIN_BACKOFF, _MAX_BACKOFF = 0.5, 30.0
 """Seconds before a broken watch is opened again, doubling. The rotation also resyncs without events."""
-
-
-class KubernetesBackend:
-    """Kubernetes cluster as a `Backend`."""
-
-    def __init__(self, api: Api) -> None:
-        """Use a connection to the API server."""
-        self._api = api
-
-    def now(self) -> datetime:
-        """Return the time of the API server."""
-        return self._api.now()
-
-    def secret_store(self, namespace: str, name: str) -> "TLSSecretStore":
-        """Return the store of a Secret. The Secret need not exist."""
-        return TLSSecretStore(self._api, Resource(group="", plural="secrets", name=name, namespace=namespace))
-
-    def bundle_publisher(self, name: str) -> "WebhookBundlePublisher":
-        """Return the publisher of a MutatingWebhookConfiguration. The configuration need not exist."""
-        group, plural = "admissionregistration.k8s.io", "mutatingwebhookconfigurations"
-        return WebhookBundlePublisher(self._api, Resource(group=group, plural=plural, name=name))
-
-
-class _ApiObject:
-    """One object of the API."""
-
-    def __init__(self, api: Api, resource: Resource) -> None:
-        self._api = api
-        self._resource = resource
-
-    @property
-    def title(self) -> str:
-        """Kind, name and namespace, for messages."""
-        return self._resource.title
-
-    def watch(self) -> "ApiWatch":
-        """Return a watch on the object."""
-        return ApiWatch(self._api, self._resource)
-
-
-class TLSSecretStore(_ApiObject):
-    """Secret of type `kubernetes.io/tls`.
-
-    Each change sends the resource version that was read. If two replicas renew at once, one gets a conflict.
-    """
-
-    def read(self) -> StoredMaterial:
-        """Read the Secret. Invalid data is returned as missing parts.
-
-        Raises:
-            BackendError: The Secret cannot be read.
-        """
-        with _backend_errors():
-            secret = self._api.get(self._resource)
-        return StoredMaterial(Material(), None) if secret is None else _stored_material(secret)
-
-    def write(self, material: Material, version: str | None) -> StoredMaterial:
-        """Create the Secret (no version), or update its data and keep all other fields.
-
-        Raises:
-            StaleVersionError: Another client changed the Secret first; nothing was written.
-            BackendError: The Secret cannot be written.
-        """
-        data = {key: b64encode(value).decode() for key, value in material_to_data(material).items()}
-        with _backend_errors():
-            if version is None:
-                return _stored_material(self._api.create(self._resource, self._manifest(data)))
-            body: Json = {"metadata": {"resourceVersion": version}, "data": data}
-            return _stored_material(self._api.patch(self._resource, body, "application/merge-patch+json"))
-
-    def _manifest(self, data: dict[str, str]) -> Json:
-        metadata = {"name": self._resource.name, "namespace": self._resource.namespace}
-        return {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": metadata, "data": data}
-
-
-class WebhookBundlePublisher(_ApiObject):
-    """MutatingWebhookConfiguration, of which only the `caBundle` fields are changed."""
-
-    def read(self) -> PublishedBundles:
-        """Read the published bundles.
-
-        Raises:
-            BackendError: The configuration cannot be read.
-        """
-        with _backend_errors():
-            return _published_bundles(self._api.get(self._resource) or {})
-
-    def publish(self, bundle: bytes, published: PublishedBundles) -> PublishedBundles:
-        """Write the bundle to every webhook that has another one.
-
-        Raises:
-            StaleVersionError: The configuration changed after it was read; nothing was written.
-            BackendError: The configuration cannot be patched.
-        """
-        encoded = b64encode(bundle).decode()
-        patch: list[Json] = [
-            {"op": "add", "path": f"/webhooks/{index}/clientConfig/caBundle", "value": encoded}
-            for index, current in enumerate(published.bundles)
-            if current != bundle
-        ]
-        if not patch:
-            return published
-        patch.append({"op": "replace", "path": "/metadata/resourceVersion", "value": published.version})
-        with _backend_errors():
-            return _published_bundles(self._api.patch(self._resource, patch, "application/json-patch+json"))
 
 
 class ApiWatch:
@@ -164,6 +59,88 @@ class ApiWatch:
                     changed()
             finally:
                 self._stream = None
+
+
+class _ApiObject:
+    def __init__(self, api: Api, resource: Resource) -> None:
+        self._api, self._resource = api, resource
+
+    @property
+    def title(self) -> str:
+        """Kind, name and namespace, for messages."""
+        return self._resource.title
+
+    def watch(self) -> ApiWatch:
+        """Return a watch on the object."""
+        return ApiWatch(self._api, self._resource)
+
+
+class TLSSecretStore(_ApiObject):
+    """Secret of type `kubernetes.io/tls`.
+
+    Each change sends the resource version that was read. If two replicas renew at once, one gets a conflict.
+    """
+
+    def read(self) -> StoredMaterial:
+        """Read the Secret. Invalid data is returned as missing parts."""
+        with _backend_errors():
+            secret = self._api.get(self._resource)
+        return StoredMaterial(Material(), None) if secret is None else _stored_material(secret)
+
+    def write(self, material: Material, version: str | None) -> StoredMaterial:
+        """Create the Secret (no version), or update its data and keep all other fields."""
+        data = {key: b64encode(value).decode() for key, value in material_to_data(material).items()}
+        metadata = {"name": self._resource.name, "namespace": self._resource.namespace}
+        manifest = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": metadata}
+        with _backend_errors():
+            if version is None:
+                return _stored_material(self._api.create(self._resource, {**manifest, "data": data}))
+            patch: Json = {"metadata": {"resourceVersion": version}, "data": data}
+            return _stored_material(self._api.patch(self._resource, patch, "application/merge-patch+json"))
+
+
+class WebhookBundlePublisher(_ApiObject):
+    """MutatingWebhookConfiguration, of which only the `caBundle` fields are changed."""
+
+    def read(self) -> PublishedBundles:
+        """Read the published bundles; none if the configuration does not exist."""
+        with _backend_errors():
+            return _published_bundles(self._api.get(self._resource) or {})
+
+    def publish(self, bundle: bytes, published: PublishedBundles) -> PublishedBundles:
+        """Write the bundle to every webhook that has another one; change no other field."""
+        encoded = b64encode(bundle).decode()
+        patch: list[Json] = [
+            {"op": "add", "path": f"/webhooks/{index}/clientConfig/caBundle", "value": encoded}
+            for index, current in enumerate(published.bundles)
+            if current != bundle
+        ]
+        if not patch:
+            return published
+        patch.append({"op": "replace", "path": "/metadata/resourceVersion", "value": published.version})
+        with _backend_errors():
+            return _published_bundles(self._api.patch(self._resource, patch, "application/json-patch+json"))
+
+
+class KubernetesBackend:
+    """Kubernetes cluster that stores certificates and calls the webhook."""
+
+    def __init__(self, api: Api) -> None:
+        """Use a connection to the API server."""
+        self._api = api
+
+    def now(self) -> datetime:
+        """Return the time of the API server."""
+        return self._api.now()
+
+    def secret_store(self, namespace: str, name: str) -> TLSSecretStore:
+        """Return the store of a Secret."""
+        return TLSSecretStore(self._api, Resource(group="", plural="secrets", name=name, namespace=namespace))
+
+    def bundle_publisher(self, name: str) -> WebhookBundlePublisher:
+        """Return the publisher of a MutatingWebhookConfiguration."""
+        group, plural = "admissionregistration.k8s.io", "mutatingwebhookconfigurations"
+        return WebhookBundlePublisher(self._api, Resource(group=group, plural=plural, name=name))
 
 
 @contextmanager

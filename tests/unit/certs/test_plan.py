@@ -105,7 +105,7 @@ def test_bundle_limit() -> None:
 def test_bundle_without_expired_or_unreadable_authorities() -> None:
     """Expired authorities and unreadable data are removed from the bundle."""
     expired = make_authority(NOW - 3651 * DAY).certificate
-    assert merge_bundle(AUTHORITY.certificate, [expired, b"garbage"], 90 * DAY, NOW) == MATERIAL.bundle
+    assert merge_bundle(AUTHORITY.certificate, [expired, b"garbage"], NOW) == MATERIAL.bundle
 
 
 def test_forced_renewal_includes_an_invalid_authority() -> None:
