@@ -12,13 +12,7 @@ from datetime import datetime
 
 from certs.rotation.clock import Clock
 from certs.rotation.events import BundlePublished, CertificateServed, Observer, StepFailed
-from certs.rotation.ports import (
-    BackendError,
-    BundlePublisher,
-    ChangeWatch,
-    PublishedBundles,
-    StaleVersionError,
-)
+from certs.rotation.ports import BackendError, BundlePublisher, ChangeWatch, PublishedBundles, StaleVersionError
 from certs.rotation.sources import Candidate, InvalidCandidateError, Source
 from certs.serving import InvalidKeyPairError, ReloadableContext
 from certs.x509.check import pair_problems, parse_certificates
@@ -56,14 +50,9 @@ class Rotation:
     """Control loop that keeps the key pair of one `ReloadableContext` valid and trusted.
 
     Attributes:
-        context: Context of the server.
-        source: Source of key pairs.
-        clock: Time for the validity of certificates.
-        observe: Receives the events.
         publisher: Webhook configuration with the published bundles; None without a cluster.
         publishes: True if the loop publishes the bundle of the source; False if another program does.
         watches: Watches; each change starts a pass.
-        intervals: Intervals of the loop.
     """
 
     context: ReloadableContext

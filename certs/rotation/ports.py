@@ -5,7 +5,6 @@ Each method that sends a request raises `BackendError` if the cluster rejects it
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Protocol
 
 from certs.x509.material import Material
@@ -79,16 +78,3 @@ class BundlePublisher(ClusterObject, Protocol):
         The change carries the version of `published`. So a replica that read an older bundle cannot overwrite the
         newer bundle of another replica.
         """
-
-
-class Backend(Protocol):
-    """Cluster that stores certificates and calls the webhook."""
-
-    def now(self) -> datetime:
-        """Return the time of the API server, which validates the certificates."""
-
-    def secret_store(self, namespace: str, name: str) -> SecretStore:
-        """Return the store of a Secret."""
-
-    def bundle_publisher(self, name: str) -> BundlePublisher:
-        """Return the publisher of a webhook configuration."""

@@ -1,7 +1,7 @@
 """Sources of key pairs: a Secret that the replicas renew, or files that another program renews."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -43,7 +43,6 @@ class SecretSource:
     store: SecretStore
     spec: CertificateSpec
     jitter: float
-    new_entropy: Callable[[], Entropy]
     observe: Observer
 
     def candidate(self, trusted: Sequence[bytes], clock: Clock) -> Candidate:
@@ -71,7 +70,7 @@ class SecretSource:
         raise StaleVersionError(f"{self.store.title}: other clients changed it {_MAX_CONFLICTS} times in a row")
 
     def _renew(self, stored: StoredMaterial, due: DueRenewal, trusted: Sequence[bytes], at: datetime) -> StoredMaterial:
-        inputs = RenewalInputs(at=at, trusted=trusted, entropy=(self.new_entropy(), self.new_entropy()))
+        inputs = RenewalInputs(at=at, trusted=trusted, entropy=(Entropy.fresh(), Entropy.fresh()))
         renewed = self.store.write(renew(stored.material, due.part, self.spec, inputs), stored.version)
         logger.info("renewed the %s: %s", due.part, "; ".join(due.reasons))
         self.observe(PartRenewed(due.part, due.reasons))

@@ -6,15 +6,7 @@ from datetime import datetime
 
 from cryptography import x509
 
-from certs.x509.check import (
-    certificate_problems,
-    is_signed_by,
-    is_trusted,
-    pair_problems,
-    parse_certificates,
-    renewal_time,
-    subject_alternative_names,
-)
+from certs.x509 import check
 from certs.x509.issue import KeyPair
 
 
@@ -39,20 +31,20 @@ def problem_lines(inspection: Inspection, names: Sequence[str], at: datetime) ->
     """Return every problem as `code: sentence`."""
     certificate, bundle = inspection.certificate, inspection.bundle
     if inspection.key is None:
-        problems = certificate_problems(certificate, bundle, names, at)
+        problems = check.certificate_problems(certificate, bundle, names, at)
     else:
-        problems = pair_problems(KeyPair(certificate=certificate, key=inspection.key), bundle, names, at)
+        problems = check.pair_problems(KeyPair(certificate=certificate, key=inspection.key), bundle, names, at)
     untrusted = [
         f"not-trusted-by-webhook: the caBundle of {webhook} does not trust the certificate"
         for webhook, published in (inspection.published or {}).items()
-        if not is_trusted(certificate, published, at)
+        if not check.is_trusted(certificate, published, at)
     ]
     return (*(f"{problem.code}: {problem.text}" for problem in problems), *untrusted)
 
 
 def description(inspection: Inspection, at: datetime) -> str:
     """Describe the certificate, its issuer, its lifetime and the bundles that trust it."""
-    chain = parse_certificates(inspection.certificate)
+    chain = check.parse_certificates(inspection.certificate)
     if not chain:
         return "no readable certificate\n"
     lines = ["certificate", *(f"  {line}" for line in _leaf_lines(chain[0], at))]
@@ -64,22 +56,22 @@ def description(inspection: Inspection, at: datetime) -> str:
 
 
 def _leaf_lines(leaf: x509.Certificate, at: datetime) -> Iterator[str]:
-    yield f"names       {', '.join(subject_alternative_names(leaf)) or '(none)'}"
+    yield f"names       {', '.join(check.subject_alternative_names(leaf)) or '(none)'}"
     yield f"signed by   {leaf.issuer.rfc4514_string()}"
     yield f"valid       {_lifetime(leaf, at)}"
-    yield f"renewed     from {renewal_time(leaf):%Y-%m-%d %H:%M} UTC"
+    yield f"renewed     from {check.renewal_time(leaf):%Y-%m-%d %H:%M} UTC"
     yield f"serial      {leaf.serial_number:x}"
 
 
 def _bundle_lines(leaf: x509.Certificate, bundle: bytes, at: datetime) -> Iterator[str]:
-    for authority in parse_certificates(bundle):
-        role = "signed the certificate" if is_signed_by(leaf, authority) else "retired, for leaves still in use"
+    for authority in check.parse_certificates(bundle):
+        role = "signed the certificate" if check.is_signed_by(leaf, authority) else "retired, for leaves still in use"
         yield f"{authority.subject.rfc4514_string()}  {_lifetime(authority, at)}  {role}"
 
 
 def _published_lines(inspection: Inspection, at: datetime) -> Iterator[str]:
     for webhook, bundle in (inspection.published or {}).items():
-        trusted = is_trusted(inspection.certificate, bundle, at)
+        trusted = check.is_trusted(inspection.certificate, bundle, at)
         verdict = "trusts the certificate" if trusted else "DOES NOT trust the certificate"
         comparison = "same as the bundle" if bundle == inspection.bundle else "differs from the bundle"
         yield f"{webhook}  {verdict}{'' if inspection.bundle is None else ', ' + comparison}"

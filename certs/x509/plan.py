@@ -14,15 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certs.x509 import issue
-from certs.x509.check import (
-    Problem,
-    ProblemCode,
-    is_trusted,
-    pair_problems,
-    parse_certificates,
-    renewal_time,
-    validity_problems,
-)
+from certs.x509.check import ProblemCode, is_trusted, pair_problems, parse_certificates, renewal_time, validity_problems
 from certs.x509.issue import BACKDATE, LEAF_LIFETIME, Entropy, KeyPair
 from certs.x509.material import Material
 
@@ -59,12 +51,11 @@ def due_renewal(material: Material, spec: CertificateSpec, at: datetime, jitter:
     authority, leaf = material.authority, material.leaf
     if material == Material():
         return DueRenewal(Part.AUTHORITY, ("nothing is stored yet",))
-    if reasons := _renewal_reasons(pair_problems(authority, None, (), at), authority, at, jitter):
+    if reasons := _renewal_reasons(authority, None, (), at, jitter):
         return DueRenewal(Part.AUTHORITY, reasons)
     if not issue.can_sign(authority):
         return DueRenewal(Part.AUTHORITY, ("the authority cannot sign a new leaf",))
-    problems = pair_problems(leaf, authority.certificate, spec.names, at)
-    if reasons := _renewal_reasons(problems, leaf, at, jitter):
+    if reasons := _renewal_reasons(leaf, authority.certificate, spec.names, at, jitter):
         return DueRenewal(Part.LEAF, reasons)
     if material.bundle != merge_bundle(authority.certificate, [material.bundle], at):
         return DueRenewal(Part.BUNDLE, ("the bundle differs from the current authority and those still in use",))
@@ -143,9 +134,11 @@ def _first_certificate(pair: KeyPair) -> x509.Certificate:
     return parse_certificates(pair.certificate)[0]
 
 
-def _renewal_reasons(problems: Iterable[Problem], pair: KeyPair, at: datetime, jitter: float) -> tuple[str, ...]:
+def _renewal_reasons(
+    pair: KeyPair, bundle: bytes | None, names: Sequence[str], at: datetime, jitter: float
+) -> tuple[str, ...]:
     return tuple(
         problem.text
-        for problem in problems
+        for problem in pair_problems(pair, bundle, names, at)
         if problem.code is not ProblemCode.EXPIRING or at >= renewal_time(_first_certificate(pair), jitter)
     )

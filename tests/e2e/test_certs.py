@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
@@ -324,8 +324,8 @@ def _material() -> Material:
     return Material(leaf=leaf, authority=authority, bundle=authority.certificate)
 
 
-def _mount(directory: Path, material: Material) -> dict[str, Any]:
-    """Mount a pair as the kubelet does. Return the settings with its files."""
+def _mount(directory: Path, material: Material) -> dict[str, Path]:
+    """Mount a pair as the kubelet does. Return the options with its files."""
     version = directory / f"..{len(list(directory.iterdir()))}"
     version.mkdir()
     (version / "tls.crt").write_bytes(material.leaf.certificate)
@@ -333,4 +333,4 @@ def _mount(directory: Path, material: Material) -> dict[str, Any]:
     (directory / "..tmp").symlink_to(version.name)
     (directory / "..tmp").replace(directory / "..data")
     data = directory / "..data"
-    return {"certificate": data / "tls.crt", "key": data / "tls.key"}
+    return {"tls_cert": data / "tls.crt", "tls_key": data / "tls.key"}

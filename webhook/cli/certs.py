@@ -13,13 +13,13 @@ from cyclopts import App, Parameter
 
 from certs.rotation.clock import Clock, system_clock
 from certs.rotation.files import CertificateDirectory
-from certs.rotation.ports import BackendError, SecretStore
+from certs.rotation.ports import BackendError
 from certs.x509.describe import Inspection, description, problem_lines
 from certs.x509.issue import Entropy
 from certs.x509.plan import CertificateSpec, Part, RenewalInputs, due_renewal, forced_renewal, renew
 from webhook.cli.options import CertificateLocation
 from webhook.kube.api import Api, ApiError
-from webhook.kube.certificates import KubernetesBackend
+from webhook.kube.certificates import TLSSecretStore, WebhookBundlePublisher
 from webhook.kube.kubeconfig import load_client
 from webhook.policy.defaults import SettingsError
 from webhook.policy.errors import InputError
@@ -27,7 +27,9 @@ from webhook.policy.errors import InputError
 app = App(name="certs", version_flags=[])
 Directory = Annotated[Path | None, Parameter(help="Directory with tls.crt, tls.key and ca.crt.")]
 Location = Annotated[CertificateLocation | None, Parameter(name="*")]
-Names = Annotated[tuple[str, ...], Parameter(name="--name", negative="", show_default=False)]
+_NAME_HELP = "DNS name or IP address of the server. Can be repeated."
+Names = Annotated[tuple[str, ...], Parameter(name="--name", negative="", show_default=False, help=_NAME_HELP)]
+ForcedPart = Annotated[Literal["leaf", "authority"] | None, Parameter(help="Renew this part even if it is not due.")]
 _ONE_LOCATION = "give one location: a directory, --secret NAMESPACE/NAME or (show and check only) --server HOST:PORT"
 
 
@@ -58,11 +60,6 @@ def check(directory: Directory = None, *, location: Location = None, names: Name
     For example,
 
     `dask-colocate certs check /etc/tls --name webhook.apps.svc`
-
-    Args:
-        directory: Directory with tls.crt, tls.key and ca.crt.
-        location: Other locations.
-        names: DNS name or IP address that clients verify. Can be repeated.
     """
     with _input_errors():
         inspection, at = _inspect(directory, location or CertificateLocation())
@@ -77,7 +74,7 @@ def issue(
     *,
     location: Location = None,
     names: Names,
-    force: Literal["leaf", "authority"] | None = None,
+    force: ForcedPart = None,
 ) -> int:
     """Issue new certificates, or renew those that are due.
 
@@ -90,12 +87,6 @@ def issue(
     `dask-colocate certs issue ./tls --name localhost --name 127.0.0.1`
 
     `dask-colocate certs issue --secret apps/webhook-tls --name webhook.apps.svc --force authority`
-
-    Args:
-        directory: Directory with tls.crt, tls.key and ca.crt.
-        location: Other locations.
-        names: DNS name or IP address of the server. Can be repeated.
-        force: Renew this part even if it is not due.
     """
     with _input_errors():
         sys.stdout.write(_renew(directory, location or CertificateLocation(), names, force))
@@ -128,7 +119,9 @@ def _inspect(directory: Path | None, location: CertificateLocation) -> tuple[Ins
     return Inspection(certificate=leaf.certificate, key=leaf.key, bundle=bundle, published=published), clock()
 
 
-def _store(directory: Path | None, location: CertificateLocation) -> tuple[CertificateDirectory | SecretStore, Clock]:
+def _store(
+    directory: Path | None, location: CertificateLocation
+) -> tuple[CertificateDirectory | TLSSecretStore, Clock]:
     if (directory is None) == (location.secret is None) or location.server:
         raise SettingsError(_ONE_LOCATION)
     if directory is not None:
@@ -136,19 +129,19 @@ def _store(directory: Path | None, location: CertificateLocation) -> tuple[Certi
     namespace, slash, name = (location.secret or "").partition("/")
     if not slash:
         raise SettingsError(f"--secret {location.secret}: expected NAMESPACE/NAME")
-    backend = _backend(location)
-    return backend.secret_store(namespace, name), backend.now
+    api = _connect(location)
+    return TLSSecretStore(api, namespace, name), api.now
 
 
 def _published(location: CertificateLocation) -> dict[str, bytes] | None:
     if location.configuration is None:
         return None
-    published = _backend(location).bundle_publisher(location.configuration).read()
+    published = WebhookBundlePublisher(_connect(location), location.configuration).read()
     return dict(zip(published.webhooks, published.bundles, strict=True))
 
 
-def _backend(location: CertificateLocation) -> KubernetesBackend:
-    return KubernetesBackend(Api(load_client(location.kubeconfig, location.context)))
+def _connect(location: CertificateLocation) -> Api:
+    return Api(load_client(location.kubeconfig, location.context))
 
 
 def _served_certificate(server: str) -> bytes:

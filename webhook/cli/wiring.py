@@ -12,7 +12,6 @@ import uvicorn
 from kubernetes import config
 from kubernetes.client import ApiClient, Configuration
 
-from certs.rotation.build import RotationSettings, build_rotation
 from certs.rotation.clock import system_clock
 from certs.rotation.events import Metrics
 from certs.rotation.loop import Rotation
@@ -20,6 +19,7 @@ from certs.rotation.modes import Mode
 from certs.serving import InvalidClientAuthorityError, ReloadableContext
 from certs.x509.issue import Entropy, issue_authority, issue_leaf
 from webhook.cli.options import NAME, ServeOptions
+from webhook.cli.rotation import build_rotation
 from webhook.http.app import (
     Listener,
     Webhook,
@@ -31,7 +31,6 @@ from webhook.http.limits import ConnectionManager
 from webhook.kube import manifests
 from webhook.kube.api import Api, ApiError
 from webhook.kube.capacity import NOT_WATCHED
-from webhook.kube.certificates import KubernetesBackend
 from webhook.kube.kubeconfig import load_client
 from webhook.kube.malloc import give_back
 from webhook.kube.namespaces.static import Static
@@ -236,25 +235,8 @@ def _client(kubeconfig: Path | None) -> ApiClient:
 
 def _kept(settings: ServeOptions, serving: ReloadableContext, recorder: Recorder) -> Rotation:
     """What keeps the certificate good for as long as the process runs."""
-    wanted = RotationSettings(
-        mode=settings.mode,
-        service=settings.service,
-        namespace=settings.service_namespace,
-        cluster_domain=settings.cluster_domain,
-        secret=settings.secret,
-        configuration=settings.webhook_configuration,
-        certificate=settings.tls_cert,
-        key=settings.tls_key,
-    )
     observe = Metrics(recorder.registry, system_clock)
-
-    def connect() -> KubernetesBackend:
-        return KubernetesBackend(Api(_client(settings.kubeconfig)))
-
-    try:
-        return build_rotation(wanted, serving, observe, connect, Entropy.fresh)
-    except ValueError as error:
-        raise SettingsError(str(error)) from None
+    return build_rotation(settings, serving, observe, lambda: Api(_client(settings.kubeconfig)))
 
 
 def _fresh(settings: ServeOptions, serving: ReloadableContext) -> bytes:

@@ -4,7 +4,6 @@ import threading
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 
 import urllib3
 
@@ -62,8 +61,8 @@ class ApiWatch:
 
 
 class _ApiObject:
-    def __init__(self, api: Api, resource: Resource) -> None:
-        self._api, self._resource = api, resource
+    _api: Api
+    _resource: Resource
 
     @property
     def title(self) -> str:
@@ -80,6 +79,11 @@ class TLSSecretStore(_ApiObject):
 
     Each change sends the resource version that was read. If two replicas renew at once, one gets a conflict.
     """
+
+    def __init__(self, api: Api, namespace: str, name: str) -> None:
+        """Set the Secret, which need not exist."""
+        self._api = api
+        self._resource = Resource(group="", plural="secrets", name=name, namespace=namespace)
 
     def read(self) -> StoredMaterial:
         """Read the Secret. Invalid data is returned as missing parts."""
@@ -102,6 +106,11 @@ class TLSSecretStore(_ApiObject):
 class WebhookBundlePublisher(_ApiObject):
     """MutatingWebhookConfiguration, of which only the `caBundle` fields are changed."""
 
+    def __init__(self, api: Api, name: str) -> None:
+        """Set the configuration, which need not exist."""
+        group, plural = "admissionregistration.k8s.io", "mutatingwebhookconfigurations"
+        self._api, self._resource = api, Resource(group=group, plural=plural, name=name)
+
     def read(self) -> PublishedBundles:
         """Read the published bundles; none if the configuration does not exist."""
         with _backend_errors():
@@ -120,27 +129,6 @@ class WebhookBundlePublisher(_ApiObject):
         patch.append({"op": "replace", "path": "/metadata/resourceVersion", "value": published.version})
         with _backend_errors():
             return _published_bundles(self._api.patch(self._resource, patch, "application/json-patch+json"))
-
-
-class KubernetesBackend:
-    """Kubernetes cluster that stores certificates and calls the webhook."""
-
-    def __init__(self, api: Api) -> None:
-        """Use a connection to the API server."""
-        self._api = api
-
-    def now(self) -> datetime:
-        """Return the time of the API server."""
-        return self._api.now()
-
-    def secret_store(self, namespace: str, name: str) -> TLSSecretStore:
-        """Return the store of a Secret."""
-        return TLSSecretStore(self._api, Resource(group="", plural="secrets", name=name, namespace=namespace))
-
-    def bundle_publisher(self, name: str) -> WebhookBundlePublisher:
-        """Return the publisher of a MutatingWebhookConfiguration."""
-        group, plural = "admissionregistration.k8s.io", "mutatingwebhookconfigurations"
-        return WebhookBundlePublisher(self._api, Resource(group=group, plural=plural, name=name))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from http.client import HTTPSConnection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from certs.rotation.clock import system_clock
 from certs.x509.check import is_trusted, pair_problems
@@ -186,17 +186,16 @@ class Installation:
         path.write_text(json.dumps(kubeconfig))
         return path
 
-    def start(self, kubeconfig: Path, clock: float = 0, **settings: Any) -> Replica:  # noqa: ANN401 - RotationSettings
+    def start(self, kubeconfig: Path, clock: float = 0, mode: str = "self-managed", **files: Path) -> Replica:
         """Start another replica, whose clock is `clock` seconds ahead."""
         (port,) = free_ports(1)
-        files = {name: str(settings.pop(name)) for name in ("certificate", "key", "bundle") if name in settings}
-        common = {"namespace": self.namespace, "secret": SECRET, "configuration": self.name, "extra_names": [ADDRESS]}
+        options = {"service_namespace": self.namespace, "secret": SECRET, "webhook_configuration": self.name}
         arguments = {
             "kubeconfig": str(kubeconfig),
             "clock": clock,
-            "files": files,
-            "mode": settings.pop("mode", "self-managed"),
-            "settings": {**common, **settings},
+            "address": ADDRESS,
+            "files": {name: str(path) for name, path in files.items()},
+            "options": {**options, "certs": mode},
             "ports": [port, self.port],
         }
         argv = [sys.executable, "-m", "tests.e2e.certs.replica", json.dumps(arguments)]

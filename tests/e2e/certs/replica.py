@@ -10,7 +10,7 @@ import itertools
 import logging
 import socket
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -21,13 +21,13 @@ import uvicorn
 from prometheus_client import CollectorRegistry, generate_latest
 from pythonjsonlogger.json import JsonFormatter
 
-from certs.rotation.build import RotationSettings, build_rotation
 from certs.rotation.events import Metrics
-from certs.rotation.modes import Mode
+from certs.rotation.sources import FileSource
 from certs.serving import ReloadableContext
-from certs.x509.issue import Entropy
+from certs.x509.plan import CertificateSpec
+from webhook.cli.options import ServeOptions
+from webhook.cli.rotation import build_rotation
 from webhook.kube.api import Api
-from webhook.kube.certificates import KubernetesBackend
 from webhook.kube.kubeconfig import load_client
 
 if TYPE_CHECKING:
@@ -95,9 +95,13 @@ def main(arguments: dict[str, Any]) -> None:
     registry, context = CollectorRegistry(), ReloadableContext()
     api = Api(load_client(Path(arguments["kubeconfig"])), clock=partial(_clock, arguments["clock"]))
     files = {name: Path(path) for name, path in arguments["files"].items()}
-    settings = RotationSettings(**{**arguments["settings"], "mode": Mode(arguments["mode"]), **files})
-    metrics = Metrics(registry, api.now)
-    rotation = build_rotation(settings, context, metrics, lambda: KubernetesBackend(api), Entropy.fresh)
+    options = ServeOptions(**arguments["options"], **files)
+    rotation = build_rotation(options, context, Metrics(registry, api.now), lambda: api)
+    names = (arguments["address"],)  # the API server calls an address, not a Service
+    if isinstance(rotation.source, FileSource):
+        rotation.source = replace(rotation.source, names=names)
+    else:
+        rotation.source = replace(rotation.source, spec=CertificateSpec(names=names))
     app = App(rotation, registry, itertools.count())
     server = uvicorn.Server(
         uvicorn.Config(
