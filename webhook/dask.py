@@ -9,10 +9,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import chain
 from typing import NamedTuple
 
-from webhook import commandline
+from webhook.container import Container, dask_container
 from webhook.raw import Raw, mapping, sequence, text, texts
 
 GROUP = "kubernetes.dask.org"
@@ -21,11 +20,8 @@ CLUSTER_NAME = "dask.org/cluster-name"
 WORKER_GROUP_NAME = "dask.org/workergroup-name"
 
 
-_LONGEST_NAME = 30
 # An object may be 3 MiB of anything, and others wait for its answer. What has more than this concerns nobody's Dask.
 _MOST_CONTAINERS, _MOST_LABELS = 256, 1024
-# Containers whose commands are read to find Dask's, each within milliseconds; of others the names count.
-_READ = 8
 
 
 class Role(StrEnum):
@@ -39,25 +35,6 @@ WORKER = Role.WORKER.value
 """The value of `COMPONENT` on worker pods, as selectors name it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
-    """The container of a pod spec that runs Dask; side-cars are never one.
-
-    Attributes:
-        index: Its place in `containers`.
-        raw: The container.
-    """
-
-    index: int
-    raw: Raw
-
-    @property
-    def name(self) -> str:
-        """Its name, as messages show it: shortened, since Kubernetes takes 63 characters and a message 120."""
-        name = text(self.raw, "name") or f"[{self.index}]"
-        return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
-
-
 class Target(NamedTuple):
     """One pod spec within an object.
 
@@ -65,13 +42,14 @@ class Target(NamedTuple):
         role: What its pods do.
         spec: The raw pod spec.
         pointer: RFC 6901 pointer of `spec` within the object.
-        container: The one that runs Dask; None when the spec has no container.
+        container: The one that runs Dask; None when the spec has no container, or which one is unknown.
         cluster: The Dask cluster's name; None before it has one (`generateName`).
         namespace: Where the pods will live, or "" when the object does not say.
         labels: Those the pods are known to carry.
         replicas: How many pods are wanted; 1 where the object does not say, as the CRDs have it.
         alone: Whether it is a pod without an owner: whoever creates it, and reads warnings, is no controller.
         before: The same target before an update.
+        container_problem: Why none of several containers is chosen, as one line; "" otherwise.
     """
 
     role: Role
@@ -84,6 +62,7 @@ class Target(NamedTuple):
     replicas: int = 1
     alone: bool = False
     before: "Target | None" = None
+    container_problem: str = ""
 
     @property
     def selectable(self) -> bool:
@@ -206,11 +185,13 @@ def pod_subject(seen: Raw) -> Subject:
     metadata, spec = seen["metadata"], seen["spec"]
     labels = metadata["labels"]
     role = _ROLES[labels[COMPONENT]]
+    container, problem = dask_container(spec, role)
     target = Target(
         role=role,
         spec=spec,
         pointer="/spec",
-        container=_container(spec, role),
+        container=container,
+        container_problem=problem,
         cluster=labels.get(CLUSTER_NAME) or None,
         namespace=text(metadata, "namespace") or "",
         labels=labels,
@@ -277,12 +258,14 @@ def _target(item: Raw, role: Role, path: tuple[str, ...], names: Mapping[str, st
     spec = mapping(template, "spec")
     if not _readable(spec):
         return None
+    container, problem = dask_container(spec, role)
     own = _labels(mapping(item, "metadata")) | _labels(mapping(template, "metadata"))
     return Target(
         role=role,
         spec=spec,
         pointer=f"/{'/'.join(path)}/spec",
-        container=_container(spec, role),
+        container=container,
+        container_problem=problem,
         cluster=names.get(CLUSTER_NAME),
         namespace=text(item, "metadata", "namespace") or "",
         labels={**own, **names, COMPONENT: role},
@@ -301,24 +284,3 @@ def _readable(spec: Raw) -> bool:
 def _labels(metadata: Raw) -> dict[str, str]:
     labels = mapping(metadata, "labels")
     return texts(labels) if len(labels) <= _MOST_LABELS else {}
-
-
-def _container(spec: Raw, role: Role) -> Container | None:
-    """The container that runs Dask: by its command, else by its name, else the first."""
-    containers = tuple(
-        Container(index, raw) for index, raw in enumerate(sequence(spec, "containers")) if isinstance(raw, dict)
-    )
-    if len(containers) == 1:  # whatever it says
-        return containers[0]
-    for sign in _SIGNS[role]:
-        for container in containers[:_READ]:
-            if sign(container.raw):
-                return container
-    by_name = (container for container in containers if container.raw.get("name") == role)
-    return next(chain(by_name, containers), None)
-
-
-_SIGNS: Mapping[Role, tuple[Callable[[Raw], bool], ...]] = {
-    Role.WORKER: (commandline.starts_worker, commandline.mentions_worker),
-    Role.SCHEDULER: (commandline.starts_scheduler,),
-}

@@ -14,7 +14,10 @@ from webhook.dask import Role, Target
 from webhook.mutation.affinity import affinity
 from webhook.mutation.apart import apart
 from webhook.mutation.capacity import capacity_hint
+from webhook.mutation.command import NAME as COMMAND
 from webhook.mutation.command import command
+from webhook.mutation.dask_cli import NAME as DASK_CLI
+from webhook.mutation.dask_cli import dask_cli
 from webhook.mutation.emptier import emptier
 from webhook.mutation.gpu import gpu, scheduler_gpu
 from webhook.mutation.model import Decision, Outcome, Reason, Rule, Ruling, told
@@ -29,9 +32,10 @@ RULES: Mapping[Role, Mapping[str, Rule]] = {
         "emptier": emptier,
         "gpu": gpu,
         "command": command,
+        "dask-cli": dask_cli,
         "capacity-hint": capacity_hint,
     },
-    Role.SCHEDULER: {"scheduler-gpu": scheduler_gpu},
+    Role.SCHEDULER: {"scheduler-gpu": scheduler_gpu, "dask-cli": dask_cli},
 }
 # Under which policies a rule looks at no more of a target than its Dask container: some always, others when the
 # namespace turned them off and they look at nothing. A rule that is not here sees every target whole.
@@ -41,6 +45,7 @@ _CONTAINED: Mapping[str, Callable[[Policy], bool]] = {
     "emptier": lambda policy: not policy.emptier_first,
     "gpu": lambda _: True,
     "command": lambda _: True,
+    "dask-cli": lambda _: True,
     "capacity-hint": lambda policy: not policy.capacity_hint,
     "scheduler-gpu": lambda _: True,
 }
@@ -93,12 +98,33 @@ def plan(
         contained: `of_container`, or the same with a memory.
     """
     decisions = (
-        said.get(name) or _decide(name, rule, target, policy)
+        decision
         for target in targets
         for said in (contained(target, policy),)
-        for name, rule in _rules(target.role, hint).items()
+        for decision in _one_command(
+            [said.get(name) or _decide(name, rule, target, policy) for name, rule in _rules(target.role, hint).items()]
+        )
     )
     return Plan(tuple(map(_only_told, decisions) if policy.mode is Mode.WARN else decisions))
+
+
+def _one_command(decisions: list[Decision]) -> list[Decision]:
+    """Return the decisions on a pod template in which at most one rule changes the container's command."""
+    if not any(decision.operations and decision.rule == COMMAND for decision in decisions):
+        return decisions
+    return [_converted(decision) if decision.rule == DASK_CLI else decision for decision in decisions]
+
+
+def _converted(decision: Decision) -> Decision:
+    if decision.reason is Reason.DASK_CLI_OFF:
+        return decision
+    return decision._replace(
+        outcome=Outcome.SKIPPED,
+        reason=Reason.DASK_CLI_CONVERTED,
+        detail="rule command starts dask-cuda's worker",
+        operations=(),
+        warnings=(),
+    )
 
 
 def _rules(role: Role, hint: Hint) -> Mapping[str, Rule]:

@@ -7,7 +7,8 @@ request that differs. The quantity is a string: Dask's CRDs take no numbers ther
 """
 
 from webhook import commandline, devices
-from webhook.dask import Container, Target
+from webhook.container import Container
+from webhook.dask import Target
 from webhook.mutation.model import Decision, Outcome, Reason, Ruling, told
 from webhook.mutation.patch import Operation, put
 from webhook.policy import PREFIX, Policy, WorkerCommand
@@ -37,7 +38,7 @@ def scheduler_gpu(target: Target, policy: Policy) -> Decision:
 def _limit(rule: Ruling, count: int, resource: str) -> Decision:
     container = rule.target.container
     if container is None:
-        return rule.skipped(Reason.NO_CONTAINER, "the pod spec has no container")
+        return rule.without_container()
     if devices.claims(container.raw):
         return rule.kept(Reason.RESOURCE_CLAIM_PRESENT, f"container {container.name} uses a resource claim")
     asked = devices.asked(container.raw, resource)

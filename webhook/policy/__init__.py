@@ -14,6 +14,7 @@ from itertools import islice
 from webhook.policy import values
 from webhook.policy.model import (
     AffinityScope,
+    DaskCli,
     GuideAffinity,
     Mode,
     Policy,
@@ -22,15 +23,18 @@ from webhook.policy.model import (
     TopologyLevel,
     WorkerCommand,
 )
+from webhook.policy.values import OLDEST_DASK_CUDA
 from webhook.presets import PRESETS
 from webhook.raw import Raw
 
 __all__ = [
     "ANNOTATIONS",
     "ENABLED",
+    "OLDEST_DASK_CUDA",
     "PREFIX",
     "AffinityScope",
     "Annotation",
+    "DaskCli",
     "GuideAffinity",
     "Mode",
     "Policy",
@@ -99,14 +103,21 @@ ANNOTATIONS = (
     Annotation(
         "worker-command",
         "dask-cuda-worker, dask cuda worker, keep",
-        "what a worker's command becomes",
+        "what a worker's command becomes; `python -m` stays: it becomes `python -m dask cuda worker`",
         WorkerCommand,
     ),
     Annotation(
         "dask-cuda-version",
-        "YY.MM, such as 24.12",
+        f"a release YY.MM from {OLDEST_DASK_CUDA[0]}.{OLDEST_DASK_CUDA[1]} on, such as 24.12",
         "which options the image's dask-cuda takes; unset: those common to all versions",
         values.version,
+    ),
+    Annotation(
+        "dask-cli",
+        "keep, subcommands",
+        "`subcommands`: `dask-scheduler` and a plain `dask-worker`, gone since distributed 2026.6, become `dask "
+        "scheduler` and `dask worker`",
+        DaskCli,
     ),
     Annotation(
         "topology",

@@ -19,6 +19,13 @@ class WorkerCommand(StrEnum):
     KEEP = "keep"
 
 
+class DaskCli(StrEnum):
+    """What the scripts `dask-scheduler` and `dask-worker` become."""
+
+    KEEP = "keep"
+    SUBCOMMANDS = "subcommands"
+
+
 class AffinityScope(StrEnum):
     """Which pods a worker is drawn to."""
 
@@ -82,6 +89,7 @@ class Policy:
     gpu_resource: str = "nvidia.com/gpu"
     worker_command: WorkerCommand = WorkerCommand.SCRIPT
     dask_cuda_version: tuple[int, int] | None = None
+    dask_cli: DaskCli = DaskCli.KEEP
     topology: tuple[TopologyLevel, ...] = DEFAULT_TOPOLOGY
     affinity_scope: AffinityScope = AffinityScope.CLUSTER
     guide_affinity: GuideAffinity = GuideAffinity.KEEP

@@ -23,6 +23,9 @@ _DOMAIN = rf"(?=.{{1,253}}/){_LABEL}(?:\.{_LABEL})*"
 _LABEL_KEY = re.compile(rf"(?:{_DOMAIN}/)?{_NAME}")
 # An extended resource (IsExtendedResourceName): always with a domain, never Kubernetes' own.
 _EXTENDED_RESOURCE = re.compile(rf"(?!requests\.)(?!(?:[^/]*\.)?kubernetes\.io/){_DOMAIN}/{_NAME}")
+OLDEST_DASK_CUDA = (21, 12)
+"""The oldest supported dask-cuda. If an image's is unknown, an option must be in this one and in all later ones."""
+_MONTHS = 12
 _VERSION = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})(?:\.[0-9]+)?")
 
 
@@ -60,11 +63,12 @@ def extended_resource(text: str) -> str:
 
 
 def version(text: str) -> tuple[int, int]:
-    """`YY.MM`, with or without a patch level behind it."""
+    """Parse a release of RAPIDS, `YY.MM`, with or without a patch level: not CUDA's 12.2, nor dask-cuda's 0.19."""
     found = _VERSION.fullmatch(text)
-    if not found:
+    release = (int(found[1]), int(found[2])) if found else (0, 0)
+    if release < OLDEST_DASK_CUDA or not 1 <= release[1] <= _MONTHS:
         raise ValueError(text)
-    return int(found[1]), int(found[2])
+    return release
 
 
 def topology(text: str) -> tuple[TopologyLevel, ...]:

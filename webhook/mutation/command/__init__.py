@@ -1,20 +1,25 @@
-"""Rule `command`: a `dask worker` becomes the dask-cuda worker.
+"""Rule `command`: convert a `dask worker` to the dask-cuda worker.
 
-Owns: `/containers/N/command` and `/containers/N/args` of the Dask container; it replaces a list whole, and only
-one that is there. A missing `command` is never added: it would bypass the image's entrypoint, which activates
+Owns: `/containers/N/command` and `/containers/N/args` of the Dask container. It replaces a whole list, and only one
+that is set. A missing `command` is never added: it would bypass the image's entrypoint, which activates
 RAPIDS' conda environment.
 """
 
 from webhook import commandline, devices
-from webhook.commandline import Program, Start
-from webhook.dask import Container, Target
+from webhook.commandline import Form, Program, Start, shown
+from webhook.container import Container
+from webhook.dask import Target
 from webhook.mutation.command.arguments import UnreadableError
-from webhook.mutation.command.convert import Conversion, Image, UnspellableError, convert
-from webhook.mutation.model import Decision, Reason, Ruling
+from webhook.mutation.command.convert import Conversion, convert
+from webhook.mutation.command.image import Image
+from webhook.mutation.command.needed import NeededOptionError
+from webhook.mutation.model import Decision, Reason, Ruling, told
 from webhook.mutation.patch import put
 from webhook.policy import Policy, WorkerCommand
 
 NAME = "command"
+_MODULE_STAYS = "; python -m stays whatever worker-command says, and the image needs that module"
+_NOT_CONVERTED = "command not converted to dask-cuda"
 
 __all__ = ["NAME", "command"]
 
@@ -25,7 +30,7 @@ def command(target: Target, policy: Policy) -> Decision:
     if policy.worker_command is WorkerCommand.KEEP:
         return rule.skipped(Reason.COMMAND_OFF, "worker-command is keep")
     if target.container is None:
-        return rule.skipped(Reason.NO_CONTAINER, "the pod spec has no container")
+        return rule.without_container()
     return _without_cuda(rule, target.container, policy) or _decide(rule, target.container, policy)
 
 
@@ -59,11 +64,9 @@ def _decide(rule: Ruling, container: Container, policy: Policy) -> Decision:
 def _unrecognised(rule: Ruling, container: Container, vector: tuple[commandline.Word, ...]) -> Decision:
     if not commandline.mentioned(vector):
         return rule.kept(Reason.COMMAND_OF_USER, f"container {container.name} starts no dask worker")
-    if commandline.uses_shell(vector):
-        detail = f"container {container.name}: shell text not understood; write dask-cuda-worker there yourself"
-        return rule.refused(Reason.COMMAND_SHELL_UNSURE, detail)
-    detail = f"container {container.name}: command not understood; write dask-cuda-worker there yourself"
-    return rule.refused(Reason.COMMAND_UNSURE, detail)
+    word = shown(commandline.unread(container.raw))
+    reason = Reason.COMMAND_SHELL_UNSURE if commandline.uses_shell(vector) else Reason.COMMAND_UNSURE
+    return rule.refused(reason, f"container {container.name}: {word} not understood; write dask-cuda-worker yourself")
 
 
 def _convert(rule: Ruling, container: Container, start: Start, policy: Policy) -> Decision:
@@ -71,12 +74,18 @@ def _convert(rule: Ruling, container: Container, start: Start, policy: Policy) -
     try:
         conversion = convert(start, policy.worker_command, image)
     except UnreadableError as error:
-        return rule.refused(Reason.COMMAND_OPTION_UNSURE, f"command not converted to dask-cuda: {error}")
-    except UnspellableError as error:
-        return rule.refused(Reason.COMMAND_NOT_IN_VERSION, f"command not converted to dask-cuda: {error}")
+        return rule.refused(Reason.COMMAND_OPTION_UNSURE, f"{_NOT_CONVERTED}: {error}")
+    except NeededOptionError as error:
+        return _refused(rule, error)
     if conversion is None:
         return rule.kept(Reason.COMMAND_OF_USER, f"container {container.name} only prints something")
     return _applied(rule, container, start, conversion)
+
+
+def _refused(rule: Ruling, error: NeededOptionError) -> Decision:
+    lines = [f"{_NOT_CONVERTED}: {line}" for line in error.lines]
+    reason = Reason.COMMAND_NOT_IN_VERSION if error.by_version else Reason.COMMAND_OPTION_NEEDED
+    return rule.refused(reason, lines[0])._replace(warnings=tuple(map(told, lines)))
 
 
 def _applied(rule: Ruling, container: Container, start: Start, conversion: Conversion) -> Decision:
@@ -86,9 +95,10 @@ def _applied(rule: Ruling, container: Container, start: Start, conversion: Conve
         put(target.spec, target.pointer, ("containers", str(container.index), field), texts)
         for field, texts in start.line.rewritten(conversion.edits).items()
     )
+    module = start.spelling.form is Form.MODULE
     return rule.applied(
         Reason.COMMAND_CONVERTED,
-        f"{old!a} becomes '{conversion.spelling}'",
+        f"{old!a} becomes '{conversion.spelling}'{_MODULE_STAYS if module else ''}",
         *operations,
         warnings=conversion.warnings,
     )

@@ -5,12 +5,15 @@ no abbreviations, options anywhere until `--`; an unknown option is a positional
 the scheduler's address, the others go to a `--preload` module.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from webhook.commandline import Spread, Start
+from webhook.commandline import Spread, Start, shown
 from webhook.mutation.command.options import BY_NAME, CUDA_ONLY, INFORMATION, Option
 
+# A reference that Kubernetes replaces by the value of a variable; `$$(NAME)` is none.
+_REFERENCE = re.compile(r"\$\([A-Za-z_.-][\w.-]*\)")
 # A variable of the operator's own, which never holds more than one word.
 _ADDRESS = frozenset({"$DASK_SCHEDULER_ADDRESS", "${DASK_SCHEDULER_ADDRESS}", "$(DASK_SCHEDULER_ADDRESS)"})
 
@@ -96,7 +99,7 @@ def read(start: Start) -> tuple[Given, ...] | None:
     positionals = frozenset(reader.positionals)
     for place, text in enumerate(reader.texts):
         if _hides_words(text, start.line.spread(place), positional=place in positionals):
-            raise UnreadableError(f"what {shown(text)} holds is not to be seen; write it out")
+            raise UnreadableError(f"the value of {shown(text)} is unknown; write it out")
     _check_positionals(reader)
     for given in reader.given:
         _check_value(given)
@@ -104,9 +107,9 @@ def read(start: Start) -> tuple[Given, ...] | None:
 
 
 def _hides_words(text: str, spread: Spread, *, positional: bool) -> bool:
-    """Whether a shell may make words of one that cannot be seen here; values of options are taken to be one each."""
-    variable = spread is Spread.VALUE and text[:1] in {"$", "`"} and text not in _ADDRESS
-    return spread is Spread.SEVERAL or (variable and positional)
+    """Return whether a word may stand for options or several words; values of options count as one word each."""
+    variable = (spread is Spread.VALUE and text[:1] in {"$", "`"}) or _REFERENCE.match(text) is not None
+    return spread is Spread.SEVERAL or (variable and positional and text not in _ADDRESS)
 
 
 def _check_positionals(reader: _Reader) -> None:
@@ -143,10 +146,3 @@ def whole(text: str) -> int | None:
 
 def _expands(text: str) -> bool:
     return "$" in text or "`" in text
-
-
-def shown(text: str) -> str:
-    """Quoted and short: a word may be of any length and hold anything, a warning may not; of an option its name."""
-    most = 24
-    text = text.partition("=")[0] if text.startswith("-") else text
-    return ascii(text if len(text) <= most else f"{text[:most]}...")[: 2 * most]
