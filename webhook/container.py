@@ -8,8 +8,8 @@ mentions a worker may be a sidecar's, and sidecars are never changed.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from webhook import commandline
-from webhook.raw import Raw, sequence, text
+from webhook.workloads import argv
+from webhook.workloads.unstructured import Unstructured, sequence, text
 
 _LONGEST_NAME = 30
 # Containers whose commands are read, each within milliseconds; of all others the names count.
@@ -26,7 +26,7 @@ class Container:
     """
 
     index: int
-    raw: Raw
+    raw: Unstructured
 
     @property
     def name(self) -> str:
@@ -35,13 +35,13 @@ class Container:
         return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
 
 
-_STARTS: Mapping[str, Callable[[Raw], bool]] = {
-    "worker": commandline.starts_worker,
-    "scheduler": commandline.starts_scheduler,
+_STARTS: Mapping[str, Callable[[Unstructured], bool]] = {
+    "worker": argv.starts_worker,
+    "scheduler": argv.starts_scheduler,
 }
 
 
-def dask_container(spec: Raw, role: str) -> tuple[Container | None, str]:
+def dask_container(spec: Unstructured, role: str) -> tuple[Container | None, str]:
     """Return the container that runs Dask, or None and why none of several is chosen, as one line.
 
     Args:
@@ -60,5 +60,5 @@ def dask_container(spec: Raw, role: str) -> tuple[Container | None, str]:
     return chosen, "" if chosen else unknown
 
 
-def _is_object(raw: Raw) -> bool:
+def _is_object(raw: Unstructured) -> bool:
     return isinstance(raw, dict)

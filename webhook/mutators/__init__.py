@@ -1,0 +1,161 @@
+"""Targets and a Policy become a Plan: one Decision for each rule on each target.
+
+After a plan's operations are applied, planning again gives only `kept`, `skipped` and what was `refused`: the law
+that makes reinvocation, `kubectl apply` again and the operator's own copying safe.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
+
+from webhook.mutators.affinity import affinity
+from webhook.mutators.anti_affinity import apart
+from webhook.mutators.capacity import capacity_hint
+from webhook.mutators.command import NAME as COMMAND
+from webhook.mutators.command import command
+from webhook.mutators.dask_cli import NAME as DASK_CLI
+from webhook.mutators.dask_cli import dask_cli
+from webhook.mutators.decision import (
+    Decision,
+    DecisionBuilder,
+    Outcome,
+    Reason,
+    Rule,
+    told,
+)
+from webhook.mutators.gpu import gpu, scheduler_gpu
+from webhook.mutators.patch import Operation, UnpatchableError, combine
+from webhook.mutators.spread import emptier
+from webhook.placement.model import UNWATCHED, Hint
+from webhook.policy import Mode, Policy
+from webhook.workloads.pod_templates import PodTemplate, Role
+from webhook.workloads.unstructured import TooLargeError
+
+RULES: Mapping[Role, Mapping[str, Rule]] = {
+    Role.WORKER: {
+        "affinity": affinity,
+        "apart": apart,
+        "emptier": emptier,
+        "gpu": gpu,
+        "command": command,
+        "dask-cli": dask_cli,
+        "capacity-hint": capacity_hint,
+    },
+    Role.SCHEDULER: {"scheduler-gpu": scheduler_gpu, "dask-cli": dask_cli},
+}
+# Under which policies a rule looks at no more of a target than its Dask container: some always, others when the
+# namespace turned them off and they look at nothing. A rule that is not here sees every target whole.
+_CONTAINED: Mapping[str, Callable[[Policy], bool]] = {
+    "affinity": lambda policy: not policy.topology,
+    "apart": lambda policy: not policy.apart,
+    "emptier": lambda policy: not policy.emptier_first,
+    "gpu": lambda _: True,
+    "command": lambda _: True,
+    "dask-cli": lambda _: True,
+    "capacity-hint": lambda policy: not policy.capacity_hint,
+    "scheduler-gpu": lambda _: True,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All decisions on one object.
+
+    Attributes:
+        decisions: In the order of targets, then rules.
+    """
+
+    decisions: tuple[Decision, ...]
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """The patch: empty when nothing changes."""
+        return combine([each for decision in self.decisions if decision.operations for each in decision.operations])
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user is told, each line once."""
+        told = [line for decision in self.decisions if decision.warnings for line in decision.warnings]
+        return tuple(dict.fromkeys(told))
+
+
+OfContainer: TypeAlias = Callable[[PodTemplate, Policy], Mapping[str, Decision]]
+"""What the rules that need no more of a target than its Dask container say of it, by their names."""
+
+
+def of_container(target: PodTemplate, policy: Policy) -> Mapping[str, Decision]:
+    """The decisions of the rules for which `dask.contained` leaves enough of a target, under this policy."""
+    return {
+        name: _decide(name, rule, target, policy)
+        for name, rule in RULES[target.role].items()
+        if name in _CONTAINED and _CONTAINED[name](policy)
+    }
+
+
+def plan(
+    targets: Sequence[PodTemplate], policy: Policy, hint: Hint = UNWATCHED, contained: OfContainer = of_container
+) -> Plan:
+    """What happens to the targets under the policy. Pure; raises nothing for any parsed JSON.
+
+    Args:
+        targets: Of one object.
+        policy: Of its namespace.
+        hint: The hosts where its workers fit, or why none are named.
+        contained: `of_container`, or the same with a memory.
+    """
+    decisions = (
+        decision
+        for target in targets
+        for said in (contained(target, policy),)
+        for decision in _one_command(
+            [said.get(name) or _decide(name, rule, target, policy) for name, rule in _rules(target.role, hint).items()]
+        )
+    )
+    return Plan(tuple(map(_only_told, decisions) if policy.mode is Mode.WARN else decisions))
+
+
+def _one_command(decisions: list[Decision]) -> list[Decision]:
+    """Return the decisions on a pod template in which at most one rule changes the container's command."""
+    if not any(decision.operations and decision.rule == COMMAND for decision in decisions):
+        return decisions
+    return [_converted(decision) if decision.rule == DASK_CLI else decision for decision in decisions]
+
+
+def _converted(decision: Decision) -> Decision:
+    if decision.reason is Reason.DASK_CLI_OFF:
+        return decision
+    return decision._replace(
+        outcome=Outcome.SKIPPED,
+        reason=Reason.DASK_CLI_CONVERTED,
+        detail="rule command starts dask-cuda's worker",
+        operations=(),
+        warnings=(),
+    )
+
+
+def _rules(role: Role, hint: Hint) -> Mapping[str, Rule]:
+    if role is not Role.WORKER or hint is UNWATCHED:
+        return RULES[role]
+    return {**RULES[role], "capacity-hint": partial(capacity_hint, hint=hint)}
+
+
+def _decide(name: str, rule: Rule, target: PodTemplate, policy: Policy) -> Decision:
+    try:
+        return rule(target, policy)
+    except (UnpatchableError, TooLargeError) as error:
+        return DecisionBuilder(name, target).refused(Reason.MALFORMED, str(error))
+
+
+def _only_told(decision: Decision) -> Decision:
+    """In mode `warn` a change is told, not made; what the rule says of it as made is left out."""
+    if decision.outcome is not Outcome.APPLIED:
+        return decision
+    text = f"mode is warn, not done: {decision.detail}"
+    return decision._replace(
+        outcome=Outcome.SKIPPED,
+        reason=Reason.WARN_MODE,
+        detail=text,
+        operations=(),
+        warnings=(told(text),),
+    )
