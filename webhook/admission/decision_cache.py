@@ -12,11 +12,10 @@ import orjson
 
 from webhook.admission import handler
 from webhook.admission.handler import AdmissionRequest, AdmissionResponse, RenderedResponse
-from webhook.kube.namespaces import Annotations
 from webhook.mutators import of_container
 from webhook.mutators.decision import Decision
 from webhook.placement.model import Hint, NoHint, Question
-from webhook.policy import Policy, resolve
+from webhook.policy import Annotations, Policy, resolve
 from webhook.workloads import pod_templates
 from webhook.workloads.pod_templates import DaskObject, PodTemplate
 from webhook.workloads.unstructured import Unstructured

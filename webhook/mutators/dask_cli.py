@@ -7,12 +7,12 @@ options, since script and subcommand are one click command. `python -m distribut
 versions and stays.
 """
 
-from webhook.container import Container
 from webhook.mutators.decision import Decision, DecisionBuilder, Reason
 from webhook.mutators.patch import put
 from webhook.policy import DaskCli, Policy
 from webhook.workloads import argv
 from webhook.workloads.argv import Form, Program, Start
+from webhook.workloads.container import Container
 from webhook.workloads.pod_templates import PodTemplate, Role
 
 NAME = "dask-cli"

@@ -6,7 +6,6 @@ Only the limit is written: Kubernetes copies it into the requests of an extended
 request that differs. The quantity is a string: Dask's CRDs take no numbers there.
 """
 
-from webhook.container import Container
 from webhook.mutators.decision import (
     Decision,
     DecisionBuilder,
@@ -17,6 +16,7 @@ from webhook.mutators.decision import (
 from webhook.mutators.patch import Operation, put
 from webhook.policy import PREFIX, Policy, WorkerCommand
 from webhook.workloads import accelerators, argv
+from webhook.workloads.container import Container
 from webhook.workloads.pod_templates import PodTemplate
 from webhook.workloads.unstructured import Unstructured, mapping, written
 

@@ -14,6 +14,7 @@ from itertools import islice
 from webhook.policy import values
 from webhook.policy.model import (
     AffinityScope,
+    Annotations,
     DaskCli,
     GuideAffinity,
     Mode,
@@ -34,6 +35,7 @@ __all__ = [
     "PREFIX",
     "AffinityScope",
     "Annotation",
+    "Annotations",
     "DaskCli",
     "GuideAffinity",
     "Mode",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from webhook.container import Container, dask_container
+from webhook.workloads.container import Container, dask_container
 from webhook.workloads.unstructured import (
     Unstructured,
     mapping,

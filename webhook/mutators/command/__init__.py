@@ -5,7 +5,6 @@ that is set. A missing `command` is never added: it would bypass the image's ent
 RAPIDS' conda environment.
 """
 
-from webhook.container import Container
 from webhook.mutators.command.arguments import UnreadableError
 from webhook.mutators.command.convert import Conversion, convert
 from webhook.mutators.command.image import Image
@@ -25,6 +24,7 @@ from webhook.workloads.argv import (
     Start,
     shown,
 )
+from webhook.workloads.container import Container
 from webhook.workloads.pod_templates import PodTemplate
 
 NAME = "command"
