@@ -56,7 +56,7 @@ def dask_container(spec: Unstructured, role: str) -> tuple[Container | None, str
         return None, f"containers {certain[0].name} and {certain[1].name} both start a Dask {role}; none is changed"
     named = [container for container in containers if container.raw.get("name") == role]
     chosen = next(iter((*certain, *named)), None)
-    unknown = f"which of {len(containers)} containers runs the Dask {role} is unknown; name it {role!r}"
+    unknown = f"which of {len(containers)} containers runs the Dask {role} is unknown; name it '{role}'"
     return chosen, "" if chosen else unknown
 
 

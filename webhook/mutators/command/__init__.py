@@ -72,9 +72,10 @@ def _decide(rule: DecisionBuilder, container: Container, policy: Policy) -> Deci
 
 
 def _unrecognised(rule: DecisionBuilder, container: Container, vector: tuple[argv.Word, ...]) -> Decision:
-    if not argv.mentioned(vector):
+    mentioned = argv.mentioned(vector)
+    if not mentioned:
         return rule.kept(Reason.COMMAND_OF_USER, f"container {container.name} starts no dask worker")
-    word = shown(argv.unread(container.raw))
+    word = shown(argv.unread(container.raw) or mentioned)
     reason = Reason.COMMAND_SHELL_UNSURE if argv.uses_shell(vector) else Reason.COMMAND_UNSURE
     return rule.refused(reason, f"container {container.name}: {word} not understood; write dask-cuda-worker yourself")
 

@@ -75,7 +75,7 @@ def _version_need(given: Given, image: Image) -> Iterator[Need]:
     elif image.version is None:
         yield Need(f"{given.name} is new in {spelled(option.since)}; set {_VERSION_KEY}", by_version=True)
     else:
-        line = f"{spelled(image.version)} has no {given.name}, {spelled(option.since)} has; or drop it"
+        line = f"{spelled(image.version)} lacks {given.name}; use {spelled(option.since)} or {_KEEP}"
         yield Need(line, by_version=True)
 
 

@@ -138,11 +138,12 @@ def unread(container: Unstructured, *, scheduler: bool = False) -> str:
     return word if isinstance(word, str) else ""
 
 
-def mentioned(vector: Sequence[Word]) -> bool:
-    """Return whether words name a Dask worker that they may start."""
+def mentioned(vector: Sequence[Word]) -> str:
+    """Return the word of a vector that names a Dask worker which the words may start, "" for none."""
     # A bare `worker` goes to the image's entrypoint, which may be `dask` or any program of the user's.
-    bare = bool(vector) and (vector[0].field, vector[0].text) == ("args", "worker")
-    return bare or bool(_mention([word.text for word in vector], WORKERS))
+    if vector and (vector[0].field, vector[0].text) == ("args", "worker"):
+        return "worker"
+    return _mention([word.text for word in vector], WORKERS)
 
 
 def names_script(vector: Sequence[Word], script: str) -> bool:

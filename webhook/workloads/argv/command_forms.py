@@ -93,8 +93,8 @@ def spelling(texts: Sequence[str], at: int, *, behind_entrypoint: bool = False) 
     """
     if behind_entrypoint and at == 0 and (found := _match(_BEHIND_ENTRYPOINT, texts, at)):
         return found
-    if texts[at] in _LAUNCHERS_MODULE:
-        return _match(_MODULES, texts, at + 1)
+    if texts[at].startswith("-"):  # an option: of a launcher before it, or of an image's entrypoint
+        return _match(_MODULES, texts, at + 1) if at > 0 and texts[at] in _LAUNCHERS_MODULE else None
     if _PYTHON.fullmatch(base(texts[at])):
         return _python(texts, at + 1)
     return _match(_PROGRAMS, (*texts[:at], base(texts[at]), *texts[at + 1 :]), at)
