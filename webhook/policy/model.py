@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from webhook.policy.label_selector import LabelSelector
+
 
 class Mode(StrEnum):
     """Whether decisions are patched in, or only told to the user."""
@@ -17,6 +19,13 @@ class WorkerCommand(StrEnum):
     SCRIPT = "dask-cuda-worker"
     SUBCOMMAND = "dask cuda worker"
     KEEP = "keep"
+
+
+class GpuWorkers(StrEnum):
+    """Which workers without evidence of a GPU are GPU workers; a label selector is the third choice."""
+
+    ALL = "all"
+    REQUESTED = "requested"
 
 
 class AffinityScope(StrEnum):
@@ -78,6 +87,7 @@ class Policy:
 
     enabled: bool = False
     mode: Mode = Mode.ENFORCE
+    gpu_workers: GpuWorkers | LabelSelector = GpuWorkers.ALL
     gpu_limit: int = 1
     gpu_resource: str = "nvidia.com/gpu"
     worker_command: WorkerCommand = WorkerCommand.SCRIPT
