@@ -24,6 +24,7 @@ import orjson
 from webhook import dask
 from webhook.capacity.model import UNWATCHED, Hint, NoHint, Question
 from webhook.mutation import OfContainer, Plan, capacity, of_container, plan
+from webhook.mutation.gpu_workers import Classification
 from webhook.mutation.model import Decision, Outcome, Reason
 from webhook.mutation.patch import Operation
 from webhook.policy import Policy, Problem, TargetGroup, object_problems, opted_out
@@ -87,6 +88,7 @@ class Verdict(NamedTuple):
         operations: The patch; empty when nothing changes.
         warnings: What the user reads, for example in the output of `kubectl`.
         audit: Audit annotations, without the webhook's name, which the API server puts before them.
+        worker: What the object's worker pod template is, and why; None unless `status` is decided.
     """
 
     status: Status
@@ -94,6 +96,7 @@ class Verdict(NamedTuple):
     operations: tuple[Operation, ...] = ()
     warnings: tuple[str, ...] = ()
     audit: tuple[tuple[str, str], ...] = ()
+    worker: Classification | None = None
 
 
 # ---- bytes to Review ------------------------------------------------------------------------------
@@ -209,6 +212,7 @@ def decide(
         operations=decided.operations,
         warnings=_lines((*(problem.text for problem in problems), *decided.warnings)),
         audit=_audit(decided, policy),
+        worker=decided.worker,
     )
 
 
@@ -246,7 +250,8 @@ def _audit(decided: Plan, policy: Policy) -> tuple[tuple[str, str], ...]:
         for decision in decided.decisions
         if decision.outcome is not _SKIPPED or decision.reason is _WARN_MODE
     ]
-    return (("decisions", " ".join(told)), ("mode", str(policy.mode)))
+    worker = (("worker", _line(str(decided.worker))),) if decided.worker else ()
+    return (("decisions", " ".join(told)), ("mode", str(policy.mode)), *worker)
 
 
 # ---- Verdict to bytes -----------------------------------------------------------------------------

@@ -4,7 +4,7 @@ A thousand workers of a cluster are a thousand reviews and one decision: what th
 same to the byte. Everything here is bounded, and a pure function of its key, so that nothing can go stale.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
 
 import orjson
@@ -13,10 +13,9 @@ from webhook import admission, dask
 from webhook.admission import Answer, Review, Verdict
 from webhook.capacity.model import Hint, NoHint, Question
 from webhook.dask import Subject, Target
-from webhook.mutation import of_container
-from webhook.mutation.model import Decision
+from webhook.mutation import Contained, of_container
 from webhook.namespaces import Annotations
-from webhook.policy import Policy, resolve
+from webhook.policy import LabelSelector, Policy, resolve
 from webhook.raw import Raw
 
 # Distinct sets of annotations, not namespaces: a cluster has a handful. About 1.5 KiB each.
@@ -68,12 +67,12 @@ class Verdicts:
     def _decide(self, subject: Subject, annotations: Annotations, hint: NoHint) -> Answer:
         return admission.answer(admission.decide(subject, self._policy(annotations), hint, self._of_container))
 
-    def _of_container(self, target: Target, policy: Policy) -> Mapping[str, Decision]:
-        key = _key(dask.contained(target))
+    def _of_container(self, target: Target, policy: Policy) -> Contained:
+        key = _key(dask.contained(target, labelled=isinstance(policy.gpu_workers, LabelSelector)))
         if key is None or len(key) > LARGEST_CONTAINER_KEPT:
             return of_container(target, policy)
-        decisions: Mapping[str, Decision] = self._contained(key, policy)
-        return decisions
+        contained: Contained = self._contained(key, policy)
+        return contained
 
 
 def _key(seen: Raw | None) -> bytes | None:

@@ -7,16 +7,18 @@ that makes reinvocation, `kubectl apply` again and the operator's own copying sa
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from webhook.capacity.model import UNWATCHED, Hint
 from webhook.dask import Role, Target
+from webhook.devices import Device
 from webhook.mutation.affinity import affinity
 from webhook.mutation.apart import apart
 from webhook.mutation.capacity import capacity_hint
 from webhook.mutation.command import command
 from webhook.mutation.emptier import emptier
 from webhook.mutation.gpu import gpu, scheduler_gpu
+from webhook.mutation.gpu_workers import Classification, Kind, classify
 from webhook.mutation.model import Decision, Outcome, Reason, Rule, Ruling, told
 from webhook.mutation.patch import Operation, UnpatchableError, combine
 from webhook.policy import Mode, Policy
@@ -33,7 +35,7 @@ RULES: Mapping[Role, Mapping[str, Rule]] = {
     },
     Role.SCHEDULER: {"scheduler-gpu": scheduler_gpu},
 }
-# Under which policies a rule looks at no more of a target than its Dask container: some always, others when the
+# Under which policies a rule looks at no more of a target than `dask.contained` leaves: some always, others when the
 # namespace turned them off and they look at nothing. A rule that is not here sees every target whole.
 _CONTAINED: Mapping[str, Callable[[Policy], bool]] = {
     "affinity": lambda policy: not policy.topology,
@@ -52,9 +54,11 @@ class Plan:
 
     Attributes:
         decisions: In the order of targets, then rules.
+        worker: What its worker pod template is; None where it has none.
     """
 
     decisions: tuple[Decision, ...]
+    worker: Classification | None = None
 
     @property
     def operations(self) -> tuple[Operation, ...]:
@@ -68,23 +72,66 @@ class Plan:
         return tuple(dict.fromkeys(told))
 
 
-OfContainer: TypeAlias = Callable[[Target, Policy], Mapping[str, Decision]]
-"""What the rules that need no more of a target than its Dask container say of it, by their names."""
+class Contained(NamedTuple):
+    """What is decided on a target from its classification and its Dask container.
+
+    Attributes:
+        worker: The classification; None for a Dask scheduler, and where the pod cannot be read.
+        decisions: By rule; of every rule for a CPU worker.
+    """
+
+    worker: Classification | None
+    decisions: Mapping[str, Decision]
 
 
-def of_container(target: Target, policy: Policy) -> Mapping[str, Decision]:
-    """The decisions of the rules for which `dask.contained` leaves enough of a target, under this policy."""
+OfContainer: TypeAlias = Callable[[Target, Policy], Contained]
+"""`of_container`, or the same with a memory."""
+
+
+def of_container(target: Target, policy: Policy) -> Contained:
+    """Classify a target, and decide the rules for which `dask.contained` leaves enough of it under this policy."""
+    rules = RULES[target.role]
+    if target.role is not Role.WORKER:
+        return Contained(None, _decided(rules, target, policy))
+    try:
+        worker = classify(target, policy)
+    except CrowdedError as error:
+        refused = {name: Ruling(name, target).refused(Reason.MALFORMED, str(error)) for name in rules}
+        return Contained(None, refused)
+    if worker.gpu:
+        classified = {"gpu": partial(gpu, worker=worker), "command": partial(command, worker=worker)}
+        decisions = _decided({**rules, **classified}, target, policy)
+    else:
+        decisions = {name: Ruling(name, target).skipped(Reason.CPU_WORKER, str(worker)) for name in rules}
+    if warning := _warning(worker, policy):
+        decisions["gpu"] = decisions["gpu"]._replace(warnings=(*decisions["gpu"].warnings, told(warning)))
+    return Contained(worker, decisions)
+
+
+def _decided(rules: Mapping[str, Rule], target: Target, policy: Policy) -> dict[str, Decision]:
     return {
         name: _decide(name, rule, target, policy)
-        for name, rule in RULES[target.role].items()
+        for name, rule in rules.items()
         if name in _CONTAINED and _CONTAINED[name](policy)
     }
+
+
+def _warning(worker: Classification, policy: Policy) -> str | None:
+    """Return what the user should know of a classification: evidence that may be wrong, and what to write then."""
+    first = worker.evidence[0]
+    if first.kind is Kind.IMAGE:
+        return f"{first}: its workers are left as CPU workers"
+    if any(each.device is not Device.UNKNOWN for each in worker.evidence):
+        return None
+    return (
+        f"{first.field} of container {first.container} counts as a GPU; if it is none, write {policy.gpu_resource} too"
+    )
 
 
 def plan(
     targets: Sequence[Target], policy: Policy, hint: Hint = UNWATCHED, contained: OfContainer = of_container
 ) -> Plan:
-    """What happens to the targets under the policy. Pure; raises nothing for any parsed JSON.
+    """Return what happens to the targets under the policy. Pure; raises nothing for any parsed JSON.
 
     Args:
         targets: Of one object.
@@ -92,13 +139,16 @@ def plan(
         hint: The hosts where its workers fit, or why none are named.
         contained: `of_container`, or the same with a memory.
     """
+    said = [(target, contained(target, policy)) for target in targets]
     decisions = (
-        said.get(name) or _decide(name, rule, target, policy)
-        for target in targets
-        for said in (contained(target, policy),)
+        of.decisions.get(name) or _decide(name, rule, target, policy)
+        for target, of in said
         for name, rule in _rules(target.role, hint).items()
     )
-    return Plan(tuple(map(_only_told, decisions) if policy.mode is Mode.WARN else decisions))
+    return Plan(
+        tuple(map(_only_told, decisions) if policy.mode is Mode.WARN else decisions),
+        next((of.worker for _, of in said if of.worker), None),
+    )
 
 
 def _rules(role: Role, hint: Hint) -> Mapping[str, Rule]:

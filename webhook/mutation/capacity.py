@@ -25,11 +25,11 @@ copy and a reinvocation change nothing, and hosts out of an export or a backup, 
 
 from collections.abc import Mapping, Sequence
 
-from webhook import devices
 from webhook.capacity import objects
 from webhook.capacity.constraints import constraints
 from webhook.capacity.model import MARKER, UNWATCHED, Demand, Group, Hint, Hosts, Lack, NoHint, Question, Recall
 from webhook.dask import WORKER_GROUP_NAME, Role, Subject, Target, read
+from webhook.mutation.gpu_workers import Kind, classify
 from webhook.mutation.model import Decision, Reason, Ruling
 from webhook.mutation.patch import END, put
 from webhook.mutation.selector import PREFERRED, about_workers
@@ -53,7 +53,7 @@ def capacity_hint(target: Target, policy: Policy, hint: Hint = UNWATCHED) -> Dec
         return rule.skipped(Reason.CAPACITY_HINT_OFF, "capacity-hint is off")
     if not policy.topology:
         return rule.skipped(Reason.TOPOLOGY_NONE, "the namespace's topology is none")
-    if _kept_apart(target):
+    if _kept_apart(target, policy):
         return rule.kept(Reason.ANTI_AFFINITY_PRESENT, "the manifest keeps workers apart itself")
     if target.cluster is None:
         return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster has no name yet; its worker group will")
@@ -92,7 +92,9 @@ def question(subject: Subject, policy: Policy, namespace: str, *, dry_run: bool)
 
 def _question(subject: Subject, policy: Policy, namespace: str, *, dry_run: bool) -> Question | NoHint:
     worker = _worker(subject)
-    if worker is None or worker.cluster is None or not policy.topology or _kept_apart(worker):
+    if worker is None or worker.cluster is None or not policy.topology or _kept_apart(worker, policy):
+        return NOTHING_ADDED
+    if not classify(worker, policy).gpu:
         return NOTHING_ADDED
     group = _group(worker, namespace, worker.cluster)
     if subject.kind == "Pod":
@@ -159,19 +161,23 @@ def _told(item: Raw) -> Demand | None:
 
 def _takes(worker: Target, policy: Policy) -> tuple[str, int]:
     """The resource and how much of it one worker takes, with what rule `gpu` is about to add."""
-    container = worker.container
-    if container is None or devices.claims(container.raw):
+    found = classify(worker, policy)
+    if worker.container is None or any(each.kind is not Kind.RESOURCE for each in found.requests):
         return policy.gpu_resource, 0
-    asked = devices.asked(container.raw, policy.gpu_resource)
-    if asked and policy.gpu_resource not in asked:
-        resource = next(iter(asked)) if len(asked) == 1 else ""
-    else:
-        resource = policy.gpu_resource
-    return resource, objects.requests(worker.spec).get(resource, 0) + (0 if asked else policy.gpu_limit)
+    names = {each.field for each in found.requests}
+    resource = (
+        policy.gpu_resource if policy.gpu_resource in names or not names else "".join(names if len(names) == 1 else ())
+    )
+    added = 0 if found.requests or found.zero else policy.gpu_limit
+    return resource, objects.requests(worker.spec).get(resource, 0) + added
 
 
-def _kept_apart(target: Target) -> bool:
-    return any(not term.attracts for term in about_workers(target))
+def _kept_apart(target: Target, policy: Policy) -> bool:
+    """Return whether the manifest keeps workers apart at the nearest level, or by an anti-affinity at any."""
+    nearest = policy.topology[0].key
+    return any(
+        not term.attracts and (not term.spreads or term.topology_key == nearest) for term in about_workers(target)
+    )
 
 
 # ---- the rule's own item --------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Rules `gpu` and `scheduler-gpu`: a GPU limit for each Dask container that asks for no accelerator yet.
+"""Rules `gpu` and `scheduler-gpu`: a GPU limit for each Dask container whose pod requests no accelerator yet.
 
 Own: `/containers/N/resources/limits/RESOURCE` of the Dask container.
 
@@ -8,6 +8,8 @@ request that differs. The quantity is a string: Dask's CRDs take no numbers ther
 
 from webhook import commandline, devices
 from webhook.dask import Container, Target
+from webhook.mutation.cuda_devices import count
+from webhook.mutation.gpu_workers import Classification, Evidence, Kind, classify
 from webhook.mutation.model import Decision, Outcome, Reason, Ruling, told
 from webhook.mutation.patch import Operation, put
 from webhook.policy import PREFIX, Policy, WorkerCommand
@@ -18,12 +20,14 @@ SCHEDULER = "scheduler-gpu"
 _KEYS = {WORKER: f"{PREFIX}gpu-limit", SCHEDULER: f"{PREFIX}scheduler-gpu"}
 
 
-def gpu(target: Target, policy: Policy) -> Decision:
+def gpu(target: Target, policy: Policy, worker: Classification | None = None) -> Decision:
     """Give the worker container `policy.gpu_limit` GPUs."""
     rule = Ruling(WORKER, target)
     if not policy.gpu_limit:
         return rule.skipped(Reason.GPU_LIMIT_OFF, "gpu-limit is 0")
-    return _warned(_limit(rule, policy.gpu_limit, policy.gpu_resource), target, policy)
+    worker = worker or classify(target, policy)
+    decision = _limit(rule, policy.gpu_limit, policy.gpu_resource, worker.elsewhere)
+    return _warned(decision, target, policy, count(target, policy, worker))
 
 
 def scheduler_gpu(target: Target, policy: Policy) -> Decision:
@@ -34,13 +38,16 @@ def scheduler_gpu(target: Target, policy: Policy) -> Decision:
     return _limit(rule, policy.scheduler_gpu, policy.gpu_resource)
 
 
-def _limit(rule: Ruling, count: int, resource: str) -> Decision:
+def _limit(rule: Ruling, count: int, resource: str, elsewhere: Evidence | None = None) -> Decision:
     container = rule.target.container
     if container is None:
         return rule.skipped(Reason.NO_CONTAINER, "the pod spec has no container")
-    if devices.claims(container.raw):
+    if any(claim.device for claim in devices.claims(container.raw, rule.target.spec)):
         return rule.kept(Reason.RESOURCE_CLAIM_PRESENT, f"container {container.name} uses a resource claim")
     asked = devices.asked(container.raw, resource)
+    if not asked and elsewhere:
+        shared = elsewhere.kind in {Kind.ANNOTATION, Kind.LABEL}
+        return rule.kept(Reason.GPU_SHARE_PRESENT if shared else Reason.GPU_ELSEWHERE, str(elsewhere))
     if not asked:
         # The key leads a user whom a ResourceQuota refuses the GPUs to who decides on them. Controllers read no
         # warnings, and quotas count no custom resources: only who creates a pod by hand is told at once.
@@ -63,18 +70,14 @@ def _standing(rule: Ruling, container: Container, asked: dict[str, Raw], resourc
     return rule.kept(reason, detail)
 
 
-def _warned(decision: Decision, target: Target, policy: Policy) -> Decision:
-    """Several GPUs are several Dask workers in one pod, and the operator finds none of them by the pod's name.
+def _warned(decision: Decision, target: Target, policy: Policy, count: int) -> Decision:
+    """Add a warning where several GPUs make several Dask workers in one pod, none of them with the pod's name.
 
     dask-cuda names them `NAME-0`, `NAME-1`; dask-kubernetes 2023.7 - 2026.3 scales down by deleting the Deployment
     of a worker's name, gets 404 and retries.
     """
     container = target.container
-    if container is None or decision.outcome is Outcome.SKIPPED:
-        return decision
-    asked = devices.cuda_count(container.raw, policy.gpu_resource)
-    count = policy.gpu_limit if decision.reason is Reason.GPU_LIMIT_ADDED else asked
-    if count <= 1 or not _runs_cuda(container, policy):
+    if container is None or decision.outcome is Outcome.SKIPPED or count <= 1 or not _runs_cuda(container, policy):
         return decision
     line = f"{count} GPUs make {count} Dask workers in one pod: the operator cannot scale them down by name"
     return decision._replace(warnings=(*decision.warnings, told(line)))

@@ -15,7 +15,8 @@ The last one cannot be told from a webhook that was there and had other rules: a
 from dataclasses import dataclass
 
 from webhook import dask
-from webhook.mutation import plan
+from webhook.mutation import Plan, plan
+from webhook.mutation.gpu_workers import Classification
 from webhook.mutation.model import Outcome
 from webhook.policy import PREFIX, Mode, Policy, opted_out
 from webhook.raw import Raw, mapping, sequence, text
@@ -47,18 +48,26 @@ def judge(pod: Raw, ask: Ask, terms: Terms) -> Worker | None:
     if subject is None:
         return None
     state = _settled(pod, subject, terms)
-    decisions = plan(subject.targets, terms.policy).decisions if terms.policy and not state else ()
+    planned = plan(subject.targets, terms.policy) if terms.policy and not state else Plan(())
+    decisions, worker = planned.decisions, planned.worker
     lacks = tuple(one.detail for one in decisions if one.outcome is Outcome.APPLIED)
     return Worker(
         name=name(pod),
         node=node_of(pod),
         gpus=ask.gpus,
-        state=state or (State.MISSED if lacks else State.MUTATED),
+        state=state or _judged(worker, lacks=bool(lacks)),
         cause=_cause(created(pod), terms) if lacks else None,
         lacks=lacks,
         refused=tuple(one.detail for one in decisions if one.outcome is Outcome.REFUSED),
+        evidence=str(worker) if worker else "",
         lasting=any(owner.get("kind") == "ReplicaSet" for owner in sequence(pod, "metadata", "ownerReferences")),
     )
+
+
+def _judged(worker: Classification | None, *, lacks: bool) -> State:
+    if worker is not None and not worker.gpu:
+        return State.CPU_WORKER
+    return State.MISSED if lacks else State.MUTATED
 
 
 def annotated_at(namespace: Raw) -> str:
