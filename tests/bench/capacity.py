@@ -29,9 +29,9 @@ from kubernetes.client import ApiClient, Configuration
 
 from tests.bench.machine import machine
 from tests.bench.must import Must
-from webhook.capacity.constraints import constraints
-from webhook.capacity.model import Demand, Group, Hosts
-from webhook.inventory.watched import Watched
+from webhook.kube.capacity.watched import Watched
+from webhook.placement.constraints import constraints
+from webhook.placement.model import Demand, Group, Hosts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -17,7 +17,7 @@ from tests.bench.traces import BY_NAME
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from webhook.raw import Raw
+    from webhook.workloads.unstructured import Unstructured
 
 ROOT = Path(__file__).parents[2]
 README, PLACEMENT = ROOT / "README.md", ROOT / "deploy" / "placement.md"
@@ -25,7 +25,7 @@ RECORDS = Path(__file__).with_name("results")
 CALLERS = {NOTHING: "no webhook", POLICY: "the same as a policy in the API server", GO: "the same in Go", OURS: OURS}
 
 
-def placement(record: Mapping[str, Raw]) -> str:
+def placement(record: Mapping[str, Unstructured]) -> str:
     """A row for each load, a column for each strategy: nodes over fewest, and racks over fewest behind it."""
     found = [Figure(**each) for each in record["figures"]]
     strategies = list(dict.fromkeys(each.strategy for each in found))
@@ -43,7 +43,7 @@ def _cell(figure: Figure) -> str:
     return f"{figure.nodes_over_fewest:.2f} ({figure.least:.2f}-{figure.most:.2f}), {figure.racks_over_fewest:.2f}"
 
 
-def admission(record: Mapping[str, Raw]) -> str:
+def admission(record: Mapping[str, Unstructured]) -> str:
     """A row for each way to mutate: medians of rounds of calls through the API server, with the least and the most."""
     found = {(each["name"], each["clients"]): each for each in record["c"]}
     rows = [_calls(title, found[name, 1], found[name, 16]) for name, title in CALLERS.items()]
@@ -51,7 +51,7 @@ def admission(record: Mapping[str, Raw]) -> str:
     return f"{head}|---|{'---:|' * 6}\n{''.join(rows)}\n{_alone(record['a'])}\n{_among(record['e'])}"
 
 
-def _alone(found: Sequence[Mapping[str, Raw]]) -> str:
+def _alone(found: Sequence[Mapping[str, Unstructured]]) -> str:
     """What the table's workers are, and what one costs that is not like those before it."""
     core = {each["kind"]: each["core"]["median"] for each in found}
     return (
@@ -60,7 +60,7 @@ def _alone(found: Sequence[Mapping[str, Raw]]) -> str:
     )
 
 
-def _among(found: Mapping[str, Raw]) -> str:
+def _among(found: Mapping[str, Unstructured]) -> str:
     """What a replica takes in a large cluster."""
     resident = [found["at_rest"], *(each["resident"] for each in found["quarters"])]
     return (
@@ -71,18 +71,18 @@ def _among(found: Mapping[str, Raw]) -> str:
     )
 
 
-def _calls(title: str, one: Mapping[str, Raw], many: Mapping[str, Raw]) -> str:
+def _calls(title: str, one: Mapping[str, Unstructured], many: Mapping[str, Unstructured]) -> str:
     cpu, resident = (f"{many['cpu']['median']:.2f}", f"{many['resident']:.0f}") if many["resident"] else ("", "")
     times = f"{_spread(one['p50'], 1)} | {_spread(one['p99'], 1)} | {_spread(many['rate'], 0)}"
     over = _spread(many["over"][POLICY], 2) if POLICY in many["over"] else ""
     return f"| {title} | {times} | {over} | {cpu} | {resident} |\n"
 
 
-def _spread(found: Mapping[str, Raw], digits: int) -> str:
+def _spread(found: Mapping[str, Unstructured], digits: int) -> str:
     return f"{found['median']:.{digits}f} ({found['least']:.{digits}f}-{found['most']:.{digits}f})"
 
 
-def capacity(record: Mapping[str, Raw]) -> str:
+def capacity(record: Mapping[str, Unstructured]) -> str:
     """One sentence: what a replica that knows a large cluster takes."""
     found = record["figures"]
     return (
@@ -94,16 +94,16 @@ def capacity(record: Mapping[str, Raw]) -> str:
     )
 
 
-def scheduler_cost(record: Mapping[str, Raw]) -> str:
+def scheduler_cost(record: Mapping[str, Unstructured]) -> str:
     """A row for each strategy: what a worker costs the scheduler; then how the default's cost grows."""
     head = "| workers get | pods/s | ms of processor time each | more than nothing | of the guide's |\n"
     rows = "".join(map(_cost, record["costs"]))
     return f"{head}|---|{'---:|' * 4}\n{rows}\n{_growing(record['samples'])}"
 
 
-def _growing(samples: Sequence[Mapping[str, Raw]]) -> str:
+def _growing(samples: Sequence[Mapping[str, Unstructured]]) -> str:
     """The first and the last batch, each in its least disturbed round, as everywhere in that benchmark."""
-    batches: dict[int, list[Mapping[str, Raw]]] = {}
+    batches: dict[int, list[Mapping[str, Unstructured]]] = {}
     for each in samples:
         if each["strategy"] == "default":
             batches.setdefault(each["batch"], []).append(each)
@@ -111,13 +111,13 @@ def _growing(samples: Sequence[Mapping[str, Raw]]) -> str:
     return f"It grows with the worker pods that there are: the default takes {first} of these,\nand {last}.\n"
 
 
-def _least(batch: Sequence[Mapping[str, Raw]]) -> str:
+def _least(batch: Sequence[Mapping[str, Unstructured]]) -> str:
     milliseconds = 1000 * min(each["scheduler_seconds"] / each["pods"] for each in batch)
     which = "first" if batch[0]["batch"] == 0 else "last"
     return f"{milliseconds:.0f} ms among the {which} {batch[0]['pods']}"
 
 
-def _cost(found: Mapping[str, Raw]) -> str:
+def _cost(found: Mapping[str, Unstructured]) -> str:
     name, comma, shape = found["strategy"].partition(",")
     title = next(each.title for each in STRATEGIES if each.name == name)
     more, of_the_guide = f"{found['scheduler_slowdown']:.0%}", f"{found['scheduler_of_the_guide']:.0%}"
@@ -135,7 +135,7 @@ class Place:
     """
 
     document: Path
-    table: Callable[[Mapping[str, Raw]], str]
+    table: Callable[[Mapping[str, Unstructured]], str]
 
 
 TABLES: Mapping[str, Place] = {
@@ -147,16 +147,16 @@ TABLES: Mapping[str, Place] = {
 """By the name of the record, between comments of which the table stands."""
 
 
-def with_table(text: str, name: str, record: Mapping[str, Raw]) -> str:
+def with_table(text: str, name: str, record: Mapping[str, Unstructured]) -> str:
     """The text of a document with one of its tables made anew."""
     begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
     before, _, rest = text.partition(begin)
     return f"{before}{begin}\n{TABLES[name].table(record)}\n{end}{rest.partition(end)[2]}"
 
 
-def recorded(name: str) -> Mapping[str, Raw]:
+def recorded(name: str) -> Mapping[str, Unstructured]:
     """The benchmark's last record."""
-    found: Mapping[str, Raw] = json.loads((RECORDS / f"{name}.json").read_text())
+    found: Mapping[str, Unstructured] = json.loads((RECORDS / f"{name}.json").read_text())
     return found
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from webhook.mutation.selector import PREFERRED
-from webhook.mutation.terms import GUIDE_TERM
-from webhook.settings import assignments
+from webhook.cli.settings import assignments
+from webhook.mutators.selector import PREFERRED
+from webhook.mutators.terms import GUIDE_TERM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

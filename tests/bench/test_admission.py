@@ -12,8 +12,8 @@ import pytest
 from tests.bench import admission
 from tests.bench.load import bodies, core, direct, musts, scrape, varied
 from tests.bench.load.spread import percentile, quantile, ratio, short, spread
-from webhook.admission import answered, parse
-from webhook.verdicts import WORKERS_KEPT
+from webhook.admission.decision_cache import WORKERS_KEPT
+from webhook.admission.handler import answered, parse
 
 METRICS = """# TYPE dask_colocate_admissions counter
 dask_colocate_admissions_total{kind="Pod",status="decided"} 7.0

@@ -10,7 +10,7 @@ from tests.bench.readme import README, TABLES, recorded, with_table
 from tests.bench.scheduler_cost import WHOLE
 from tests.bench.strategies import STRATEGIES
 from tests.bench.traces import TRACES
-from webhook.review.advice import GUIDE_TERM_NODES, OWN_CLUSTER_NODES
+from webhook.review.recommendations import GUIDE_TERM_NODES, OWN_CLUSTER_NODES
 
 
 @pytest.mark.parametrize("name", TABLES)

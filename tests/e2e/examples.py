@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-EXAMPLES = Path(__file__).parents[2] / "webhook" / "examples"
+EXAMPLES = Path(__file__).parents[2] / "webhook" / "cli" / "examples"
 CLUSTERS = "/apis/kubernetes.dask.org/v1/namespaces/{}/daskclusters/{}"
 
 

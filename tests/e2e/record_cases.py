@@ -32,9 +32,9 @@ from dask_kubernetes.operator import make_cluster_spec  # type: ignore[import-un
 from tests.e2e.bed import binaries
 from tests.e2e.bed.api import DASK, ApiError, Object
 from tests.e2e.bed.bed import Bed, running
-from webhook.dask import read
-from webhook.mutation import plan
+from webhook.mutators import plan
 from webhook.policy import Policy
+from webhook.workloads.pod_templates import read
 
 if TYPE_CHECKING:
     from tests.e2e.bed.webhooks import Recorder

@@ -12,7 +12,7 @@ from tests.e2e.bed import process
 from tests.e2e.examples import manifest
 from tests.e2e.webhook_process import installed
 from tests.terminal import SECONDS, Terminal, argv, environment
-from webhook.cluster import PLURALS
+from webhook.kube.cluster import PLURALS
 from webhook.policy import ENABLED, PREFIX
 
 if TYPE_CHECKING:

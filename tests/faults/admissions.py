@@ -17,7 +17,7 @@ from tests.e2e.examples import manifest
 
 if TYPE_CHECKING:
     from tests.e2e.bed.bed import Bed
-    from webhook.raw import Raw
+    from webhook.workloads.unstructured import Unstructured
 
 PATH = "/apis/kubernetes.dask.org/v1/namespaces/{}/daskclusters?dryRun=All"
 THREADS = 2
@@ -96,7 +96,7 @@ class Admissions:
         return judged(item, answer.json(), self.limits)
 
 
-def judged(sent: Raw, stored: Raw, limits: tuple[str, ...]) -> Became:
+def judged(sent: Unstructured, stored: Unstructured, limits: tuple[str, ...]) -> Became:
     """Whether a worker has all that the rules give it, or nothing of it."""
     worker, written = stored["spec"]["worker"]["spec"], sent["spec"]["worker"]["spec"]
     container = worker["containers"][0]

@@ -17,7 +17,7 @@ from webhook.policy import ANNOTATIONS, PREFIX
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from webhook.raw import Raw
+    from webhook.workloads.unstructured import Unstructured
 
 NAMESPACES = 256
 _HOSTNAME = "kubernetes.io/hostname"
@@ -97,12 +97,12 @@ def seeds() -> list[bytes]:
     return [orjson.dumps(case.review) for case in every()]
 
 
-def namespaces(chance: random.Random) -> list[Raw]:
+def namespaces(chance: random.Random) -> list[Unstructured]:
     """Namespaces `n0`, `n1`, ... each enabled, with random annotations, most of them well-formed."""
     return [_namespace(f"n{number}", chance) for number in range(NAMESPACES)]
 
 
-def _namespace(name: str, chance: random.Random) -> Raw:
+def _namespace(name: str, chance: random.Random) -> Unstructured:
     keys = chance.sample([annotation.key for annotation in ANNOTATIONS], chance.randrange(5))
     found = {key: chance.choice(_annotation_values()) for key in keys}
     if chance.random() < 0.1:
@@ -124,7 +124,7 @@ def body(chance: random.Random) -> bytes:
     return made if chance.random() < 0.95 else _broken(made, chance)
 
 
-def review(chance: random.Random) -> Raw:
+def review(chance: random.Random) -> Unstructured:
     """A fixture's review, bent, in one of the random namespaces."""
     document = orjson.loads(chance.choice(seeds()))
     if chance.random() < 0.9:
@@ -134,7 +134,7 @@ def review(chance: random.Random) -> Raw:
     return document
 
 
-def bend(document: Raw, chance: random.Random) -> None:
+def bend(document: Unstructured, chance: random.Random) -> None:
     """Change a document in one random place below its root."""
     request = document.get("request") if isinstance(document, dict) else None
     node = request.get("object") if isinstance(request, dict) and chance.random() < 0.98 else document
@@ -154,19 +154,19 @@ def _broken(made: bytes, chance: random.Random) -> bytes:
     )
 
 
-def _text(node: Raw, key: Raw, chance: random.Random) -> None:
+def _text(node: Unstructured, key: Unstructured, chance: random.Random) -> None:
     node[key] = chance.choice(_TEXTS)
 
 
-def _value(node: Raw, key: Raw, chance: random.Random) -> None:
+def _value(node: Unstructured, key: Unstructured, chance: random.Random) -> None:
     node[key] = orjson.loads(orjson.dumps(chance.choice(_VALUES)))
 
 
-def _remove(node: Raw, key: Raw, chance: random.Random) -> None:
+def _remove(node: Unstructured, key: Unstructured, chance: random.Random) -> None:
     del chance, node[key]
 
 
-def _repeat(node: Raw, key: Raw, chance: random.Random) -> None:
+def _repeat(node: Unstructured, key: Unstructured, chance: random.Random) -> None:
     again = orjson.loads(orjson.dumps(node[key]))
     if isinstance(node, list):
         node.insert(chance.randrange(len(node) + 1), again)
@@ -174,13 +174,13 @@ def _repeat(node: Raw, key: Raw, chance: random.Random) -> None:
         node[chance.choice(_TEXTS)] = again
 
 
-def _wrap(node: Raw, key: Raw, chance: random.Random) -> None:
+def _wrap(node: Unstructured, key: Unstructured, chance: random.Random) -> None:
     node[key] = chance.choice([[node[key]], {"x": node[key]}, str(node[key])])
 
 
-def _take_from_another(node: Raw, key: Raw, chance: random.Random) -> None:
+def _take_from_another(node: Unstructured, key: Unstructured, chance: random.Random) -> None:
     """The same key's value from somewhere in another fixture, so that whole parts meet that never did."""
-    found: Raw = orjson.loads(chance.choice(seeds()))["request"].get("object")
+    found: Unstructured = orjson.loads(chance.choice(seeds()))["request"].get("object")
     for _ in range(12):
         if isinstance(found, dict) and key in found and chance.random() < 0.7:
             node[key] = found[key]
@@ -191,7 +191,7 @@ def _take_from_another(node: Raw, key: Raw, chance: random.Random) -> None:
         found = chance.choice(children)
 
 
-_BENDS: tuple[Callable[[Raw, Raw, random.Random], None], ...] = (
+_BENDS: tuple[Callable[[Unstructured, Unstructured, random.Random], None], ...] = (
     *(_text, _text, _value, _value, _value),
     *(_remove, _repeat, _wrap, _take_from_another, _take_from_another),
 )

@@ -16,10 +16,10 @@ import atheris
 import orjson
 
 with atheris.instrument_imports(include=["webhook"]):
-    from webhook.namespaces.static import Static
-    from webhook.observe import Recorder
+    from webhook.http.app import Webhook
+    from webhook.kube.namespaces.static import Static
     from webhook.policy import Policy
-    from webhook.server import Webhook
+    from webhook.telemetry.recorder import Recorder
 
 from tests.faults import arbitrary
 from tests.faults.laws import answer, check

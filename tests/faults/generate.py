@@ -18,10 +18,10 @@ import orjson
 
 from tests.faults import arbitrary
 from tests.faults.laws import BrokenLawError, Plenty, answer, check
-from webhook.namespaces.static import Static
-from webhook.observe import Recorder
+from webhook.http.app import Webhook
+from webhook.kube.namespaces.static import Static
 from webhook.policy import Policy
-from webhook.server import Webhook
+from webhook.telemetry.recorder import Recorder
 
 BATCH = 5_000
 """Inputs of one seed: a batch is repeated by its number alone."""

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import jsonpatch
 import orjson
 
-from webhook.admission import LONGEST_UID, MalformedReviewError, Status
-from webhook.capacity.model import MARKER, Hosts
+from webhook.admission.handler import LONGEST_UID, MalformedReviewError, Status
+from webhook.placement.model import MARKER, Hosts
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
 
-    from webhook.capacity.model import Hint, Question
-    from webhook.raw import Raw
-    from webhook.server import Webhook
+    from webhook.http.app import Webhook
+    from webhook.placement.model import Hint, Question
+    from webhook.workloads.unstructured import Unstructured
 
 Answer = TypeVar("Answer")
 
@@ -119,7 +119,7 @@ def is_review(body: bytes) -> bool:
     return isinstance(uid, str) and 0 < len(uid) <= LONGEST_UID
 
 
-def _written(review: Raw) -> bytes:
+def _written(review: Unstructured) -> bytes:
     try:
         return orjson.dumps(review)
     except orjson.JSONEncodeError:  # it writes 254 levels and reads 1,024
@@ -131,7 +131,7 @@ def _written(review: Raw) -> bytes:
             sys.setrecursionlimit(limit)
 
 
-def _response(review: Raw, given: bytes) -> Raw:
+def _response(review: Unstructured, given: bytes) -> Unstructured:
     document = json.loads(given.decode())
     hold(document.keys() == {*ENVELOPE, "response"}, "an AdmissionReview has three fields")
     hold({key: document[key] for key in ENVELOPE} == ENVELOPE, "it is of version v1")
@@ -145,7 +145,7 @@ def _response(review: Raw, given: bytes) -> Raw:
     return response
 
 
-def _check_texts(response: Raw) -> None:
+def _check_texts(response: Unstructured) -> None:
     for line in response.get("warnings", []):
         hold(isinstance(line, str) and len(line) <= LONGEST_WARNING and line.isprintable(), line)
     for key, text in response.get("auditAnnotations", {}).items():
@@ -154,7 +154,7 @@ def _check_texts(response: Raw) -> None:
     hold(status != Status.INTERNAL_ERROR, "an exception of our own")
 
 
-def _operations(response: Raw) -> list[Raw]:
+def _operations(response: Unstructured) -> list[Unstructured]:
     operations = json.loads(base64.b64decode(response.get("patch", "W10="), validate=True))
     hold(("patch" in response) == bool(operations), "no operations, no patch")
     return list(operations)
@@ -163,7 +163,7 @@ def _operations(response: Raw) -> list[Raw]:
 # ---- one operation --------------------------------------------------------------------------------
 
 
-def check_operation(item: Raw, operation: Raw) -> None:
+def check_operation(item: Unstructured, operation: Unstructured) -> None:
     """It touches only what is ours, and replaces nothing of the user's but what it may."""
     path, value = operation["path"], operation["value"]
     hold(operation.keys() == {"op", "path", "value"} and operation["op"] in {"add", "replace"}, operation)
@@ -175,7 +175,7 @@ def check_operation(item: Raw, operation: Raw) -> None:
         hold(type(there) is type(value), f"{path} changes its type")
 
 
-def may_replace(path: str, there: Raw, value: Raw) -> bool:
+def may_replace(path: str, there: Unstructured, value: Unstructured) -> bool:
     """Whether what stands at a path may go: a command that is converted, the guide's own term, an earlier hint."""
     if COMMAND.fullmatch(path):
         return survives(there, value)
@@ -207,7 +207,7 @@ def _slid(words: Sequence[str], first: int, last: int) -> int:
     return first
 
 
-def _leaves(path: str, value: Raw) -> Iterator[str]:
+def _leaves(path: str, value: Unstructured) -> Iterator[str]:
     """The pointers of all that an operation writes, down to where the rules' own values begin."""
     entries = list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if _is_list(value) else []
     if OWNED.match(path) or not entries:
@@ -218,11 +218,11 @@ def _leaves(path: str, value: Raw) -> Iterator[str]:
         yield from _leaves(f"{path}/{token}", inner)
 
 
-def _is_list(value: Raw) -> bool:
+def _is_list(value: Unstructured) -> bool:
     return isinstance(value, list)
 
 
-def _at(node: Raw, path: str) -> Raw:
+def _at(node: Unstructured, path: str) -> Unstructured:
     """What stands at a pointer; None for nothing, for null, and behind a list's end."""
     for token in path.split("/")[1:]:
         key = token.replace("~1", "/").replace("~0", "~")

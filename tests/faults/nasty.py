@@ -28,17 +28,17 @@ from webhook.policy import PREFIX
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from webhook.raw import Raw
+    from webhook.workloads.unstructured import Unstructured
 
 MEGA = 1_000_000
 
 
-def body(item: Raw, operation: str = "CREATE", **request: Raw) -> bytes:
+def body(item: Unstructured, operation: str = "CREATE", **request: Unstructured) -> bytes:
     """The request body of one review."""
     return json.dumps(review(item, operation, **request), separators=(",", ":")).encode()
 
 
-def _raw(item: Raw, written: bytes, operation: str = "CREATE", **request: Raw) -> bytes:
+def _raw(item: Unstructured, written: bytes, operation: str = "CREATE", **request: Unstructured) -> bytes:
     """A review in which `written` stands for each `@`, as bytes that `json.dumps` would not write."""
     return body(item, operation, **request).replace(b'"@"', written)
 
@@ -47,7 +47,7 @@ def _args(*words: str) -> bytes:
     return body(cluster(spec(container(*words))))
 
 
-def _many(count: int, **fields: Raw) -> Raw:
+def _many(count: int, **fields: Unstructured) -> Unstructured:
     return spec(*({"name": f"c{number}", "image": "x", **fields} for number in range(count)))
 
 
@@ -55,11 +55,11 @@ def _deep(depth: int) -> bytes:
     return b"[" * depth + b"]" * depth
 
 
-def _gpus(quantity: Raw, field: str = "limits") -> Raw:
+def _gpus(quantity: Unstructured, field: str = "limits") -> Unstructured:
     return cluster(spec(container(resources={field: {"nvidia.com/gpu": quantity}})))
 
 
-def _attracted(*terms: Raw) -> Raw:
+def _attracted(*terms: Unstructured) -> Unstructured:
     return cluster(spec(affinity={"podAffinity": preferred(*terms)}))
 
 

@@ -11,18 +11,18 @@ import orjson
 from tests.e2e.bed.api import ApiError
 from tests.faults import arbitrary
 from tests.faults.laws import answer
-from webhook import admission
-from webhook.namespaces.static import Static
-from webhook.observe import Recorder
+from webhook.admission import handler
+from webhook.http.app import Webhook
+from webhook.kube.namespaces.static import Static
 from webhook.policy import Policy
-from webhook.server import Webhook
+from webhook.telemetry.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.e2e.bed.bed import Bed
     from tests.e2e.conftest import NamespaceFactory
-    from webhook.raw import Raw
+    from webhook.workloads.unstructured import Unstructured
 
 INPUTS = 600
 DASK = "/apis/kubernetes.dask.org/v1/namespaces/{}/{}"
@@ -47,7 +47,7 @@ def test_patched_objects_are_accepted(bed: Bed, make_namespace: NamespaceFactory
             continue
         accepted += 1
         given = answer(webhook, orjson.dumps({**review, "request": {**review["request"], "object": item}}))
-        operations = admission.answered(given or b"{}").get("patch", [])
+        operations = handler.answered(given or b"{}").get("patch", [])
         patched += bool(operations)
         if operations and (why := dry_run(bed, namespace, kind, jsonpatch.apply_patch(item, operations))):
             refused.append((why, operations))
@@ -56,7 +56,7 @@ def test_patched_objects_are_accepted(bed: Bed, make_namespace: NamespaceFactory
     assert patched > 20
 
 
-def prepared(review: Raw, namespace: str) -> tuple[Raw, str | None]:
+def prepared(review: Unstructured, namespace: str) -> tuple[Unstructured, str | None]:
     """The object as a user would send it to this namespace, and its kind; no kind where it is none of ours."""
     request = review.get("request")
     item = request.get("object") if isinstance(request, dict) else None
@@ -69,7 +69,7 @@ def prepared(review: Raw, namespace: str) -> tuple[Raw, str | None]:
     return {**fresh, "metadata": {**about, "namespace": namespace}}, item["kind"]
 
 
-def dry_run(bed: Bed, namespace: str, kind: str, item: Raw) -> str:
+def dry_run(bed: Bed, namespace: str, kind: str, item: Unstructured) -> str:
     """Why a server-side dry run of creating the object is refused; nothing where it is accepted."""
     try:
         bed.api.create(f"{PATHS[kind].format(namespace)}?dryRun=All", item)

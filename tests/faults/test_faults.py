@@ -18,8 +18,8 @@ from tests.e2e.examples import manifest
 from tests.e2e.status_process import document
 from tests.faults.admissions import Admissions, Became
 from tests.faults.conftest import HOSTS
-from webhook.connections import PATIENCE
-from webhook.namespaces.watched import SILENCE
+from webhook.http.limits import PATIENCE
+from webhook.kube.namespaces.watched import SILENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ import orjson
 from tests.e2e.examples import manifest
 from tests.e2e.webhook_process import CONFIGURATION, ENABLED
 from tests.faults.admissions import PATH
-from webhook.server import RETRY_AFTER
+from webhook.http.app import RETRY_AFTER
 
 if TYPE_CHECKING:
     from tests.e2e.bed.bed import Bed

@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING
 import jsonpatch
 import yaml
 
-from webhook import admission
-from webhook.capacity.model import Lack, NoHint
-from webhook.inventory import NOT_WATCHED
-from webhook.inventory.static import Static as StaticCapacity
-from webhook.namespaces import ours
-from webhook.namespaces.static import Static
-from webhook.observe import Recorder
+from webhook.admission import handler
+from webhook.cli.settings import default_policy
+from webhook.http.app import Webhook
+from webhook.kube.capacity import NOT_WATCHED
+from webhook.kube.capacity.static import Static as StaticCapacity
+from webhook.kube.namespaces import ours
+from webhook.kube.namespaces.static import Static
+from webhook.placement.model import NoHint, NoHintReason
 from webhook.policy import Policy, resolve
-from webhook.server import Webhook
-from webhook.settings import default_policy
+from webhook.telemetry.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from webhook.admission import Review, Verdict
-    from webhook.dask import Subject
-    from webhook.inventory import Capacity
-    from webhook.raw import Raw
+    from webhook.admission.handler import AdmissionRequest, AdmissionResponse
+    from webhook.kube.capacity import Capacity
+    from webhook.workloads.pod_templates import DaskObject
+    from webhook.workloads.unstructured import Unstructured
 
 CASES = Path(__file__).parent.parent / "cases"
 NEEDED = frozenset({"review.json", "namespace.yaml", "expected.json"})
@@ -48,12 +48,12 @@ class Case:
         return self.folder.name
 
     @property
-    def review(self) -> Raw:
+    def review(self) -> Unstructured:
         """The AdmissionReview."""
         return json.loads((self.folder / "review.json").read_bytes())
 
     @property
-    def namespace(self) -> Raw:
+    def namespace(self) -> Unstructured:
         """The Namespace that is known; with another name than the review's, its own is not."""
         return yaml.safe_load((self.folder / "namespace.yaml").read_text())
 
@@ -71,10 +71,10 @@ class Case:
             return NOT_WATCHED
         problem = self.settings.get("capacity")
         found = yaml.safe_load_all(file.read_text())
-        return StaticCapacity(found, NoHint(Lack(problem), "as the settings say") if problem else None)
+        return StaticCapacity(found, NoHint(NoHintReason(problem), "as the settings say") if problem else None)
 
     @property
-    def expected(self) -> Raw:
+    def expected(self) -> Unstructured:
         """What the answer must be; empty for a case that has none yet."""
         file = self.folder / "expected.json"
         return json.loads(file.read_text()) if file.exists() else {}
@@ -86,30 +86,30 @@ class Case:
             return None
         return resolve(dict(ours(self.namespace)), default_policy(self.settings.get("defaults", "")))
 
-    def answered(self, review: Raw) -> Mapping[str, Raw]:
+    def answered(self, review: Unstructured) -> Mapping[str, Unstructured]:
         """The response to `review` in this case's namespace, from bytes to bytes."""
         defaults = default_policy(self.settings.get("defaults", ""))
         webhook = Webhook(Static([self.namespace]), defaults, Recorder(), capacity=self.capacity)
-        return admission.answered(asyncio.run(webhook.answer(json.dumps(review).encode())))
+        return handler.answered(asyncio.run(webhook.answer(json.dumps(review).encode())))
 
-    def verdict(self, review: Raw) -> Verdict:
+    def verdict(self, review: Unstructured) -> AdmissionResponse:
         """What the pure core decides on `review`."""
-        return self.decided(admission.review_of(review))
+        return self.decided(handler.review_of(review))
 
-    def decided(self, review: Review) -> Verdict:
+    def decided(self, review: AdmissionRequest) -> AdmissionResponse:
         """What the pure core decides on a parsed review."""
-        found = admission.consider(review)
-        if isinstance(found, admission.Verdict):
+        found = handler.consider(review)
+        if isinstance(found, handler.AdmissionResponse):
             return found
-        asked = admission.question(review, found, self.policy)
-        return admission.decide(found, self.policy, asked if isinstance(asked, NoHint) else self.capacity.hint(asked))
+        asked = handler.question(review, found, self.policy)
+        return handler.decide(found, self.policy, asked if isinstance(asked, NoHint) else self.capacity.hint(asked))
 
-    def subject(self, review: Raw) -> Subject | None:
+    def subject(self, review: Unstructured) -> DaskObject | None:
         """What concerns us in `review`."""
-        found = admission.consider(admission.review_of(review))
-        return None if isinstance(found, admission.Verdict) else found
+        found = handler.consider(handler.review_of(review))
+        return None if isinstance(found, handler.AdmissionResponse) else found
 
-    def found(self) -> Raw:
+    def found(self) -> Unstructured:
         """What `expected.json` must hold, apart from `why`."""
         response = self.answered(self.review)
         verdict = self.verdict(self.review)
@@ -135,12 +135,12 @@ class Case:
         (self.folder / "expected.json").write_text(json.dumps(document, indent=2) + "\n")
 
 
-def patched(item: Raw, patch: Raw) -> Raw:
+def patched(item: Unstructured, patch: Unstructured) -> Unstructured:
     """`item` with `patch` applied by a library that knows nothing of ours; `item` itself stays as it is."""
     return jsonpatch.apply_patch(item, patch, in_place=False)
 
 
-def changed(before: Raw, after: Raw, path: str = "") -> Iterator[str]:
+def changed(before: Unstructured, after: Unstructured, path: str = "") -> Iterator[str]:
     """JSON pointers of the leaves that differ. Null and absent are one; so are an absent parent and an empty one."""
     if isinstance(before, dict) and isinstance(after, dict):
         yield from _changed_entries(before, after, path)
@@ -154,13 +154,13 @@ def changed(before: Raw, after: Raw, path: str = "") -> Iterator[str]:
         yield path
 
 
-def _changed_entries(before: Mapping[str, Raw], after: Mapping[str, Raw], path: str) -> Iterator[str]:
+def _changed_entries(before: Mapping[str, Unstructured], after: Mapping[str, Unstructured], path: str) -> Iterator[str]:
     for key in dict.fromkeys((*before, *after)):
         token = key.replace("~", "~0").replace("/", "~1")
         yield from changed(before.get(key), after.get(key), f"{path}/{token}")
 
 
-def _numbered(items: list[Raw]) -> dict[str, Raw]:
+def _numbered(items: list[Unstructured]) -> dict[str, Unstructured]:
     return {str(index): item for index, item in enumerate(items)}
 
 

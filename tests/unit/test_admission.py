@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.objects import cluster, container, group, pod, review, spec
-from webhook import admission
-from webhook.admission import MalformedReviewError, Status, Verdict
-from webhook.dask import Subject
-from webhook.mutation.model import Outcome
-from webhook.mutation.patch import Operation
-from webhook.mutation.selector import PREFERRED
-from webhook.mutation.terms import GUIDE_TERM
+from webhook.admission import handler
+from webhook.admission.handler import AdmissionResponse, MalformedReviewError, Status
+from webhook.mutators.decision import Outcome
+from webhook.mutators.patch import Operation
+from webhook.mutators.selector import PREFERRED
+from webhook.mutators.terms import GUIDE_TERM
 from webhook.policy import PREFIX, GuideAffinity, Mode, Policy, Problem, TargetGroup
+from webhook.workloads.pod_templates import DaskObject
 
 if TYPE_CHECKING:
-    from webhook.raw import Raw
+    from webhook.workloads.unstructured import Unstructured
 
 SERVED = Policy(enabled=True)
 
 
-def verdict(document: Raw, policy: Policy | None = SERVED) -> Verdict:
+def verdict(document: Unstructured, policy: Policy | None = SERVED) -> AdmissionResponse:
     """What is decided on an AdmissionReview."""
-    found = admission.consider(admission.review_of(document))
-    return admission.decide(found, policy) if isinstance(found, Subject) else found
+    found = handler.consider(handler.review_of(document))
+    return handler.decide(found, policy) if isinstance(found, DaskObject) else found
 
 
 # ---- bytes to Review ------------------------------------------------------------------------------
@@ -54,13 +54,13 @@ def verdict(document: Raw, policy: Policy | None = SERVED) -> Verdict:
 def test_body_that_is_no_review_is_refused(body: bytes, complaint: str) -> None:
     """The complaint says what is wrong with a body that is no AdmissionReview v1."""
     with pytest.raises(MalformedReviewError, match=complaint):
-        admission.parse(body)
+        handler.parse(body)
 
 
 def test_complaint_is_one_line_of_ascii() -> None:
     """What a stranger sends does not come back, or into a log, as anything but text."""
     with pytest.raises(MalformedReviewError) as caught:
-        admission.parse(json.dumps({"apiVersion": "a\nb\x1b[31m", "kind": "ü"}).encode())
+        handler.parse(json.dumps({"apiVersion": "a\nb\x1b[31m", "kind": "ü"}).encode())
     assert str(caught.value).isascii()
     assert str(caught.value).isprintable()
 
@@ -68,7 +68,7 @@ def test_complaint_is_one_line_of_ascii() -> None:
 def test_review_is_read() -> None:
     """All that is used of a request is found, and the object is the one that was sent."""
     item = cluster()
-    found = admission.parse(json.dumps(review(item, "UPDATE", oldObject=group(), name="demo")).encode())
+    found = handler.parse(json.dumps(review(item, "UPDATE", oldObject=group(), name="demo")).encode())
     assert (found.uid, found.kind, found.operation) == ("0c5d", "DaskCluster", "UPDATE")
     assert (found.subresource, found.namespace, found.name) == ("", "rapids", "demo")
     assert (found.item, found.old_item) == (item, group())
@@ -76,8 +76,8 @@ def test_review_is_read() -> None:
 
 def test_name_is_the_objects_where_the_request_has_none() -> None:
     """A request's name may be missing; under generateName there is none at all."""
-    assert admission.review_of(review(cluster())).name == "demo"
-    assert admission.review_of(review(pod())).name == ""
+    assert handler.review_of(review(cluster())).name == "demo"
+    assert handler.review_of(review(pod())).name == ""
 
 
 # ---- Review to Verdict ----------------------------------------------------------------------------
@@ -102,7 +102,7 @@ def test_name_is_the_objects_where_the_request_has_none() -> None:
         (review(cluster(annotations={f"{PREFIX}enabled": "false"})), Status.OPTED_OUT),
     ],
 )
-def test_status(document: Raw, status: Status) -> None:
+def test_status(document: Unstructured, status: Status) -> None:
     """How far a review gets before its namespace is asked for."""
     assert verdict(document).status is status
 
@@ -187,7 +187,7 @@ def test_mode_warn_tells_nothing_as_done() -> None:
 
 def test_answer_without_changes_has_no_patch() -> None:
     """No operations: neither patch nor patchType, nor any other key without a value."""
-    answer = json.loads(admission.render("u", Verdict(Status.NO_TARGET)))
+    answer = json.loads(handler.render("u", AdmissionResponse(Status.NO_TARGET)))
     assert answer == {
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
@@ -197,10 +197,10 @@ def test_answer_without_changes_has_no_patch() -> None:
 
 def test_answer_echoes_the_uid_and_carries_everything() -> None:
     """Patch, warnings and audit annotations come out as the API server reads them."""
-    found = Verdict(
+    found = AdmissionResponse(
         Status.DECIDED, operations=(Operation("add", "/a~1b", {"ü": None}),), warnings=("w",), audit=(("k", "v"),)
     )
-    response = admission.answered(admission.render("u-1", found))
+    response = handler.answered(handler.render("u-1", found))
     assert response == {
         "uid": "u-1",
         "allowed": True,
@@ -213,5 +213,5 @@ def test_answer_echoes_the_uid_and_carries_everything() -> None:
 
 def test_our_own_failure_is_allowed_and_audited() -> None:
     """After an exception of our own the object is as it was sent, and the audit log says so."""
-    response = admission.answered(admission.render("u", admission.failed()))
+    response = handler.answered(handler.render("u", handler.failed()))
     assert response == {"uid": "u", "allowed": True, "auditAnnotations": {"status": "internal-error"}}

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.objects import HOSTNAME, expression, preferred, spec, target, term
-from webhook.mutation.affinity import affinity
-from webhook.mutation.model import Decision, Outcome, Reason
+from webhook.mutators.affinity import affinity
+from webhook.mutators.decision import Decision, Outcome, Reason
 from webhook.policy import AffinityScope, GuideAffinity, Policy, TopologyLevel
 
 if TYPE_CHECKING:
-    from webhook.raw import Raw
+    from webhook.workloads.unstructured import Unstructured
 
 ZONE = "topology.kubernetes.io/zone"
 GUIDE = term(matchExpressions=[expression("dask.org/component", "In", "worker")])
@@ -18,7 +18,7 @@ CACHE = term(matchLabels={"app": "cache"})
 LIST = "/spec/worker/spec/affinity/podAffinity/preferredDuringSchedulingIgnoredDuringExecution"
 
 
-def decided(affinity_of_user: Raw = None, name: str | None = "demo", **policy: Raw) -> Decision:
+def decided(affinity_of_user: Unstructured = None, name: str | None = "demo", **policy: Unstructured) -> Decision:
     """What the rule decides on a cluster whose manifest has this affinity."""
     fields = {} if affinity_of_user is None else {"affinity": affinity_of_user}
     levels = (TopologyLevel(HOSTNAME, 100),)

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from tests.unit.objects import HOSTNAME, preferred, spec, target, term
-from webhook.mutation.apart import apart
-from webhook.mutation.model import Outcome, Reason
-from webhook.mutation.selector import takes_in
+from webhook.mutators.anti_affinity import apart
+from webhook.mutators.decision import Outcome, Reason
+from webhook.mutators.selector import takes_in
 from webhook.policy import Policy, TopologyLevel
 
 LIST = "/spec/worker/spec/affinity/podAntiAffinity/preferredDuringSchedulingIgnoredDuringExecution"

@@ -6,9 +6,9 @@ from typing import cast
 
 import pytest
 
-from webhook.assembly import Hinted
-from webhook.namespaces import Annotations
-from webhook.namespaces.watched import Watched
+from webhook.cli.wiring import Hinted
+from webhook.kube.namespaces import Annotations
+from webhook.kube.namespaces.watched import Watched
 from webhook.policy import ENABLED, PREFIX, Policy
 
 HINT = f"{PREFIX}capacity-hint"

@@ -11,26 +11,39 @@ from hypothesis import strategies as st
 
 from tests.unit.objects import cluster, container, group, pod, preferred, spec, term
 from tests.unit.test_properties import OBJECTS, thorough
-from webhook.capacity.model import Demand, Group, Hosts, Lack, NoHint, Recall
-from webhook.dask import read, updated
-from webhook.mutation import plan
-from webhook.mutation.capacity import NAME, NOTHING_ADDED, capacity_hint, question, told
-from webhook.mutation.model import Reason
-from webhook.mutation.selector import PREFERRED
+from webhook.mutators import plan
+from webhook.mutators.capacity import (
+    NAME,
+    NOTHING_ADDED,
+    capacity_hint,
+    question,
+    told,
+)
+from webhook.mutators.decision import Reason
+from webhook.mutators.selector import PREFERRED
+from webhook.placement.model import (
+    Demand,
+    Group,
+    Hosts,
+    NoHint,
+    NoHintReason,
+    Recall,
+)
 from webhook.policy import Mode, Policy
-from webhook.raw import mapping, sequence
+from webhook.workloads.pod_templates import read, updated
+from webhook.workloads.unstructured import mapping, sequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from webhook.raw import Raw
+    from webhook.workloads.unstructured import Unstructured
 
 HINTING = Policy(enabled=True, capacity_hint=True)
 HOSTS = Hosts(("a", "b"), "two hosts")
 USERS = st.fixed_dictionaries({"weight": st.integers(1, 100), "preference": st.just({"matchExpressions": []})})
 
 
-def asked(item: Raw, before: Raw = None, policy: Policy = HINTING, **request: bool) -> Any:  # noqa: ANN401 - any question
+def asked(item: Unstructured, before: Unstructured = None, policy: Policy = HINTING, **request: bool) -> Any:  # noqa: ANN401 - any question
     """What the rule asks about an object."""
     subject = read(item)
     assert subject is not None
@@ -38,13 +51,13 @@ def asked(item: Raw, before: Raw = None, policy: Policy = HINTING, **request: bo
     return question(subject, policy, "rapids", dry_run=request.get("dry_run", False))
 
 
-def sized(item: Raw, replicas: int) -> Raw:
+def sized(item: Unstructured, replicas: int) -> Unstructured:
     """The object with so many workers."""
     item["spec"]["worker"]["replicas"] = replicas
     return item
 
 
-def hinted(item: Raw) -> Raw:
+def hinted(item: Unstructured) -> Unstructured:
     """The object with the rule's own item in it."""
     subject = read(item)
     assert subject is not None
@@ -53,8 +66,8 @@ def hinted(item: Raw) -> Raw:
 
 
 @thorough
-@given(OBJECTS, st.sampled_from([HOSTS, Hosts(("c",), ""), NoHint(Lack.STALE, "")]))
-def test_second_pass_gives_nothing(item: Raw, hint: Hosts | NoHint) -> None:
+@given(OBJECTS, st.sampled_from([HOSTS, Hosts(("c",), ""), NoHint(NoHintReason.STALE, "")]))
+def test_second_pass_gives_nothing(item: Unstructured, hint: Hosts | NoHint) -> None:
     """Whatever is hinted, the second pass changes nothing: who is asked again names the hosts that stand there."""
     subject = read(item)
     if subject is None:
@@ -67,7 +80,7 @@ def test_second_pass_gives_nothing(item: Raw, hint: Hosts | NoHint) -> None:
 
 
 @given(st.lists(USERS, max_size=3), st.integers(0, 3))
-def test_users_own_items_stay(items: list[Raw], place: int) -> None:
+def test_users_own_items_stay(items: list[Unstructured], place: int) -> None:
     """Where a group grows its own item is replaced at its place; every other stays as it is and where it is."""
     listed = [*items]
     (own,) = sequence(hinted(group()), "spec", "worker", "spec", "affinity", "nodeAffinity", PREFERRED)
@@ -115,8 +128,8 @@ def test_hosts_that_stand_there_go_only_for_others() -> None:
     assert subject is not None
     for hint, reason in [
         (HOSTS, Reason.HINT_PRESENT),
-        (NoHint(Lack.STALE, ""), Reason.HINT_PRESENT),
-        (NoHint(Lack.FULL, ""), Reason.HINT_PRESENT),
+        (NoHint(NoHintReason.STALE, ""), Reason.HINT_PRESENT),
+        (NoHint(NoHintReason.FULL, ""), Reason.HINT_PRESENT),
         (Hosts(("c",), ""), Reason.HINT_REPLACED),
     ]:
         assert capacity_hint(subject.targets[0], HINTING, hint).reason is reason
@@ -136,18 +149,18 @@ def test_gpus_are_the_pods_own() -> None:
     found = asked(cluster(spec({"name": "worker", "resources": {"limits": limits}})))
     assert (found.resource, found.gpus) == ("nvidia.com/mig-1g.5gb", 1)
     limits = {"nvidia.com/mig-1g.5gb": "1", "amd.com/gpu": "1"}
-    assert asked(cluster(spec({"name": "worker", "resources": {"limits": limits}}))).reason is Lack.NO_GPU
+    assert asked(cluster(spec({"name": "worker", "resources": {"limits": limits}}))).reason is NoHintReason.NO_GPU
 
 
-def deep(levels: int) -> Raw:
+def deep(levels: int) -> Unstructured:
     """Lists within each other."""
-    found: Raw = []
+    found: Unstructured = []
     for _ in range(levels):
         found = [found]
     return found
 
 
-def limited(limits: Raw) -> Raw:
+def limited(limits: Unstructured) -> Unstructured:
     """The pod spec of a worker with these limits."""
     return spec(container(resources={"limits": limits}))
 
@@ -164,11 +177,11 @@ CROWDED = {
 
 @pytest.mark.parametrize("worker", CROWDED.values(), ids=CROWDED)
 @pytest.mark.parametrize("make", [cluster, group])
-def test_no_object_is_too_much_to_ask_about(worker: Raw, make: Callable[[Raw], Raw]) -> None:
+def test_no_object_is_too_much_to_ask_about(worker: Unstructured, make: Callable[[Unstructured], Unstructured]) -> None:
     """Where there is more of something than anyone writes: no hint and a reason, and other rules decide as ever."""
     found = asked(make(worker))
     assert isinstance(found, NoHint)
-    assert found.reason in {Lack.UNREADABLE, Lack.NO_GPU}
+    assert found.reason in {NoHintReason.UNREADABLE, NoHintReason.NO_GPU}
     subject = read(make(worker))
     assert subject is not None
     with_hints = plan(subject.targets, HINTING, found).decisions
@@ -177,7 +190,7 @@ def test_no_object_is_too_much_to_ask_about(worker: Raw, make: Callable[[Raw], R
 
 
 @pytest.mark.parametrize("worker", CROWDED.values(), ids=CROWDED)
-def test_no_stored_object_is_too_much_to_read(worker: Raw) -> None:
+def test_no_stored_object_is_too_much_to_read(worker: Unstructured) -> None:
     """A stored group that carries hosts beside more than anyone writes was told nothing."""
     (own,) = sequence(hinted(group()), "spec", "worker", "spec", "affinity", "nodeAffinity", PREFERRED)
     affinity = {**mapping(worker, "affinity"), "nodeAffinity": {PREFERRED: [own]}}
@@ -187,4 +200,4 @@ def test_no_stored_object_is_too_much_to_read(worker: Raw) -> None:
 
 def test_every_lack_is_a_reason() -> None:
     """Why there is no hint is said by the rule in the same words."""
-    assert {each.value for each in Lack} <= {each.value for each in Reason}
+    assert {each.value for each in NoHintReason} <= {each.value for each in Reason}

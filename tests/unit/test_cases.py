@@ -10,16 +10,16 @@ import pytest
 
 from tests.e2e.record_cases import RECORDED
 from tests.unit.case import CASES, KEYS, NEEDED, OPTIONAL, Case, changed, every, patched
-from webhook import admission
-from webhook.admission import Status
-from webhook.mutation.model import Outcome, Reason
+from webhook.admission import handler
+from webhook.admission.handler import Status
+from webhook.mutators.decision import Outcome, Reason
 from webhook.policy import ANNOTATIONS, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from webhook.dask import Target
-    from webhook.raw import Raw
+    from webhook.workloads.pod_templates import PodTemplate
+    from webhook.workloads.unstructured import Unstructured
 
 ALL = every()
 each_case = pytest.mark.parametrize("case", ALL, ids=[case.name for case in ALL])
@@ -89,16 +89,16 @@ def test_second_pass_finds_nothing_to_do(case: Case) -> None:
 @each_case
 def test_input_is_unmodified(case: Case) -> None:
     """Deciding leaves the object as it was sent, and so does rendering the answer."""
-    review = admission.review_of(case.review)
+    review = handler.review_of(case.review)
     before = copy.deepcopy(review)
-    admission.render(review.uid, case.decided(review))
+    handler.render(review.uid, case.decided(review))
     assert review == before
 
 
 def _owned(case: Case) -> Iterator[str]:
     """The paths that belong to the rules which applied, from the root of the object."""
     subject, policy = case.subject(case.review), case.policy or Policy()
-    targets: dict[str, Target] = {target.pointer: target for target in subject.targets} if subject else {}
+    targets: dict[str, PodTemplate] = {target.pointer: target for target in subject.targets} if subject else {}
     resource = policy.gpu_resource.replace("/", "~1")
     for decision in case.verdict(case.review).decisions:
         if decision.outcome is Outcome.APPLIED:
@@ -124,7 +124,7 @@ def test_every_status_occurs() -> None:
 
 def test_every_annotation_occurs() -> None:
     """Each annotation stands on some case's namespace."""
-    shown: set[Raw] = set()
+    shown: set[Unstructured] = set()
     for case in ALL:
         shown |= (case.namespace["metadata"].get("annotations") or {}).keys()
     assert {annotation.key for annotation in ANNOTATIONS} - shown == set()

@@ -24,12 +24,12 @@ from certs.issue import Entropy, authority, leaf
 from certs.serving import BadAuthorityError, Serving
 from tests.unit.objects import cluster, review
 from tests.unit.test_drain import until_ready
-from webhook.connections import HANDSHAKE
+from webhook.http.limits import HANDSHAKE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-EXAMPLES = Path(__file__).parents[2] / "webhook" / "examples"
+EXAMPLES = Path(__file__).parents[2] / "webhook" / "cli" / "examples"
 BODY = json.dumps(review(cluster())).encode()
 Key = ec.EllipticCurvePrivateKey
 

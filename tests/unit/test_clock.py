@@ -8,9 +8,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 WALL = re.compile(r"\btime\.time\(|\btime_ns\(|datetime\.(now|today|utcnow)\(|\blocal_time\(\)")
 TOLD = {
-    "webhook/assembly.py": "from when on the certificate of this run is good",
-    "webhook/enabling.py": "when the installation was read",
-    "webhook/events.py": "when an Event was",
+    "webhook/cli/wiring.py": "from when on the certificate of this run is good",
+    "webhook/cli/namespace.py": "when the installation was read",
+    "webhook/telemetry/events.py": "when an Event was",
     "webhook/status/reading.py": "whether a certificate is good now",
     "certs/__main__.py": "as above",
     "certs/kube.py": "the clock that certificates are judged by",

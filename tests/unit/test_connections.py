@@ -14,16 +14,16 @@ import pytest
 import uvicorn
 
 from tests.unit.objects import cluster, namespace, review
-from webhook.connections import HEAD_LIMIT, REQUEST_LIMIT, Keeper
-from webhook.namespaces.static import Static
-from webhook.observe import Recorder
+from webhook.http.app import Webhook, create_app
+from webhook.http.limits import HEAD_LIMIT, REQUEST_LIMIT, ConnectionManager
+from webhook.kube.namespaces.static import Static
 from webhook.policy import Policy
-from webhook.server import Webhook, create_app
+from webhook.telemetry.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from webhook.namespaces import Annotations, Namespaces
+    from webhook.kube.namespaces import Annotations, Namespaces
 
 BODY = json.dumps(review(cluster())).encode()
 PATIENCE = 1.0
@@ -35,7 +35,7 @@ class Server:
     def __init__(self, namespaces: Namespaces, most: int) -> None:
         """Listen on a free port, with at most so many connections."""
         self.recorder = Recorder()
-        keeper = Keeper(self.recorder.turned_away, patience=PATIENCE, most=most)
+        keeper = ConnectionManager(self.recorder.turned_away, patience=PATIENCE, most=most)
         app = create_app(Webhook(namespaces, Policy(), self.recorder), self.recorder, {})
         self.socket = socket.create_server(("127.0.0.1", 0))
         config = uvicorn.Config(app, http=keeper.protocol, log_config=None, lifespan="off")  # type: ignore[arg-type]

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.objects import WORKER_LABELS, cluster, container, group, job, pod, spec
-from webhook.dask import Role, Target, read
+from webhook.workloads.pod_templates import PodTemplate, Role, read
 
 if TYPE_CHECKING:
-    from webhook.raw import Raw
+    from webhook.workloads.unstructured import Unstructured
 
 SIDE_CAR = {"name": "logs", "image": "fluent-bit"}
 
 
-def worker_of(item: Raw) -> Target:
+def worker_of(item: Unstructured) -> PodTemplate:
     """The worker target of an object."""
     subject = read(item)
     assert subject is not None
@@ -30,7 +30,7 @@ def worker_of(item: Raw) -> Target:
     ],
     ids=["cluster", "group", "job", "pod"],
 )
-def test_worker_is_found(item: Raw, pointer: str, name: str) -> None:
+def test_worker_is_found(item: Unstructured, pointer: str, name: str) -> None:
     """Each kind has its workers' pod spec at its own place and the cluster's name at its own."""
     worker = worker_of(item)
     assert (worker.role, worker.pointer, worker.cluster, worker.namespace) == (Role.WORKER, pointer, name, "rapids")
@@ -61,7 +61,7 @@ def test_annotations_are_the_objects_and_its_workers() -> None:
 
 
 @pytest.mark.parametrize("make", [cluster, job])
-def test_scheduler_is_a_target_of_its_own(make: Raw) -> None:
+def test_scheduler_is_a_target_of_its_own(make: Unstructured) -> None:
     """Where there is a scheduler's pod spec, it is a target; its pods are no workers."""
     subject = read(make())
     assert subject is not None
@@ -91,7 +91,7 @@ def test_scheduler_is_a_target_of_its_own(make: Raw) -> None:
         {**pod(), "spec": None},
     ],
 )
-def test_what_does_not_concern_us_is_nothing(item: Raw) -> None:
+def test_what_does_not_concern_us_is_nothing(item: Unstructured) -> None:
     """Anything else, and whatever is malformed, is no subject and no error."""
     assert read(item) is None
 
@@ -113,7 +113,7 @@ def test_another_version_of_the_api_is_read_alike() -> None:
         ([None, "text", container()], 2),
     ],
 )
-def test_dask_container_is_found(containers: list[Raw], index: int) -> None:
+def test_dask_container_is_found(containers: list[Unstructured], index: int) -> None:
     """By its command, else by its name, else the first: side-cars are left alone."""
     found = worker_of(cluster(spec(*containers))).container
     assert found is not None
@@ -121,6 +121,6 @@ def test_dask_container_is_found(containers: list[Raw], index: int) -> None:
 
 
 @pytest.mark.parametrize("containers", [[], None, "worker", [None]])
-def test_there_may_be_no_container(containers: Raw) -> None:
+def test_there_may_be_no_container(containers: Unstructured) -> None:
     """An empty, missing or malformed list has none, and is no error."""
     assert worker_of(cluster({"containers": containers, "hostname": "x"})).container is None

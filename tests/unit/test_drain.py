@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from webhook.drain import ANSWERS, Closing, Drain
+from webhook.http.graceful_shutdown import ANSWERS, Closing, GracefulShutdown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-EXAMPLES = Path(__file__).parents[2] / "webhook" / "examples"
+EXAMPLES = Path(__file__).parents[2] / "webhook" / "cli" / "examples"
 SECONDS = 2.0
 LONG = 60.0
 
@@ -97,7 +97,7 @@ def test_every_thousandth_answer_closes_its_connection() -> None:
         sent.append(message)
 
     async def answers() -> None:
-        closing = Closing(app, Drain())  # type: ignore[arg-type] # as much of ASGI as is needed
+        closing = Closing(app, GracefulShutdown())  # type: ignore[arg-type] # as much of ASGI as is needed
         for _ in range(2 * ANSWERS):
             await closing({"type": "http"}, lambda: None, send)  # type: ignore[arg-type, return-value]
 

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.objects import HOSTNAME, preferred, spec, target, term
-from webhook.mutation.emptier import MAX_SKEW, emptier
-from webhook.mutation.model import Outcome, Reason
-from webhook.mutation.selector import PREFERRED, REQUIRED, takes_in
-from webhook.mutation.terms import GUIDE_TERM, own
+from webhook.mutators.decision import Outcome, Reason
+from webhook.mutators.selector import PREFERRED, REQUIRED, takes_in
+from webhook.mutators.spread import MAX_SKEW, emptier
+from webhook.mutators.terms import GUIDE_TERM, own
 from webhook.policy import GuideAffinity, Policy, TopologyLevel
 from webhook.policy.values import MOST_GPUS
 
 if TYPE_CHECKING:
-    from webhook.raw import Raw
+    from webhook.workloads.unstructured import Unstructured
 
 UPGRADE = Policy(guide_affinity=GuideAffinity.UPGRADE)
 NEAREST, LIGHTER = TopologyLevel(HOSTNAME, 100), TopologyLevel(HOSTNAME, 7)
@@ -68,7 +68,7 @@ def test_user_who_placed_the_workers_is_left_alone(section: str) -> None:
 
 
 @pytest.mark.parametrize("there", [GUIDE_TERM, own(target(), NEAREST, UPGRADE), own(target(), LIGHTER, UPGRADE)])
-def test_term_that_an_upgrade_replaces_is_not_the_users(there: Raw) -> None:
+def test_term_that_an_upgrade_replaces_is_not_the_users(there: Unstructured) -> None:
     """The guide's term that is about to be replaced, and what stands there afterwards, leave the level open."""
     decision = emptier(target(spec(affinity={"podAffinity": {PREFERRED: [there]}})), UPGRADE)
     assert (decision.outcome, decision.reason) == (Outcome.APPLIED, Reason.EMPTIER_ADDED)

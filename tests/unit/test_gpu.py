@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.objects import cluster, container, spec, target
-from webhook.dask import Role, read
-from webhook.mutation.gpu import gpu, scheduler_gpu
-from webhook.mutation.model import Decision, Outcome, Reason
+from webhook.mutators.decision import Decision, Outcome, Reason
+from webhook.mutators.gpu import gpu, scheduler_gpu
 from webhook.policy import Policy
+from webhook.workloads.pod_templates import Role, read
 
 if TYPE_CHECKING:
-    from webhook.raw import Raw
+    from webhook.workloads.unstructured import Unstructured
 
 BASE = "/spec/worker/spec/containers/0/resources"
 GPU = "nvidia.com/gpu"
 
 
-def decided(resources: Raw, **policy: Raw) -> Decision:
+def decided(resources: Unstructured, **policy: Unstructured) -> Decision:
     """What the rule decides on a worker with these resources."""
     return gpu(target(spec(container(resources=resources))), Policy(**policy))
 
@@ -33,7 +33,7 @@ def decided(resources: Raw, **policy: Raw) -> Decision:
         ({"limits": {GPU: None}}, f"{BASE}/limits/nvidia.com~1gpu", "1"),
     ],
 )
-def test_limit_is_added_as_a_string(resources: Raw, path: str, value: Raw) -> None:
+def test_limit_is_added_as_a_string(resources: Unstructured, path: str, value: Unstructured) -> None:
     """Whatever parents are missing are made, and the quantity is a string: Dask's CRDs take no numbers."""
     decision = decided(resources)
     (operation,) = decision.operations
@@ -42,7 +42,7 @@ def test_limit_is_added_as_a_string(resources: Raw, path: str, value: Raw) -> No
 
 
 @pytest.mark.parametrize("quantity", ["1", 1, "2", 2.0])
-def test_request_becomes_the_limit_too(quantity: Raw) -> None:
+def test_request_becomes_the_limit_too(quantity: Unstructured) -> None:
     """A request alone is completed in its own amount, whatever the namespace says."""
     decision = decided({"requests": {GPU: quantity}}, gpu_limit=8)
     assert decision.reason is Reason.GPU_LIMIT_COMPLETED
@@ -69,7 +69,7 @@ def test_request_becomes_the_limit_too(quantity: Raw) -> None:
     ],
 )
 @pytest.mark.parametrize("quantity", ["1", 0])
-def test_container_that_has_a_word_on_devices_is_left_alone(name: str, quantity: Raw) -> None:
+def test_container_that_has_a_word_on_devices_is_left_alone(name: str, quantity: Unstructured) -> None:
     """A user who asks for any accelerator, or for none of them, stays as they are."""
     decision = decided({"limits": {name: quantity}})
     assert decision.outcome is Outcome.KEPT

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.objects import cluster, pod
-from webhook.manifests import ManifestError, dump, read
+from webhook.kube.manifests import ManifestError, dump, read
 
 if TYPE_CHECKING:
-    from webhook.raw import Raw
+    from webhook.workloads.unstructured import Unstructured
 
 TWO = """\
 # a comment
@@ -87,7 +87,7 @@ def test_bad_text_is_named_with_its_line(text: str, line: int) -> None:
 
 
 @pytest.mark.parametrize("item", [cluster(), pod(), {"a": ["x", {"b": None}], "long": "w " * 300, "n": "010"}])
-def test_what_is_dumped_is_read_back(item: Raw) -> None:
+def test_what_is_dumped_is_read_back(item: Unstructured) -> None:
     """YAML that is written gives the same object when it is read."""
     document = {"apiVersion": "v1", "kind": "Thing", "body": item, "again": item}
     (manifest,) = read(dump(document), "x")

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.objects import cluster, namespace
-from webhook.namespaces import NONE, NamespaceUnknownError, ours
-from webhook.namespaces.static import Static
+from webhook.kube.namespaces import NONE, NamespaceUnknownError, ours
+from webhook.kube.namespaces.static import Static
 from webhook.policy import ENABLED, PREFIX
 
 if TYPE_CHECKING:
-    from webhook.raw import Raw
+    from webhook.workloads.unstructured import Unstructured
 
 
 def test_annotations_are_those_of_the_prefix() -> None:
@@ -22,7 +22,7 @@ def test_annotations_are_those_of_the_prefix() -> None:
 
 
 @pytest.mark.parametrize("item", [None, {}, {"metadata": None}, {"metadata": {"annotations": None}}])
-def test_namespace_without_annotations_has_none(item: Raw) -> None:
+def test_namespace_without_annotations_has_none(item: Unstructured) -> None:
     """Nothing there is nothing, whatever stands in its place."""
     assert ours(item) is NONE
 

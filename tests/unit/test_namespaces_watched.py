@@ -14,8 +14,8 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 from kubernetes.client import ApiClient, Configuration
 
-from webhook.namespaces import NamespaceUnknownError
-from webhook.namespaces.watched import LIVE_DEADLINE, LIVE_MOST, Watched
+from webhook.kube.namespaces import NamespaceUnknownError
+from webhook.kube.namespaces.watched import LIVE_DEADLINE, LIVE_MOST, Watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,11 +16,11 @@ import pytest
 from tests.faults import arbitrary, nasty
 from tests.faults.laws import answer, check
 from tests.unit.objects import cluster, namespace
-from webhook.assembly import settle
-from webhook.namespaces.static import Static
-from webhook.observe import Recorder
+from webhook.cli.wiring import settle
+from webhook.http.app import BODY_LIMIT, Webhook
+from webhook.kube.namespaces.static import Static
 from webhook.policy import Policy
-from webhook.server import BODY_LIMIT, Webhook
+from webhook.telemetry.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

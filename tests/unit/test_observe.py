@@ -10,22 +10,23 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.objects import cluster, review
-from webhook import admission, observe
-from webhook.admission import Status, Verdict
-from webhook.dask import Subject
-from webhook.observe import KINDS, Recorder
+from webhook.admission import handler
+from webhook.admission.handler import AdmissionResponse, Status
 from webhook.policy import Policy
+from webhook.telemetry import recorder
+from webhook.telemetry.recorder import KINDS, Recorder
+from webhook.workloads.pod_templates import DaskObject
 
 if TYPE_CHECKING:
-    from webhook.raw import Raw
+    from webhook.workloads.unstructured import Unstructured
 
 
-def recorded(document: Raw, recorder: Recorder) -> None:
+def recorded(document: Unstructured, recorder: Recorder) -> None:
     """Decide on a review and record it."""
-    found = admission.review_of(document)
-    subject = admission.consider(found)
-    verdict = admission.decide(subject, Policy(enabled=True)) if isinstance(subject, Subject) else subject
-    recorder.admitted(found, admission.answer(verdict), 0.0004)
+    found = handler.review_of(document)
+    subject = handler.consider(found)
+    verdict = handler.decide(subject, Policy(enabled=True)) if isinstance(subject, DaskObject) else subject
+    recorder.admitted(found, handler.answer(verdict), 0.0004)
 
 
 def test_kinds_are_bounded() -> None:
@@ -71,8 +72,8 @@ def test_object_is_never_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_workers_that_are_alike_leave_one_line(caplog: pytest.LogCaptureFixture) -> None:
     """The first of a group's workers is told of; the others, answered with the same, only for debugging."""
-    found = admission.review_of(review(cluster()))
-    answer = admission.answer(Verdict(Status.DECIDED, warnings=("w",)))
+    found = handler.review_of(review(cluster()))
+    answer = handler.answer(AdmissionResponse(Status.DECIDED, warnings=("w",)))
     with caplog.at_level(logging.INFO):
         Recorder().admitted(found, answer, 0.001)
         answer.sent += 1
@@ -101,9 +102,9 @@ def _own_root() -> object:
 def test_log_lines_are_json() -> None:
     """Each line is an object with time, level, logger, message and what came with it."""
     stream = io.StringIO()
-    listener = observe.log_to(stream, "INFO", lambda: None)
-    found = admission.review_of(review(cluster()))
-    Recorder().admitted(found, admission.answer(Verdict(Status.DECIDED, warnings=("w",))), 0.001)
+    listener = recorder.log_to(stream, "INFO", lambda: None)
+    found = handler.review_of(review(cluster()))
+    Recorder().admitted(found, handler.answer(AdmissionResponse(Status.DECIDED, warnings=("w",))), 0.001)
     logging.getLogger("x").debug("not this one")
     listener.stop()
     (line,) = stream.getvalue().splitlines()
@@ -126,16 +127,16 @@ def test_slow_log_stops_nobody() -> None:
     """Lines beyond the queue are dropped and counted: a full disk or a slow terminal never holds up a request."""
     stream = Stuck()
     dropped: list[None] = []
-    listener = observe.log_to(stream, "INFO", lambda: dropped.append(None))
+    listener = recorder.log_to(stream, "INFO", lambda: dropped.append(None))
     started = time.perf_counter()
-    for number in range(observe.LOG_LINES + 1000):
+    for number in range(recorder.LOG_LINES + 1000):
         logging.getLogger("x").info("line %d", number)
     assert time.perf_counter() - started < 60  # waiting for the terminal would take half an hour
     lines = listener.queue
     assert isinstance(lines, queue.Queue)
-    assert lines.qsize() <= observe.LOG_LINES
+    assert lines.qsize() <= recorder.LOG_LINES
     assert dropped
     while not lines.empty():  # what was taken in is not waited for
         lines.get_nowait()
     listener.stop()
-    assert len(stream.getvalue().splitlines()) < observe.LOG_LINES
+    assert len(stream.getvalue().splitlines()) < recorder.LOG_LINES

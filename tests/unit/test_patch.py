@@ -9,17 +9,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.mutation.patch import END, Operation, UnpatchableError, append, combine, escape, put
+from webhook.mutators.patch import (
+    END,
+    Operation,
+    UnpatchableError,
+    append,
+    combine,
+    escape,
+    put,
+)
 
 if TYPE_CHECKING:
-    from webhook.raw import Raw
+    from webhook.workloads.unstructured import Unstructured
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.text()
 KEYS = st.text(alphabet="ab/~01", max_size=3)
 JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3))
 
 
-def applied(document: Raw, *operations: Operation) -> Raw:
+def applied(document: Unstructured, *operations: Operation) -> Unstructured:
     """`document` after the operations, by the independent library."""
     return jsonpatch.apply_patch(document, [operation.as_json() for operation in operations])
 
@@ -41,7 +49,7 @@ def test_escaped_key_is_found_by_another_implementation(key: str) -> None:
         ({"a": {"b": False}}, "replace", "/spec/a/b"),
     ],
 )
-def test_missing_and_null_parents_are_made(spec: Raw, op: str, path: str) -> None:
+def test_missing_and_null_parents_are_made(spec: Unstructured, op: str, path: str) -> None:
     """The operation begins at the first parent that is missing or null, and replaces only what is there."""
     operation = put(spec, "/spec", ("a", "b"), 2)
     assert (operation.op, operation.path) == (op, path)
@@ -49,7 +57,7 @@ def test_missing_and_null_parents_are_made(spec: Raw, op: str, path: str) -> Non
 
 
 @pytest.mark.parametrize("spec", [{}, {"a": None}, {"a": []}, {"a": [1, 2]}])
-def test_end_appends(spec: Raw) -> None:
+def test_end_appends(spec: Unstructured) -> None:
     """Behind the last item there is always room, even where there is no list yet."""
     before = spec.get("a") or []
     assert applied({"spec": copy.deepcopy(spec)}, put(spec, "/spec", ("a", END), 9))["spec"]["a"] == [*before, 9]
@@ -66,7 +74,7 @@ def test_end_appends(spec: Raw) -> None:
         ({"a": {"b": [1]}}, ["/spec/a/b/-"] * 2),
     ],
 )
-def test_items_are_appended_in_order(spec: Raw, paths: list[str]) -> None:
+def test_items_are_appended_in_order(spec: Unstructured, paths: list[str]) -> None:
     """A missing list is made with all its items; to one that is there each is added, and none of its own goes."""
     before = (spec.get("a") or {}).get("b") or []
     operations = append(spec, "/spec", ("a", "b"), (8, 9))
@@ -75,7 +83,7 @@ def test_items_are_appended_in_order(spec: Raw, paths: list[str]) -> None:
 
 
 @pytest.mark.parametrize("spec", [{"a": "text"}, {"a": {"b": "text"}}, {"a": {"b": {}}}])
-def test_nothing_is_appended_to_what_is_no_list(spec: Raw) -> None:
+def test_nothing_is_appended_to_what_is_no_list(spec: Unstructured) -> None:
     """A field of another type on the way, or in the list's place, is refused."""
     with pytest.raises(UnpatchableError):
         append(spec, "/spec", ("a", "b"), (8, 9))
@@ -92,7 +100,7 @@ def test_nothing_is_appended_to_what_is_no_list(spec: Raw) -> None:
         ({"a": [1]}, ("a", "x"), "/spec/a"),
     ],
 )
-def test_parent_of_another_type_is_refused(spec: Raw, tokens: tuple[str, ...], path: str) -> None:
+def test_parent_of_another_type_is_refused(spec: Unstructured, tokens: tuple[str, ...], path: str) -> None:
     """A parent that is neither missing nor null nor of the right type is named, not overwritten."""
     with pytest.raises(UnpatchableError) as caught:
         put(spec, "/spec", tokens, 1)
@@ -101,7 +109,7 @@ def test_parent_of_another_type_is_refused(spec: Raw, tokens: tuple[str, ...], p
 
 
 @given(JSON, st.lists(KEYS, min_size=1, max_size=4), JSON.filter(lambda value: value is not None))
-def test_put_puts_or_says_that_it_cannot(document: Raw, tokens: list[str], value: Raw) -> None:
+def test_put_puts_or_says_that_it_cannot(document: Unstructured, tokens: list[str], value: Unstructured) -> None:
     """Whatever stands there, the value is at its place after the patch, or the field in the way is named."""
     before = copy.deepcopy(document)
     try:

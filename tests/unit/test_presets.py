@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from webhook.policy import PREFIX, Policy, resolve
-from webhook.presets import HOSTNAME, PRESETS
+from webhook.policy.topology_presets import HOSTNAME, PRESETS
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 from tests.faults import arbitrary, laws
 from tests.unit.case import changed
 from tests.unit.objects import HOSTNAME, NAMESPACE, WORKER_LABELS, namespace, review
-from webhook.dask import read
-from webhook.mutation import plan
-from webhook.mutation.model import Outcome
-from webhook.namespaces.static import Static
-from webhook.observe import Recorder
+from webhook.http.app import Webhook, create_app
+from webhook.kube.namespaces.static import Static
+from webhook.mutators import plan
+from webhook.mutators.decision import Outcome
 from webhook.policy import ANNOTATIONS, PREFIX, Policy, resolve
-from webhook.server import Webhook, create_app
+from webhook.telemetry.recorder import Recorder
+from webhook.workloads.pod_templates import read
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message
 
-    from webhook.raw import Raw
+    from webhook.workloads.unstructured import Unstructured
 
 DASK = {"apiVersion": "kubernetes.dask.org/v1"}
 WORDS = st.sampled_from(
@@ -58,12 +58,12 @@ KEYS = st.sampled_from(["dask.org/component", "dask.org/cluster-name", "dask.org
 VALUES = st.sampled_from(["worker", "demo", "demo-default", "scheduler", "x"])
 
 
-def sloppy(*good: st.SearchStrategy[Raw]) -> st.SearchStrategy[Raw]:
+def sloppy(*good: st.SearchStrategy[Unstructured]) -> st.SearchStrategy[Unstructured]:
     """Mostly what Kubernetes takes, sometimes anything."""
     return st.one_of(*good, *good, *good, JUNK)
 
 
-def some(**fields: st.SearchStrategy[Raw]) -> st.SearchStrategy[Raw]:
+def some(**fields: st.SearchStrategy[Unstructured]) -> st.SearchStrategy[Unstructured]:
     """An object with some of these fields."""
     return st.fixed_dictionaries({}, optional=fields)
 
@@ -170,7 +170,7 @@ thorough = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.dat
 
 @thorough
 @given(OBJECTS, POLICIES)
-def test_second_pass_gives_nothing(item: Raw, policy: Policy) -> None:
+def test_second_pass_gives_nothing(item: Unstructured, policy: Policy) -> None:
     """For any object and policy the patch applies, the object given stays as it is, and deciding again is quiet."""
     before = copy.deepcopy(item)
     subject = read(item)
@@ -190,7 +190,7 @@ def test_second_pass_gives_nothing(item: Raw, policy: Policy) -> None:
 
 @thorough
 @given(OBJECTS, POLICIES)
-def test_nothing_that_stands_there_is_lost(item: Raw, policy: Policy) -> None:
+def test_nothing_that_stands_there_is_lost(item: Unstructured, policy: Policy) -> None:
     """Only commands, and the guide's own term where that is allowed, are ever replaced; all else is added."""
     subject = read(item)
     if subject is None:
@@ -212,7 +212,7 @@ ANNOTATIONS_OF_ANY_KIND = st.dictionaries(
 
 @thorough
 @given(st.one_of(OBJECTS, JUNK), ANNOTATIONS_OF_ANY_KIND, st.sampled_from(["CREATE", "CREATE", "UPDATE", "DELETE", ""]))
-def test_laws_hold_from_bytes_to_bytes(item: Raw, annotations: dict[str, str], operation: str) -> None:
+def test_laws_hold_from_bytes_to_bytes(item: Unstructured, annotations: dict[str, str], operation: str) -> None:
     """Whatever the object and its namespace's annotations are, the answer keeps every law of `tests.faults.laws`."""
     body = json.dumps(review({"apiVersion": "v1", "kind": "Pod"}, operation, object=item)).encode()
     found = {"metadata": {"name": NAMESPACE, "annotations": {f"{PREFIX}enabled": "true", **annotations}}}
@@ -260,7 +260,7 @@ async def posted(app: ASGIApp, body: bytes) -> tuple[int, bytes, bytes]:
         ({"args": ["tini", "dask-worker"]}, ["dask-cuda-worker"]),
     ],
 )
-def test_law_keeps_the_users_words(there: Raw, value: Raw) -> None:
+def test_law_keeps_the_users_words(there: Unstructured, value: Unstructured) -> None:
     """A patch that changes, turns round or loses a user's own word breaks the law."""
     pod = {"spec": {"containers": [there]}}
     with pytest.raises(laws.BrokenLawError):
@@ -283,7 +283,7 @@ def test_law_keeps_reviews_answered() -> None:
         ("/spec/affinity/nodeAffinity/preferredDuringSchedulingIgnoredDuringExecution/0", {"weight": 1}),
     ],
 )
-def test_law_keeps_the_users_terms_and_limits(path: str, value: Raw) -> None:
+def test_law_keeps_the_users_terms_and_limits(path: str, value: Unstructured) -> None:
     """A patch to a limit that is no device's, or over an affinity of the user's own, breaks the law."""
     one = {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 9, "podAffinityTerm": {"labelSelector": {}}}]}
     two = {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 9, "preference": {"matchExpressions": []}}]}

@@ -12,22 +12,22 @@ import pytest
 import yaml
 
 from tests.unit.objects import cluster, namespace, pod
-from webhook import cli
-from webhook.errors import InputError
-from webhook.manifests import read
-from webhook.mutation.model import Reason
-from webhook.options import ReviewOptions
+from webhook.cli import main
+from webhook.cli.options import ReviewOptions
+from webhook.cli.settings import SettingsError
+from webhook.kube.manifests import read
+from webhook.mutators.decision import Reason
 from webhook.policy import PREFIX, Policy
+from webhook.policy.errors import InputError
 from webhook.review import review
-from webhook.review.blame import diff
+from webhook.review.diff_attribution import diff
 from webhook.review.report import diff as shown
 from webhook.review.sarif import GRADES, sarif
 from webhook.review.sources import read as found_in
-from webhook.settings import SettingsError
 
 if TYPE_CHECKING:
-    from webhook.raw import Raw
     from webhook.review import Reviewed
+    from webhook.workloads.unstructured import Unstructured
 
 EXAMPLES = Path(str(resources.files("webhook"))) / "examples"
 STRIPPED = EXAMPLES / "cluster.yaml"
@@ -41,9 +41,9 @@ def reviewed(text: str, **tried: str) -> Reviewed:
     return one
 
 
-def as_json(capsys: pytest.CaptureFixture[str], *files: str, options: ReviewOptions) -> Raw:
+def as_json(capsys: pytest.CaptureFixture[str], *files: str, options: ReviewOptions) -> Unstructured:
     """What `review` writes, read."""
-    cli.review(*files, options=options)
+    main.review(*files, options=options)
     return json.loads(capsys.readouterr().out)
 
 
@@ -79,7 +79,7 @@ def test_set_goes_over_what_the_namespace_says(capsys: pytest.CaptureFixture[str
 def test_set_is_checked(item: str, parts: tuple[str, ...]) -> None:
     """What cannot be used is named with key, value and what is accepted, before anything is read."""
     with pytest.raises(SettingsError) as caught:
-        cli.review("nowhere.yaml", options=ReviewOptions(tried=(item,)))
+        main.review("nowhere.yaml", options=ReviewOptions(tried=(item,)))
     assert all(part in str(caught.value) for part in parts)
 
 
@@ -226,7 +226,7 @@ def test_sarif_tells_warnings(capsys: pytest.CaptureFixture[str], tmp_path: Path
 
 # From the specification, sections 3.13-3.28, 3.49, 3.58: what an object of ours must have, and all it has. A name is
 # another object, a list of one name a list of such objects.
-_SHAPES: dict[str, dict[str, Raw]] = {
+_SHAPES: dict[str, dict[str, Unstructured]] = {
     "log": {"$schema": str, "version": str, "runs": ["run"]},
     "run": {"tool": "tool", "columnKind": str, "invocations": ["invocation"], "results": ["result"]},
     "tool": {"driver": "component"},
@@ -251,7 +251,7 @@ _SHAPES: dict[str, dict[str, Raw]] = {
 }
 
 
-def _shaped(document: Raw, name: str) -> None:
+def _shaped(document: Unstructured, name: str) -> None:
     shape = _SHAPES[name]
     assert document.keys() == shape.keys(), name
     for key, wanted in shape.items():

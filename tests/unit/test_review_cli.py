@@ -12,12 +12,12 @@ import pytest
 import yaml
 
 from tests.unit.objects import cluster, namespace, pod, review
-from webhook import cli
-from webhook.mutation import RULES
-from webhook.options import ReviewOptions
+from webhook.cli import main
+from webhook.cli.options import ReviewOptions
+from webhook.mutators import RULES
 from webhook.policy import PREFIX
-from webhook.raw import Raw
-from webhook.review.advice import GUIDE_TERM_NODES
+from webhook.review.recommendations import GUIDE_TERM_NODES
+from webhook.workloads.unstructured import Unstructured
 
 EXAMPLES = Path(str(resources.files("webhook"))) / "examples"
 STRIPPED, GUIDE = str(EXAMPLES / "cluster.yaml"), str(EXAMPLES / "guide-cluster.yaml")
@@ -41,7 +41,7 @@ def run(*arguments: str, stdin: str = "", **environment: str) -> subprocess.Comp
     )
 
 
-def written(folder: Path, *documents: Raw) -> str:
+def written(folder: Path, *documents: Unstructured) -> str:
     """A YAML file with these documents."""
     file = folder / "manifests.yaml"
     file.write_text(yaml.safe_dump_all(documents))
@@ -65,7 +65,7 @@ def test_check_says_whether_something_would_change(capsys: pytest.CaptureFixture
     assert done.returncode == 1
     assert {"affinity-added", "emptier-added", "gpu-limit-added", "command-converted"} <= set(done.stdout.split())
     assert run("--check", GUIDE).returncode == 0
-    assert cli.review(GUIDE, options=ReviewOptions(check=True, output="patch")) == 0
+    assert main.review(GUIDE, options=ReviewOptions(check=True, output="patch")) == 0
     assert json.loads(capsys.readouterr().out) == []
 
 
@@ -161,18 +161,18 @@ def test_without_explain_rules_that_are_off_are_left_out() -> None:
 # ---- within this process: what is written ---------------------------------------------------------
 
 
-def shown(capsys: pytest.CaptureFixture[str], *files: str, namespaces: str | None = None) -> Raw:
+def shown(capsys: pytest.CaptureFixture[str], *files: str, namespaces: str | None = None) -> Unstructured:
     """What `--output json` writes for `files`."""
     file = Path(namespaces) if namespaces else None
-    cli.review(*files, options=ReviewOptions(namespace_file=file, output="json"))
+    main.review(*files, options=ReviewOptions(namespace_file=file, output="json"))
     return json.loads(capsys.readouterr().out)
 
 
 def test_patch_makes_the_yaml(capsys: pytest.CaptureFixture[str]) -> None:
     """`--output patch` on the manifest gives what `--output yaml` writes, and that is the end of it."""
-    cli.review(STRIPPED, options=ReviewOptions(output="patch"))
+    main.review(STRIPPED, options=ReviewOptions(output="patch"))
     (one,) = json.loads(capsys.readouterr().out)
-    cli.review(STRIPPED, options=ReviewOptions(output="yaml"))
+    main.review(STRIPPED, options=ReviewOptions(output="yaml"))
     text = capsys.readouterr().out
     manifest = yaml.safe_load(Path(STRIPPED).read_text())
     assert jsonpatch.apply_patch(manifest, one["patch"]) == yaml.safe_load(text)
@@ -181,10 +181,10 @@ def test_patch_makes_the_yaml(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_reviewed_yaml_needs_no_second_review(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """What `--output yaml` writes is unchanged by another review."""
-    cli.review(STRIPPED, options=ReviewOptions(output="yaml"))
+    main.review(STRIPPED, options=ReviewOptions(output="yaml"))
     again = tmp_path / "again.yaml"
     again.write_text(capsys.readouterr().out)
-    assert cli.review(str(again), options=ReviewOptions(check=True, output="json")) == 0
+    assert main.review(str(again), options=ReviewOptions(check=True, output="json")) == 0
 
 
 def test_every_document_is_reviewed_on_its_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_namespaces_of_the_file_are_the_only_ones(capsys: pytest.CaptureFixture[
 def test_diff_shows_warnings_and_why_nothing_happens(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """An unchanged object has its reason, and a warning stands where its user would read it."""
     out = cluster(annotations={f"{PREFIX}enabled": "false"})
-    cli.review(written(tmp_path, namespace(gpu_limit="many"), out, cluster(name="other")))
+    main.review(written(tmp_path, namespace(gpu_limit="many"), out, cluster(name="other")))
     text = " ".join(capsys.readouterr().out.split())
     assert "unchanged: it is opted out" in text
     assert "Warning: " in text
@@ -249,9 +249,9 @@ def test_capacity_file_shows_the_plan(tmp_path: Path) -> None:
 def test_starts_without_what_it_does_not_need() -> None:
     """A review of files loads no Kubernetes client, X.509 or web framework: half a second at every commit."""
     heavy = "kubernetes cryptography fastapi uvicorn pydantic requests jinja2"
-    code = "import sys, webhook.cli\ntry: webhook.cli.main()\nfinally: sys.stderr.write(' '.join({*sys.modules}))"
+    code = "import sys, webhook.cli.main\ntry: webhook.cli.main.main()\nfinally: sys.stderr.write(' '.join({*sys.modules}))"
     argv = [sys.executable, "-c", code, "review", STRIPPED]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert "dask-cuda-worker" in done.stdout
-    assert "webhook.mutation" in done.stderr.split()
+    assert "webhook.mutators" in done.stderr.split()
     assert {*heavy.split()} & {*done.stderr.split()} == set()

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.objects import HOSTNAME, expression, target, term
-from webhook.mutation.selector import takes_in
+from webhook.mutators.selector import takes_in
 
 if TYPE_CHECKING:
-    from webhook.raw import Raw
+    from webhook.workloads.unstructured import Unstructured
 
 COMPONENT, CLUSTER = "dask.org/component", "dask.org/cluster-name"
-OWN: Raw = {"matchLabels": {COMPONENT: "worker"}}
+OWN: Unstructured = {"matchLabels": {COMPONENT: "worker"}}
 
 TAKES_IN = {
     "everything": term(),
@@ -46,12 +46,12 @@ LEAVES_OUT = {
 
 
 @pytest.mark.parametrize("item", TAKES_IN.values(), ids=TAKES_IN)
-def test_term_takes_in_the_workers(item: Raw) -> None:
+def test_term_takes_in_the_workers(item: Unstructured) -> None:
     """The scheduler would find the cluster's workers by this term."""
     assert takes_in(item, target())
 
 
 @pytest.mark.parametrize("item", LEAVES_OUT.values(), ids=LEAVES_OUT)
-def test_term_leaves_out_the_workers(item: Raw) -> None:
+def test_term_leaves_out_the_workers(item: Unstructured) -> None:
     """The scheduler would not find the cluster's workers by this term."""
     assert not takes_in(item, target())

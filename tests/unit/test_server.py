@@ -12,19 +12,24 @@ import httpx
 import pytest
 
 from tests.unit.objects import cluster, container, namespace, review, spec
-from webhook import admission
-from webhook.namespaces import Annotations, Namespaces, NamespaceUnknownError
-from webhook.namespaces.static import Static
-from webhook.observe import Recorder
+from webhook.admission import handler
+from webhook.http.app import (
+    BODY_LIMIT,
+    Mutate,
+    Webhook,
+    create_app,
+)
+from webhook.kube.namespaces import Annotations, Namespaces, NamespaceUnknownError
+from webhook.kube.namespaces.static import Static
 from webhook.policy import PREFIX, Policy
-from webhook.server import BODY_LIMIT, Mutate, Webhook, create_app
+from webhook.telemetry.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from starlette.types import Message
 
-    from webhook.raw import Raw
+    from webhook.workloads.unstructured import Unstructured
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class Service:
 
         return asyncio.run(exchange())
 
-    def mutate(self, document: Raw) -> httpx.Response:
+    def mutate(self, document: Unstructured) -> httpx.Response:
         """Send an AdmissionReview."""
         return self.send("POST", "/mutate", json.dumps(document).encode())
 
@@ -130,10 +135,10 @@ def test_body_at_the_limit_is_read() -> None:
 @pytest.mark.parametrize(
     "item", [{"apiVersion": "v1", "kind": "ConfigMap"}, cluster(annotations={f"{PREFIX}enabled": "false"})]
 )
-def test_object_that_is_none_of_ours_asks_nobody(item: Raw) -> None:
+def test_object_that_is_none_of_ours_asks_nobody(item: Unstructured) -> None:
     """No targets, or opted out: allowed, no patch, before the namespace is asked for."""
     source = Asked()
-    response = admission.answered(Service(source).mutate(review(item)).content)
+    response = handler.answered(Service(source).mutate(review(item)).content)
     assert response["allowed"] is True
     assert "patch" not in response
     assert source.names == []
@@ -141,7 +146,7 @@ def test_object_that_is_none_of_ours_asks_nobody(item: Raw) -> None:
 
 def test_namespace_that_is_not_enabled_is_left_alone() -> None:
     """The namespace is not enabled: allowed, no patch, no warning."""
-    response = admission.answered(served(enabled="false").mutate(review(cluster())).content)
+    response = handler.answered(served(enabled="false").mutate(review(cluster())).content)
     assert response["allowed"] is True
     assert not response.keys() & {"patch", "patchType", "warnings"}
 
@@ -149,7 +154,7 @@ def test_namespace_that_is_not_enabled_is_left_alone() -> None:
 def test_namespace_that_cannot_be_read() -> None:
     """The namespace can't be read: allowed, no patch, warning to nobody, audit annotation and counter."""
     service = Service(Failing(NamespaceUnknownError("no answer within 0.3 s")))
-    response = admission.answered(service.mutate(review(cluster())).content)
+    response = handler.answered(service.mutate(review(cluster())).content)
     assert response == {"uid": "0c5d", "allowed": True, "auditAnnotations": {"status": "namespace-unknown"}}
     labels = {"kind": "DaskCluster", "status": "namespace-unknown"}
     assert service.count("dask_colocate_admissions_total", **labels) == 1
@@ -157,7 +162,7 @@ def test_namespace_that_cannot_be_read() -> None:
 
 def test_malformed_annotation_is_told() -> None:
     """A malformed annotation: allowed, the default used, warning."""
-    response = admission.answered(served(gpu_limit="many").mutate(review(cluster())).content)
+    response = handler.answered(served(gpu_limit="many").mutate(review(cluster())).content)
     assert response["allowed"] is True
     assert "gpu-limit='many'" in response["warnings"][0]
     values = [operation["value"] for operation in response["patch"]]
@@ -167,7 +172,7 @@ def test_malformed_annotation_is_told() -> None:
 def test_rule_that_cannot_be_sure_is_refused() -> None:
     """A rule can't be sure: it is refused with a warning, and the others still apply."""
     item = cluster(spec(container("sh", "-c", "dask-worker 2>&1 | tee log")))
-    response = admission.answered(served().mutate(review(item)).content)
+    response = handler.answered(served().mutate(review(item)).content)
     assert len(response["warnings"]) == 1
     changed = [operation["path"].rpartition("/")[2] for operation in response["patch"]]
     assert changed == ["affinity", "topologySpreadConstraints", "resources"]
@@ -178,7 +183,7 @@ def test_our_own_exception(caplog: pytest.LogCaptureFixture) -> None:
     service = Service(Failing(RuntimeError("out of luck")))
     answer = service.mutate(review(cluster()))
     assert answer.status_code == 200
-    assert admission.answered(answer.content) == {
+    assert handler.answered(answer.content) == {
         "uid": "0c5d",
         "allowed": True,
         "auditAnnotations": {"status": "internal-error"},
@@ -216,7 +221,7 @@ def test_changed_annotations_count_at_once() -> None:
 
     service = Service(Changing())
     for limit in ("2", "3"):
-        response = admission.answered(service.mutate(review(cluster())).content)
+        response = handler.answered(service.mutate(review(cluster())).content)
         assert {"limits": {"nvidia.com/gpu": limit}} in [operation["value"] for operation in response["patch"]]
 
 
@@ -229,7 +234,7 @@ def test_reviews_at_once_are_not_mixed_up() -> None:
         return await asyncio.gather(*map(webhook.answer, bodies))
 
     answers = asyncio.run(all_at_once())
-    assert [admission.answered(answer)["uid"] for answer in answers] == [f"uid-{number}" for number in range(50)]
+    assert [handler.answered(answer)["uid"] for answer in answers] == [f"uid-{number}" for number in range(50)]
 
 
 def test_client_that_leaves_in_the_middle_is_no_error() -> None:

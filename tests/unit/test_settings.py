@@ -5,11 +5,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from webhook.cli.settings import (
+    ServeOptions,
+    SettingsError,
+    assignments,
+    default_policy,
+)
 from webhook.policy import ANNOTATIONS, PREFIX, Policy, WorkerCommand
-from webhook.settings import Settings, SettingsError, assignments, default_policy
 
 if TYPE_CHECKING:
-    from webhook.raw import Raw
+    from webhook.workloads.unstructured import Unstructured
 
 FILE = Path("some-file")
 
@@ -23,10 +28,10 @@ FILE = Path("some-file")
         ({"namespaces_file": FILE, "capacity_hints": True}, "leave --namespaces-file out"),
     ],
 )
-def test_what_cannot_work_together_is_refused(settings: Raw, advice: str) -> None:
+def test_what_cannot_work_together_is_refused(settings: Unstructured, advice: str) -> None:
     """A contradiction stops the start, and its message says what to do."""
     with pytest.raises(SettingsError, match=advice):
-        Settings(**settings)
+        ServeOptions(**settings)
 
 
 @pytest.mark.parametrize(
@@ -38,9 +43,9 @@ def test_what_cannot_work_together_is_refused(settings: Raw, advice: str) -> Non
         {"kubeconfig": FILE, "tls_cert": FILE, "tls_key": FILE},
     ],
 )
-def test_what_works_together_is_taken(settings: Raw) -> None:
+def test_what_works_together_is_taken(settings: Unstructured) -> None:
     """Each way of running the webhook is one of these."""
-    assert isinstance(Settings(**settings), Settings)
+    assert isinstance(ServeOptions(**settings), ServeOptions)
 
 
 @pytest.mark.parametrize(

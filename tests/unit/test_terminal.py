@@ -12,7 +12,7 @@ from typing import Literal
 import pytest
 
 from tests.terminal import SECONDS, Terminal, argv, environment
-from webhook.cli import app
+from webhook.cli.main import app
 
 EXAMPLES = Path(str(resources.files("webhook"))) / "examples"
 STRIPPED = str(EXAMPLES / "cluster.yaml")

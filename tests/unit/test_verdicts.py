@@ -8,36 +8,43 @@ import pytest
 
 from tests.unit.case import Case, every
 from tests.unit.objects import cluster, container, group, pod, preferred, review, spec, term
-from webhook import admission
-from webhook.admission import Answer, Status, Verdict
-from webhook.capacity.model import MARKER
-from webhook.dask import Role, Subject, contained, container_target, read, shared
-from webhook.inventory import NOT_WATCHED
-from webhook.mutation import of_container
-from webhook.mutation.selector import PREFERRED
-from webhook.namespaces import ours
+from webhook.admission import handler
+from webhook.admission.decision_cache import LARGEST_CONTAINER_KEPT, LARGEST_KEPT, DecisionCache
+from webhook.admission.handler import AdmissionResponse, RenderedResponse, Status
+from webhook.cli.settings import default_policy
+from webhook.kube.capacity import NOT_WATCHED
+from webhook.kube.namespaces import ours
+from webhook.mutators import of_container
+from webhook.mutators.selector import PREFERRED
+from webhook.placement.model import MARKER
 from webhook.policy import ENABLED, PREFIX, Policy
-from webhook.settings import default_policy
-from webhook.verdicts import LARGEST_CONTAINER_KEPT, LARGEST_KEPT, Verdicts
+from webhook.workloads.pod_templates import (
+    DaskObject,
+    Role,
+    contained,
+    container_target,
+    read,
+    shared,
+)
 
 if TYPE_CHECKING:
-    from webhook.capacity.model import Hint, Question
-    from webhook.mutation.model import Decision
-    from webhook.namespaces import Annotations
-    from webhook.raw import Raw
+    from webhook.kube.namespaces import Annotations
+    from webhook.mutators.decision import Decision
+    from webhook.placement.model import Hint, Question
+    from webhook.workloads.unstructured import Unstructured
 
 ON = frozenset({(ENABLED, "true")})
 
 
-def answered(verdicts: Verdicts, item: Raw, annotations: Annotations = ON) -> Answer:
+def answered(verdicts: DecisionCache, item: Unstructured, annotations: Annotations = ON) -> RenderedResponse:
     """The answer for an object in an enabled namespace."""
-    asked = admission.review_of(review(item))
+    asked = handler.review_of(review(item))
     subject = verdicts.consider(asked)
-    assert isinstance(subject, Subject)
+    assert isinstance(subject, DaskObject)
     return verdicts.answer(asked, subject, annotations)
 
 
-def worker(number: int, **fields: Raw) -> Raw:
+def worker(number: int, **fields: Unstructured) -> Unstructured:
     """One of a group's worker pods: its own name, labels and environment."""
     own = {"dask.org/worker-name": f"demo-{number}", "pod-template-hash": f"{number}"}
     labels = {"dask.org/cluster-name": "demo", "dask.org/component": "worker", **own}
@@ -47,7 +54,7 @@ def worker(number: int, **fields: Raw) -> Raw:
 
 def test_workers_of_a_group_are_decided_on_once() -> None:
     """Pods that differ only in what is their own share one answer."""
-    verdicts = Verdicts(Policy(), NOT_WATCHED.hint)
+    verdicts = DecisionCache(Policy(), NOT_WATCHED.hint)
     assert answered(verdicts, worker(1)) is answered(verdicts, worker(2))
 
 
@@ -56,7 +63,7 @@ def test_workers_that_carry_hosts_are_decided_on_once() -> None:
     with_hints = frozenset({*ON, (f"{PREFIX}capacity-hint", "true")})
     marked = {"preference": {"matchExpressions": [{"key": MARKER, "operator": "DoesNotExist"}]}, "weight": 30}
     hosts = {"nodeAffinity": {PREFERRED: [marked]}}
-    verdicts = Verdicts(Policy(), lambda asked: pytest.fail(f"asked {asked}"))
+    verdicts = DecisionCache(Policy(), lambda asked: pytest.fail(f"asked {asked}"))
     first, second = (worker(number) for number in (1, 2))
     for each in (first, second):
         each["spec"]["affinity"] = hosts
@@ -68,21 +75,21 @@ def test_workers_that_carry_hosts_are_decided_on_once() -> None:
     "fields",
     [{"args": ["dask-worker", "--nthreads", "2"]}, {"resources": {"limits": {"cpu": 1}}}, {"command": ["tini", "--"]}],
 )
-def test_what_a_rule_looks_at_tells_pods_apart(fields: Raw) -> None:
+def test_what_a_rule_looks_at_tells_pods_apart(fields: Unstructured) -> None:
     """A pod with another command or other resources is decided on for itself."""
-    verdicts = Verdicts(Policy(), NOT_WATCHED.hint)
+    verdicts = DecisionCache(Policy(), NOT_WATCHED.hint)
     answered(verdicts, worker(1))
-    fresh = answered(Verdicts(Policy(), NOT_WATCHED.hint), worker(2, **fields))
+    fresh = answered(DecisionCache(Policy(), NOT_WATCHED.hint), worker(2, **fields))
     assert answered(verdicts, worker(2, **fields)).behind_uid == fresh.behind_uid
     assert answered(verdicts, worker(2, **fields)) is not answered(verdicts, worker(1))
 
 
 def test_namespace_tells_answers_apart() -> None:
     """The same pod under other annotations is decided on anew."""
-    verdicts = Verdicts(Policy(), NOT_WATCHED.hint)
-    asked = admission.review_of(review(worker(1)))
+    verdicts = DecisionCache(Policy(), NOT_WATCHED.hint)
+    asked = handler.review_of(review(worker(1)))
     subject = verdicts.consider(asked)
-    assert isinstance(subject, Subject)
+    assert isinstance(subject, DaskObject)
     two = frozenset({*ON, (f"{PREFIX}gpu-limit", "2")})
     assert b"auditAnnotations" in verdicts.answer(asked, subject, ON).behind_uid
     assert (
@@ -99,23 +106,23 @@ def test_memory_changes_no_answer(case: Case) -> None:
     def hint(question: Question) -> Hint:
         return case.capacity.hint(question)  # made anew each time: what was promised before is forgotten
 
-    verdicts = Verdicts(default_policy(case.settings.get("defaults", "")), hint)
-    asked, plain = admission.review_of(case.review), case.verdict(case.review)
+    verdicts = DecisionCache(default_policy(case.settings.get("defaults", "")), hint)
+    asked, plain = handler.review_of(case.review), case.verdict(case.review)
     found = verdicts.consider(asked)
-    if isinstance(found, Verdict):
+    if isinstance(found, AdmissionResponse):
         assert found == plain
     elif case.policy is not None:
         assert [verdicts.answer(asked, found, ours(case.namespace)).verdict for _ in range(2)] == [plain, plain]
 
 
-def decided(verdicts: Verdicts, item: Raw) -> dict[str, Decision]:
+def decided(verdicts: DecisionCache, item: Unstructured) -> dict[str, Decision]:
     """Its worker's decisions by rule."""
     return {each.rule: each for each in answered(verdicts, item).verdict.decisions if each.role is Role.WORKER}
 
 
 def test_container_is_decided_on_once_for_all_clusters() -> None:
     """Clusters that run the same container share what is decided on it, and have their own affinity."""
-    verdicts = Verdicts(Policy(), NOT_WATCHED.hint)
+    verdicts = DecisionCache(Policy(), NOT_WATCHED.hint)
     one, two = (decided(verdicts, cluster(name=name, uid=name)) for name in ("one", "two"))
     assert {rule for rule in one if one[rule] is two[rule]} == {"apart", "gpu", "command", "capacity-hint"}
     assert "cluster two" in two["affinity"].detail
@@ -134,17 +141,17 @@ def test_container_is_decided_on_once_for_all_clusters() -> None:
         pod(ownerReferences=[{"kind": "ReplicaSet"}]),
     ],
 )
-def test_what_a_rule_looks_at_tells_containers_apart(item: Raw) -> None:
+def test_what_a_rule_looks_at_tells_containers_apart(item: Unstructured) -> None:
     """Decided on after another one, a container's decisions are those of the pure core."""
-    verdicts = Verdicts(Policy(), NOT_WATCHED.hint)
+    verdicts = DecisionCache(Policy(), NOT_WATCHED.hint)
     decided(verdicts, cluster())
-    assert decided(verdicts, item) == decided(Verdicts(Policy(), NOT_WATCHED.hint), item)
+    assert decided(verdicts, item) == decided(DecisionCache(Policy(), NOT_WATCHED.hint), item)
 
 
 @pytest.mark.parametrize("length", [1, LARGEST_CONTAINER_KEPT])
 def test_large_container_is_not_kept(length: int) -> None:
     """A container over the bound is decided on each time, to the same end."""
-    verdicts = Verdicts(Policy(), NOT_WATCHED.hint)
+    verdicts = DecisionCache(Policy(), NOT_WATCHED.hint)
     one, two = (decided(verdicts, cluster(spec(container("dask-worker", "x" * length)), name)) for name in ("a", "b"))
     assert (one["command"] is two["command"]) == (length == 1)
     assert one["command"] == two["command"]
@@ -169,16 +176,16 @@ def test_shared_keeps_places() -> None:
 
 def test_worker_too_large_or_too_deep_is_decided_on_all_the_same() -> None:
     """Bounds of the memory are no bounds of what is answered."""
-    deep: Raw = {}
+    deep: Unstructured = {}
     for _ in range(300):
         deep = {"matchLabels": deep}
     large = worker(1, args=["dask-worker", "x" * LARGEST_KEPT])
     nested = pod(spec(affinity={"podAffinity": preferred(term(**deep))}))
     for item in (large, nested):
-        assert answered(Verdicts(Policy(), NOT_WATCHED.hint), item).verdict.status is Status.DECIDED
+        assert answered(DecisionCache(Policy(), NOT_WATCHED.hint), item).verdict.status is Status.DECIDED
 
 
 def test_answer_is_json_whatever_the_uid() -> None:
     """The uid is put in as JSON, quotes and all."""
-    body = admission.answer(Verdict(Status.NO_TARGET)).to('a"b')
+    body = handler.answer(AdmissionResponse(Status.NO_TARGET)).to('a"b')
     assert json.loads(body)["response"] == {"uid": 'a"b', "allowed": True}

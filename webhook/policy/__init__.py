@@ -24,8 +24,8 @@ from webhook.policy.model import (
     TopologyLevel,
     WorkerCommand,
 )
-from webhook.presets import PRESETS
-from webhook.raw import Raw
+from webhook.policy.topology_presets import PRESETS
+from webhook.workloads.unstructured import Unstructured
 
 __all__ = [
     "ANNOTATIONS",
@@ -67,7 +67,7 @@ class Annotation:
     name: str
     accepted: str
     meaning: str
-    parse: Callable[[str], Raw]
+    parse: Callable[[str], Unstructured]
     unset: str = "unset"
 
     @property
@@ -184,7 +184,7 @@ def resolve(annotations: Mapping[str, str], defaults: Policy | None = None) -> P
         defaults: The installation's; where none are given, the ones that ship.
     """
     defaults = defaults or Policy()
-    found: dict[str, Raw] = {}
+    found: dict[str, Unstructured] = {}
     problems: list[Problem] = []
     for key in sorted(key for key in annotations if key.startswith(PREFIX)):
         annotation = _BY_KEY.get(key)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from webhook.policy import label_selector
 from webhook.policy.label_selector import LabelSelector
 from webhook.policy.model import GpuWorkers, TargetGroup, TopologyLevel
-from webhook.presets import PRESETS
-from webhook.raw import Raw
+from webhook.policy.topology_presets import PRESETS
+from webhook.workloads.unstructured import Unstructured
 
 # Falling to about a third from level to level, so that a nearer level outweighs all farther ones together.
 # With 30 for the second level, a rack, replays on a real scheduler brought racks near the fewest, for a few
@@ -132,7 +132,7 @@ def targets(text: str) -> frozenset[TargetGroup]:
     return frozenset(TargetGroup(item.strip()) for item in text.split(","))
 
 
-def written(value: Raw, unset: str) -> str:
+def written(value: Unstructured, unset: str) -> str:
     """A policy value in the spelling that its annotation takes; `unset` for None."""
     match value:
         case bool():

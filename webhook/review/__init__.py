@@ -6,16 +6,21 @@ from types import MappingProxyType
 
 import jsonpatch
 
-from webhook import admission
-from webhook.admission import MalformedReviewError, Review, Status, Verdict
-from webhook.capacity.model import NoHint
-from webhook.inventory import NOT_WATCHED, Capacity
-from webhook.manifests import Manifest, ManifestError
-from webhook.mutation.patch import Operation
-from webhook.namespaces import Annotations
-from webhook.namespaces.static import Static
+from webhook.admission import handler
+from webhook.admission.handler import (
+    AdmissionRequest,
+    AdmissionResponse,
+    MalformedReviewError,
+    Status,
+)
+from webhook.kube.capacity import NOT_WATCHED, Capacity
+from webhook.kube.manifests import Manifest, ManifestError
+from webhook.kube.namespaces import Annotations
+from webhook.kube.namespaces.static import Static
+from webhook.mutators.patch import Operation
+from webhook.placement.model import NoHint
 from webhook.policy import ENABLED, Policy, resolve
-from webhook.raw import Raw, text
+from webhook.workloads.unstructured import Unstructured, text
 
 # Where the user names no namespace, the question is what an enabled one would do.
 ASSUMED: Annotations = frozenset({(ENABLED, "true")})
@@ -34,10 +39,10 @@ class Reviewed:
     """
 
     manifest: Manifest
-    review: Review
+    review: AdmissionRequest
     policy: Policy | None
-    verdict: Verdict
-    result: Raw
+    verdict: AdmissionResponse
+    result: Unstructured
 
     @property
     def changed(self) -> bool:
@@ -93,13 +98,13 @@ def review(
     )
 
 
-def _request(manifest: Manifest, namespace: str) -> Review:
+def _request(manifest: Manifest, namespace: str) -> AdmissionRequest:
     if text(manifest.item, "kind") == "AdmissionReview":
         try:
-            return admission.review_of(manifest.item)
+            return handler.review_of(manifest.item)
         except MalformedReviewError as error:
             raise ManifestError(manifest.source, manifest.line, str(error)) from None
-    return Review(
+    return AdmissionRequest(
         uid="",
         kind=text(manifest.item, "kind") or "",
         operation="CREATE",
@@ -111,18 +116,18 @@ def _request(manifest: Manifest, namespace: str) -> Review:
     )
 
 
-def _reviewed(manifest: Manifest, request: Review, assumptions: _Assumptions) -> Reviewed:
+def _reviewed(manifest: Manifest, request: AdmissionRequest, assumptions: _Assumptions) -> Reviewed:
     policy = assumptions.policy(request.namespace)
-    subject = admission.consider(request)
-    if isinstance(subject, Verdict):
+    subject = handler.consider(request)
+    if isinstance(subject, AdmissionResponse):
         return Reviewed(manifest, request, policy, subject, request.item)
-    asked = admission.question(request, subject, policy)
+    asked = handler.question(request, subject, policy)
     hint = asked if isinstance(asked, NoHint) else assumptions.capacity.hint(asked)
-    verdict = admission.decide(subject, policy, hint)
+    verdict = handler.decide(subject, policy, hint)
     return Reviewed(manifest, request, policy, verdict, applied(request.item, verdict.operations))
 
 
-def applied(item: Raw, operations: Sequence[Operation]) -> Raw:
+def applied(item: Unstructured, operations: Sequence[Operation]) -> Unstructured:
     """The object after a patch; itself where there is none."""
     return jsonpatch.apply_patch(item, [each.as_json() for each in operations]) if operations else item
 

@@ -8,12 +8,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from webhook.manifests import dump
-from webhook.mutation.gpu_workers import Classification
-from webhook.mutation.model import Decision, Outcome
-from webhook.raw import Raw
-from webhook.review import Reviewed, blame, explained
-from webhook.review.advice import advice
+from webhook.kube.manifests import dump
+from webhook.mutators.decision import Decision, Outcome
+from webhook.mutators.gpu_workers import Classification
+from webhook.review import Reviewed, diff_attribution, explained
+from webhook.review.recommendations import advice
+from webhook.workloads.unstructured import Unstructured
 
 LINE_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 BESIDE = 48  # a reason begins no farther right than this, so that most fit into 80 columns
@@ -68,7 +68,7 @@ def printable(text: str) -> str:
 
 def diff(one: Reviewed) -> Iterator[Text]:
     """The lines of a unified diff, coloured, with the reason beside each change; none where nothing changes."""
-    lines = tuple(blame.diff(one))
+    lines = tuple(diff_attribution.diff(one))
     before = (None, *(line.decision for line in lines))
     begun = tuple(
         line.decision if line.decision is not last else None for line, last in zip(lines, before, strict=False)
@@ -119,7 +119,7 @@ def as_json(reviewed: Sequence[Reviewed]) -> str:
     return as_text([_whole(one) for one in reviewed])
 
 
-def _whole(one: Reviewed) -> Raw:
+def _whole(one: Reviewed) -> Unstructured:
     return {
         **_named(one),
         "status": one.verdict.status,
@@ -140,7 +140,7 @@ def _whole(one: Reviewed) -> Raw:
     }
 
 
-def _worker(found: Classification | None) -> Raw:
+def _worker(found: Classification | None) -> Unstructured:
     if found is None:
         return None
     keys = ("kind", "container", "field", "value")
@@ -148,7 +148,7 @@ def _worker(found: Classification | None) -> Raw:
     return {"kind": found.kind, "evidence": evidence}
 
 
-def _named(one: Reviewed) -> Raw:
+def _named(one: Reviewed) -> Unstructured:
     return {
         "source": one.manifest.source,
         "line": one.manifest.line,
@@ -158,10 +158,10 @@ def _named(one: Reviewed) -> Raw:
     }
 
 
-def _operations(one: Reviewed) -> Raw:
+def _operations(one: Reviewed) -> Unstructured:
     return [operation.as_json() for operation in one.verdict.operations]
 
 
-def as_text(document: Raw) -> str:
+def as_text(document: Unstructured) -> str:
     """A document as JSON for people and programs."""
     return json.dumps(document, indent=2)

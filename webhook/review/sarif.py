@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 from urllib.parse import quote
 
-from webhook.mutation.model import Decision, Outcome, Reason
-from webhook.raw import Raw
+from webhook.mutators.decision import Decision, Outcome, Reason
 from webhook.review import Reviewed
+from webhook.workloads.unstructured import Unstructured
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 HOME = "https://docs.rapids.ai/deployment/stable/guides/colocate-workers/"
@@ -32,7 +32,7 @@ GRADES: Mapping[Outcome, Graded] = {
 _REASONS = tuple(Reason)
 
 
-def sarif(reviewed: Sequence[Reviewed], version: str, *, every: bool = False) -> Raw:
+def sarif(reviewed: Sequence[Reviewed], version: str, *, every: bool = False) -> Unstructured:
     """One run over all objects.
 
     Args:
@@ -65,7 +65,7 @@ def sarif(reviewed: Sequence[Reviewed], version: str, *, every: bool = False) ->
     }
 
 
-def _result(one: Reviewed, decision: Decision) -> Raw:
+def _result(one: Reviewed, decision: Decision) -> Unstructured:
     kind, level = GRADES[decision.outcome]
     about = f"{one.review.kind}/{one.review.name}"
     return {
@@ -82,7 +82,7 @@ def _pointer(decision: Decision) -> str:
     return decision.operations[0].path if decision.operations else decision.pointer
 
 
-def _notifications(reviewed: Sequence[Reviewed]) -> Raw:
+def _notifications(reviewed: Sequence[Reviewed]) -> Unstructured:
     """What the user would be warned of, which is about a namespace as often as about a rule."""
     return [
         {"level": "warning", "message": {"text": line}, "locations": [_location(one, "")]}
@@ -91,7 +91,7 @@ def _notifications(reviewed: Sequence[Reviewed]) -> Raw:
     ]
 
 
-def _location(one: Reviewed, pointer: str) -> Raw:
+def _location(one: Reviewed, pointer: str) -> Unstructured:
     line = one.manifest.line_of(pointer)
     region = {"region": {"startLine": line}} if line else {}
     named = f"{one.review.namespace}/{one.review.kind}/{one.review.name}"

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from webhook import manifests
-from webhook.errors import InputError
-from webhook.manifests import Manifest
+from webhook.kube import manifests
+from webhook.kube.manifests import Manifest
+from webhook.policy.errors import InputError
 
 SUFFIXES = (".yaml", ".yml", ".json")
 STDIN = "-"

@@ -7,10 +7,15 @@ from datetime import datetime
 
 from certs import check
 from certs.check import Code
-from webhook.raw import Raw, sequence, text, texts
 from webhook.status.installation import Parts, flag, secret_of
 from webhook.status.model import Finding
 from webhook.status.snapshot import name, namespace
+from webhook.workloads.unstructured import (
+    Unstructured,
+    sequence,
+    text,
+    texts,
+)
 
 # Replicas renew within the first tenth of the last third of a certificate's life; later than that, none does.
 _LATEST_RENEWAL = 1.0
@@ -86,7 +91,7 @@ def _overdue(certificate: bytes, at: datetime) -> bool:
     return at > check.renewal(check.certificates(certificate)[0], _LATEST_RENEWAL)
 
 
-def _decoded(secret: Raw, key: str) -> bytes:
+def _decoded(secret: Unstructured, key: str) -> bytes:
     return _base64(text(secret, "data", key) or "") or b""
 
 

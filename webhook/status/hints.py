@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from webhook.capacity.model import Lack
-from webhook.mutation.model import Reason
+from webhook.mutators.decision import Reason
+from webhook.placement.model import NoHintReason
 from webhook.policy import Policy
 from webhook.status.installation import Parts, watches_capacity
 from webhook.status.model import Finding
@@ -43,7 +43,7 @@ def _ailing(one: Parts, title: str, replicas: Sequence[Replica]) -> Iterator[Fin
         said = f"{count} of {len(replicas)} replicas give no capacity hints: {_MEANINGS.get(reason, reason)}"
         # Replicas look again by themselves. One that starts anew waits for an API server that it may not reach.
         logs = f"kubectl logs {title} -n {namespace(one.deployment)} --since=10m"
-        yield Finding(where=title, text=said, mend=one.upgrade if reason == Lack.FORBIDDEN else logs)
+        yield Finding(where=title, text=said, mend=one.upgrade if reason == NoHintReason.FORBIDDEN else logs)
 
 
 def _problems(metrics: str) -> Iterable[str]:

@@ -8,12 +8,18 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from webhook.mutation.selector import matches
+from webhook.cli.settings import SettingsError, default_policy
+from webhook.mutators.selector import matches
 from webhook.policy import Policy
-from webhook.raw import Raw, mapping, sequence, text, texts
-from webhook.settings import SettingsError, default_policy
 from webhook.status.model import Finding
 from webhook.status.snapshot import Snapshot, name, namespace
+from webhook.workloads.unstructured import (
+    Unstructured,
+    mapping,
+    sequence,
+    text,
+    texts,
+)
 
 WEBHOOKS = ("resources.colocate.dask.org", "pods.colocate.dask.org")
 _RESOURCES = {WEBHOOKS[0]: {"daskclusters", "daskworkergroups", "daskjobs"}, WEBHOOKS[1]: {"pods"}}
@@ -35,10 +41,10 @@ class Parts:
         secret: The Secret with the serving certificate, without its key.
     """
 
-    configuration: Raw
-    service: Raw = None
-    deployment: Raw = None
-    secret: Raw = None
+    configuration: Unstructured
+    service: Unstructured = None
+    deployment: Unstructured = None
+    secret: Unstructured = None
 
     @property
     def title(self) -> str:
@@ -84,12 +90,12 @@ class Parts:
 # ---- what leads where: also asked by who reads a cluster --------------------------------------------
 
 
-def is_ours(configuration: Raw) -> bool:
+def is_ours(configuration: Unstructured) -> bool:
     """Whether a MutatingWebhookConfiguration is one of dask-colocate."""
     return any(text(webhook, "name") in WEBHOOKS for webhook in sequence(configuration, "webhooks"))
 
 
-def services(configurations: Sequence[Raw]) -> tuple[tuple[str, str], ...]:
+def services(configurations: Sequence[Unstructured]) -> tuple[tuple[str, str], ...]:
     """Namespace and name of the Services that configurations call, each once."""
     called = (
         mapping(webhook, "clientConfig", "service") for one in configurations for webhook in sequence(one, "webhooks")
@@ -97,7 +103,7 @@ def services(configurations: Sequence[Raw]) -> tuple[tuple[str, str], ...]:
     return tuple(dict.fromkeys((text(one, "namespace") or "", text(one, "name") or "") for one in called if one))
 
 
-def deployment_of(service: Raw, deployments: Sequence[Raw]) -> Raw:
+def deployment_of(service: Unstructured, deployments: Sequence[Unstructured]) -> Unstructured:
     """The Deployment whose pods a Service selects; without a Service, the one that is part of dask-colocate."""
     selector = texts(service, "spec", "selector").items()
     for one in deployments:
@@ -107,14 +113,14 @@ def deployment_of(service: Raw, deployments: Sequence[Raw]) -> Raw:
     return None
 
 
-def secret_of(deployment: Raw) -> str:
+def secret_of(deployment: Unstructured) -> str:
     """The name of the Secret that holds the serving certificate: by the flag `--secret`, else by its volume."""
     spec = mapping(deployment, "spec", "template", "spec")
     named = flag(deployment, "secret")
     return named or next(filter(None, (text(one, "secret", "secretName") for one in sequence(spec, "volumes"))), "")
 
 
-def flag(deployment: Raw, key: str) -> str:
+def flag(deployment: Unstructured, key: str) -> str:
     """The value of `--key=VALUE`, else of `DASK_COLOCATE_KEY`, in the Deployment's pods; empty without either."""
     variable = f"DASK_COLOCATE_{key.upper().replace('-', '_')}"
     for container in sequence(deployment, "spec", "template", "spec", "containers"):
@@ -127,7 +133,7 @@ def flag(deployment: Raw, key: str) -> str:
     return ""
 
 
-def watches_capacity(deployment: Raw) -> bool:
+def watches_capacity(deployment: Unstructured) -> bool:
     """Whether its replicas know the free capacity: by a flag without a value, or by its variable."""
     containers = sequence(deployment, "spec", "template", "spec", "containers")
     flags = [argument for container in containers for argument in sequence(container, "args")]
@@ -149,7 +155,7 @@ def defaults_of(parts: Sequence[Parts]) -> Policy:
     return Policy()
 
 
-def leaves_out(namespace: Raw, parts: Sequence[Parts]) -> bool:
+def leaves_out(namespace: Unstructured, parts: Sequence[Parts]) -> bool:
     """Whether an installation is never called for what is in a namespace, by its namespaceSelectors."""
     selectors = [
         mapping(webhook, "namespaceSelector") for each in parts for webhook in sequence(each.configuration, "webhooks")
@@ -158,7 +164,7 @@ def leaves_out(namespace: Raw, parts: Sequence[Parts]) -> bool:
     return bool(selectors) and not any(matches(selector, labels) for selector in selectors)
 
 
-def _parts(configuration: Raw, snapshot: Snapshot) -> Parts:
+def _parts(configuration: Unstructured, snapshot: Snapshot) -> Parts:
     called = services([configuration])
     service = next((one for one in snapshot.services if (namespace(one), name(one)) in called), None)
     there = [one for one in snapshot.deployments if namespace(one) in {where for where, _ in called}]
@@ -192,7 +198,7 @@ def configuration_findings(parts: Sequence[Parts]) -> Iterator[Finding]:
             )
 
 
-def _drifts(webhook: Raw) -> Iterator[str]:
+def _drifts(webhook: Unstructured) -> Iterator[str]:
     """What somebody changed in a webhook, so that it stands in the way of others or is not called."""
     if not mapping(webhook, "namespaceSelector"):
         yield "no namespaceSelector: the webhook is called for kube-system and for its own namespace too"
@@ -240,7 +246,7 @@ def _deployment_findings(one: Parts) -> Iterator[Finding]:
         yield Finding(where=title, text=f"{ready} of {desired} replicas are ready; what keeps the others:", mend=mend)
 
 
-def _progresses(deployment: Raw) -> bool:
+def _progresses(deployment: Unstructured) -> bool:
     """Whether a Deployment is on its way to what was asked for, as its controller sees it."""
     return any(
         text(each, "type") == "Progressing" and text(each, "reason") == "ReplicaSetUpdated"
@@ -260,7 +266,7 @@ def endpoints(one: Parts, snapshot: Snapshot) -> int:
     return sum(len(sequence(each, "addresses")) for each, _ in answering(one.called, snapshot.slices))
 
 
-def answering(called: tuple[str, str] | None, slices: Sequence[Raw]) -> Iterator[tuple[Raw, int]]:
+def answering(called: tuple[str, str] | None, slices: Sequence[Unstructured]) -> Iterator[tuple[Unstructured, int]]:
     """The endpoints of a Service, given by namespace and name, that take calls, each with its port."""
     for each in slices:
         if (namespace(each), texts(each, "metadata", "labels").get("kubernetes.io/service-name")) == called:

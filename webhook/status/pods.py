@@ -3,9 +3,14 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from webhook import devices
-from webhook.raw import Raw, sequence, text, texts
 from webhook.status.snapshot import name, namespace
+from webhook.workloads import accelerators
+from webhook.workloads.unstructured import (
+    Unstructured,
+    sequence,
+    text,
+    texts,
+)
 
 _ENDED = frozenset({"Succeeded", "Failed"})
 
@@ -34,18 +39,18 @@ class Devices:
 
     resources: tuple[str, ...]
 
-    def of(self, container: Raw) -> dict[str, int]:
+    def of(self, container: Unstructured) -> dict[str, int]:
         """The devices in a container's requests and limits."""
         found: dict[str, int] = {}
         for resource in self.resources:
-            found |= devices.counted(container, resource)
+            found |= accelerators.counted(container, resource)
         return {resource: count for resource, count in found.items() if count}
 
-    def allocatable(self, node: Raw) -> dict[str, int]:
+    def allocatable(self, node: Unstructured) -> dict[str, int]:
         """The devices that a node's pods can be given."""
         return self.of({"resources": {"limits": texts(node, "status", "allocatable")}})
 
-    def ask(self, pod: Raw) -> Ask:
+    def ask(self, pod: Unstructured) -> Ask:
         """What a pod asks for: its containers together, or its largest init container if that asks for more."""
         spec = pod.get("spec")
         together = _added(map(self.of, sequence(spec, "containers")))
@@ -62,21 +67,21 @@ def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return total
 
 
-def title(pod: Raw) -> str:
+def title(pod: Unstructured) -> str:
     """`namespace/name`."""
     return f"{namespace(pod)}/{name(pod)}"
 
 
-def node_of(pod: Raw) -> str:
+def node_of(pod: Unstructured) -> str:
     """Where a pod stands; empty while it waits."""
     return text(pod, "spec", "nodeName") or ""
 
 
-def ended(pod: Raw) -> bool:
+def ended(pod: Unstructured) -> bool:
     """Whether a pod is over and holds nothing any more."""
     return text(pod, "status", "phase") in _ENDED
 
 
-def leaving(item: Raw) -> bool:
+def leaving(item: Unstructured) -> bool:
     """Whether an object is being deleted."""
     return text(item, "metadata", "deletionTimestamp") is not None

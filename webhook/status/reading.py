@@ -15,11 +15,16 @@ import urllib3
 from kubernetes import client
 from kubernetes.client import ApiClient, ApiException
 
-from webhook.cluster import ClusterError
-from webhook.dask import GROUP
-from webhook.raw import Raw, mapping, sequence, text
+from webhook.kube.cluster import ClusterError
 from webhook.status import installation
 from webhook.status.snapshot import Replica, Snapshot, Unread, name, namespace
+from webhook.workloads.pod_templates import GROUP
+from webhook.workloads.unstructured import (
+    Unstructured,
+    mapping,
+    sequence,
+    text,
+)
 
 PAGE = 500  # kubectl's own chunk size
 TIMEOUT = (5.0, 60.0)  # seconds to connect, and for one page
@@ -30,7 +35,7 @@ _PUBLIC = frozenset({"tls.crt", "ca.crt"})
 Tell: TypeAlias = Callable[[str], None]
 """Told what is being read, in a few words."""
 
-_Call: TypeAlias = Callable[..., Raw]
+_Call: TypeAlias = Callable[..., Unstructured]
 """One of the official client's methods, its path's arguments given."""
 
 
@@ -48,7 +53,7 @@ class _Kind:
     version: str
     name: str
 
-    def complete(self, item: Raw) -> Raw:
+    def complete(self, item: Unstructured) -> Unstructured:
         """The object with what lists leave out of their items."""
         return {**mapping(item), "apiVersion": self.version, "kind": self.name}
 
@@ -124,11 +129,11 @@ class _Reading:
 
     # ---- one kind each --------------------------------------------------------------------------
 
-    def _configurations(self) -> tuple[Raw, ...]:
+    def _configurations(self) -> tuple[Unstructured, ...]:
         listed = self._all(_CONFIGURATIONS, self._admission.list_mutating_webhook_configuration)
         return tuple(filter(installation.is_ours, listed))
 
-    def _namespaces(self) -> tuple[Raw, ...]:
+    def _namespaces(self) -> tuple[Unstructured, ...]:
         if self._only is None:
             return self._all(_NAMESPACES, self._core.list_namespace)
         found = self._one(_NAMESPACES, partial(self._core.read_namespace, name=self._only))
@@ -136,37 +141,39 @@ class _Reading:
             raise ClusterError(f"there is no namespace {self._only}; see: kubectl get namespaces")
         return found
 
-    def _clusters(self) -> tuple[Raw, ...]:
+    def _clusters(self) -> tuple[Unstructured, ...]:
         about = {"group": GROUP, "version": "v1", "plural": "daskclusters"}
         if self._only is None:
             return self._all(_CLUSTERS, partial(self._custom.list_cluster_custom_object, **about))
         call = partial(self._custom.list_namespaced_custom_object, **about, namespace=self._only)
         return self._all(_CLUSTERS, call, self._only)
 
-    def _pods(self) -> tuple[Raw, ...]:
+    def _pods(self) -> tuple[Unstructured, ...]:
         """All pods, since any of them may hold GPUs; where that is refused, those of the one namespace asked about."""
         found = self._all(_PODS, self._core.list_pod_for_all_namespaces)
         if self._only is None or not any(one.resource == _PODS.resource for one in self._unread):
             return found
         return self._all(_PODS, partial(self._core.list_namespaced_pod, namespace=self._only), self._only)
 
-    def _service(self, where: str, name: str) -> tuple[Raw, ...]:
+    def _service(self, where: str, name: str) -> tuple[Unstructured, ...]:
         return self._one(_SERVICES, partial(self._core.read_namespaced_service, name=name, namespace=where), where)
 
-    def _deployments(self, where: str) -> tuple[Raw, ...]:
+    def _deployments(self, where: str) -> tuple[Unstructured, ...]:
         return self._all(_DEPLOYMENTS, partial(self._apps.list_namespaced_deployment, namespace=where), where)
 
-    def _slices(self, where: str) -> tuple[Raw, ...]:
+    def _slices(self, where: str) -> tuple[Unstructured, ...]:
         return self._all(_SLICES, partial(self._discovery.list_namespaced_endpoint_slice, namespace=where), where)
 
-    def _secret(self, deployment: Raw) -> tuple[Raw, ...]:
+    def _secret(self, deployment: Unstructured) -> tuple[Unstructured, ...]:
         where, name = namespace(deployment), installation.secret_of(deployment)
         if not name:
             return ()
         call = partial(self._core.read_namespaced_secret, name=name, namespace=where)
         return tuple(map(_without_keys, self._one(_SECRETS, call, where)))
 
-    def _replicas(self, service: Raw, deployment: Raw, slices: tuple[Raw, ...]) -> Iterator[Replica]:
+    def _replicas(
+        self, service: Unstructured, deployment: Unstructured, slices: tuple[Unstructured, ...]
+    ) -> Iterator[Replica]:
         """What the replicas say that are to know the free capacity; nobody else is asked, which takes a right more."""
         if not installation.watches_capacity(deployment):
             return
@@ -197,15 +204,17 @@ class _Reading:
 
     # ---- reading --------------------------------------------------------------------------------
 
-    def _all(self, kind: _Kind, call: _Call, where: str = "") -> tuple[Raw, ...]:
+    def _all(self, kind: _Kind, call: _Call, where: str = "") -> tuple[Unstructured, ...]:
         """The items of a list, as far as they may be read."""
         return self._some(kind, "list", where, partial(self._pages, kind, call))
 
-    def _one(self, kind: _Kind, call: _Call, where: str = "") -> tuple[Raw, ...]:
+    def _one(self, kind: _Kind, call: _Call, where: str = "") -> tuple[Unstructured, ...]:
         """One object, or none."""
         return self._some(kind, "get", where, lambda: iter([kind.complete(self._call(kind, call))]))
 
-    def _some(self, kind: _Kind, verb: str, where: str, read: Callable[[], Iterator[Raw]]) -> tuple[Raw, ...]:
+    def _some(
+        self, kind: _Kind, verb: str, where: str, read: Callable[[], Iterator[Unstructured]]
+    ) -> tuple[Unstructured, ...]:
         try:
             return tuple(read())
         except ApiException as error:
@@ -218,7 +227,7 @@ class _Reading:
             host = self._core.api_client.configuration.host
             raise ClusterError(f"{host} does not answer ({error}); see: kubectl cluster-info") from None
 
-    def _pages(self, kind: _Kind, call: _Call) -> Iterator[Raw]:
+    def _pages(self, kind: _Kind, call: _Call) -> Iterator[Unstructured]:
         proceed: str | None = None
         while True:
             page = self._call(kind, partial(call, limit=PAGE, **({"_continue": proceed} if proceed else {})))
@@ -227,7 +236,7 @@ class _Reading:
             if proceed is None:
                 return
 
-    def _call(self, kind: _Kind, call: _Call) -> Raw:
+    def _call(self, kind: _Kind, call: _Call) -> Unstructured:
         self._tell(f"reading {kind.resource}")
         return mapping(orjson.loads(call(_preload_content=False, _request_timeout=TIMEOUT).data))
 
@@ -243,6 +252,6 @@ def _within(where: str | None) -> str:
     return f"in namespace {where}" if where else ""
 
 
-def _without_keys(secret: Raw) -> Raw:
+def _without_keys(secret: Unstructured) -> Unstructured:
     data = {key: value for key, value in mapping(secret, "data").items() if key in _PUBLIC}
     return {**secret, "data": data}

@@ -5,25 +5,25 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from webhook.dask import CLUSTER_NAME, COMPONENT, Role
 from webhook.policy import ANNOTATIONS, ENABLED, Policy, Problem, resolve
-from webhook.raw import Raw, texts
 from webhook.status import certificate, hints, installation, pods
-from webhook.status.causes import worker_findings
-from webhook.status.floor import Floor, floor, rack_key
 from webhook.status.installation import Parts
 from webhook.status.labels import label
 from webhook.status.model import Cluster, Finding, Held, Installation, Namespace, Node, Report, State, Worker
+from webhook.status.node_usage import Floor, floor, rack_key
 from webhook.status.pods import Ask, Devices
 from webhook.status.snapshot import Snapshot, created, name, namespace
+from webhook.status.worker_findings import worker_findings
 from webhook.status.workers import Terms, annotated_at, judge
+from webhook.workloads.pod_templates import CLUSTER_NAME, COMPONENT, Role
+from webhook.workloads.unstructured import Unstructured, texts
 
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
     """A pod that has not ended, what it asks for, and, of a Dask worker, what became of it."""
 
-    pod: Raw
+    pod: Unstructured
     ask: Ask
     worker: Worker | None
 
@@ -129,7 +129,7 @@ def _standing(
         yield _Standing(pod, ask, judge(pod, ask, terms))
 
 
-def _is_worker(pod: Raw) -> bool:
+def _is_worker(pod: Unstructured) -> bool:
     return texts(pod, "metadata", "labels").get(COMPONENT) == Role.WORKER
 
 

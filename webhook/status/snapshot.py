@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from webhook.raw import Raw, text
+from webhook.workloads.unstructured import Unstructured, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +60,15 @@ class Snapshot:
 
     at: datetime
     namespace: str | None = None
-    namespaces: tuple[Raw, ...] = ()
-    nodes: tuple[Raw, ...] = ()
-    pods: tuple[Raw, ...] = ()
-    clusters: tuple[Raw, ...] = ()
-    configurations: tuple[Raw, ...] = ()
-    services: tuple[Raw, ...] = ()
-    slices: tuple[Raw, ...] = ()
-    deployments: tuple[Raw, ...] = ()
-    secrets: tuple[Raw, ...] = ()
+    namespaces: tuple[Unstructured, ...] = ()
+    nodes: tuple[Unstructured, ...] = ()
+    pods: tuple[Unstructured, ...] = ()
+    clusters: tuple[Unstructured, ...] = ()
+    configurations: tuple[Unstructured, ...] = ()
+    services: tuple[Unstructured, ...] = ()
+    slices: tuple[Unstructured, ...] = ()
+    deployments: tuple[Unstructured, ...] = ()
+    secrets: tuple[Unstructured, ...] = ()
     replicas: tuple[Replica, ...] = ()
     unread: tuple[Unread, ...] = ()
 
@@ -78,16 +78,16 @@ class Snapshot:
         return frozenset(one.resource for one in self.unread)
 
 
-def name(item: Raw) -> str:
+def name(item: Unstructured) -> str:
     """The object's name."""
     return text(item, "metadata", "name") or ""
 
 
-def namespace(item: Raw) -> str:
+def namespace(item: Unstructured) -> str:
     """The object's namespace; empty where it is in none."""
     return text(item, "metadata", "namespace") or ""
 
 
-def created(item: Raw) -> str:
+def created(item: Unstructured) -> str:
     """When the API server created the object, RFC 3339 in whole seconds of UTC, so that text compares as time."""
     return text(item, "metadata", "creationTimestamp") or ""

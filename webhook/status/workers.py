@@ -14,15 +14,20 @@ The last one cannot be told from a webhook that was there and had other rules: a
 
 from dataclasses import dataclass
 
-from webhook import dask
-from webhook.mutation import Plan, plan
-from webhook.mutation.gpu_workers import Classification
-from webhook.mutation.model import Outcome
+from webhook.mutators import Plan, plan
+from webhook.mutators.decision import Outcome
+from webhook.mutators.gpu_workers import Classification
 from webhook.policy import PREFIX, Mode, Policy, opted_out
-from webhook.raw import Raw, mapping, sequence, text
 from webhook.status.model import Cause, State, Worker
 from webhook.status.pods import Ask, leaving, node_of
 from webhook.status.snapshot import created, name
+from webhook.workloads import pod_templates
+from webhook.workloads.unstructured import (
+    Unstructured,
+    mapping,
+    sequence,
+    text,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +47,9 @@ class Terms:
     ending: bool = False
 
 
-def judge(pod: Raw, ask: Ask, terms: Terms) -> Worker | None:
+def judge(pod: Unstructured, ask: Ask, terms: Terms) -> Worker | None:
     """What became of a worker pod; None for a pod that is no worker."""
-    subject = dask.read(pod)
+    subject = pod_templates.read(pod)
     if subject is None:
         return None
     state = _settled(pod, subject, terms)
@@ -70,7 +75,7 @@ def _judged(worker: Classification | None, *, lacks: bool) -> State:
     return State.MISSED if lacks else State.MUTATED
 
 
-def annotated_at(namespace: Raw) -> str:
+def annotated_at(namespace: Unstructured) -> str:
     """When our annotations were last changed, RFC 3339: the namespace's own words (`managedFields`), else its birth.
 
     An entry's time is that of its manager's last change, so it may be late where the same manager changed something
@@ -81,11 +86,11 @@ def annotated_at(namespace: Raw) -> str:
     return max((*times, created(namespace)))
 
 
-def _holds_ours(entry: Raw) -> bool:
+def _holds_ours(entry: Unstructured) -> bool:
     return any(key.startswith(f"f:{PREFIX}") for key in mapping(entry, "fieldsV1", "f:metadata", "f:annotations"))
 
 
-def _settled(pod: Raw, subject: dask.Subject, terms: Terms) -> State | None:
+def _settled(pod: Unstructured, subject: pod_templates.DaskObject, terms: Terms) -> State | None:
     """The state of a pod that the rules are not asked about."""
     if terms.ending or leaving(pod):
         return State.LEAVING

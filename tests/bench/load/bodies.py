@@ -11,7 +11,7 @@ import orjson
 import yaml
 
 from tests.unit.case import CASES
-from webhook import admission
+from webhook.admission import handler
 from webhook.policy import resolve
 
 if TYPE_CHECKING:
@@ -99,11 +99,11 @@ def namespace(document: Document, given: Mapping[str, str]) -> str:
 
 def _right() -> Document:
     document = recorded(WORKER)
-    review = admission.review_of(document)
-    subject = admission.consider(review)
-    if isinstance(subject, admission.Verdict):
+    review = handler.review_of(document)
+    subject = handler.consider(review)
+    if isinstance(subject, handler.AdmissionResponse):
         raise TypeError(f"the recorded worker pod is none: {subject.status}")
-    patch = admission.answered(admission.render(review.uid, admission.decide(subject, resolve(ENABLED))))["patch"]
+    patch = handler.answered(handler.render(review.uid, handler.decide(subject, resolve(ENABLED))))["patch"]
     request = document["request"]
     return {**document, "request": {**request, "object": jsonpatch.apply_patch(request["object"], patch)}}
 

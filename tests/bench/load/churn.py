@@ -21,9 +21,9 @@ from tests.bench.must import Must
 from tests.bench.room import rest
 from tests.e2e.bed import history
 from tests.e2e.bed.waiting import until
-from webhook.admission import answered
-from webhook.connections import LITTER
-from webhook.verdicts import CONTAINERS_KEPT, WORKERS_KEPT
+from webhook.admission.decision_cache import CONTAINERS_KEPT, WORKERS_KEPT
+from webhook.admission.handler import answered
+from webhook.http.limits import LITTER
 
 if TYPE_CHECKING:
     import httpx
@@ -38,7 +38,7 @@ WRITERS = 8  # threads that write to the API server: enough to keep it busy
 CONNECTIONS = 16  # over which reviews come
 FORGETFUL = 2  # the quarter, from 0, in which the API server forgets
 # MiB that a process may come to hold: decisions on workers and containers, each the largest there is, and buffers of
-# connections that are over (`webhook.verdicts`, `webhook.connections`). Usually a third of that.
+# connections that are over (`webhook.admission.decision_cache`, `webhook.http.limits`). Usually a third of that.
 KEPT = (WORKERS_KEPT * 60 + CONTAINERS_KEPT * 13 + LITTER * 256) / 1024
 PATIENCE = 5.0  # seconds for an annotation to take effect
 STARTS, SAMPLES = 3, 20

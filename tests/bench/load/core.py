@@ -11,15 +11,15 @@ import yaml
 
 from tests.bench.load import bodies
 from tests.bench.load.spread import Spread, spread
-from webhook import admission
-from webhook.admission import Verdict
-from webhook.assembly import settle
-from webhook.inventory import NOT_WATCHED
-from webhook.namespaces.static import Static
-from webhook.observe import Recorder
+from webhook.admission import handler
+from webhook.admission.decision_cache import DecisionCache
+from webhook.admission.handler import AdmissionResponse
+from webhook.cli.wiring import settle
+from webhook.http.app import Webhook
+from webhook.kube.capacity import NOT_WATCHED
+from webhook.kube.namespaces.static import Static
 from webhook.policy import resolve
-from webhook.server import Webhook
-from webhook.verdicts import Verdicts
+from webhook.telemetry.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -85,14 +85,14 @@ def timed(reviews: Mapping[str, tuple[Document, Place]], rounds: int) -> list[Al
 
 def core(place: Place) -> Callable[[bytes], bytes]:
     """The pure core as the server uses it, with what it keeps of worker pods that share everything that counts."""
-    verdicts = Verdicts(resolve({}), NOT_WATCHED.hint)
+    verdicts = DecisionCache(resolve({}), NOT_WATCHED.hint)
     annotations = frozenset(place.annotations.items())
 
     def answer(body: bytes) -> bytes:
-        review = admission.parse(body)
+        review = handler.parse(body)
         subject = verdicts.consider(review)
-        if isinstance(subject, Verdict):
-            return admission.answer(subject).to(review.uid)
+        if isinstance(subject, AdmissionResponse):
+            return handler.answer(subject).to(review.uid)
         return verdicts.answer(review, subject, annotations).to(review.uid)
 
     return answer

@@ -35,7 +35,7 @@ async def readyz() -> Response:
 
 
 def main(port: str, certificate: str, key: str) -> None:
-    """Serve until told to stop; the settings are those of `webhook/assembly.py`."""
+    """Serve until told to stop; the settings are those of `webhook/cli/wiring.py`."""
     serving = Serving()
     serving.use(Pair(certificate=Path(certificate).read_bytes(), key=Path(key).read_bytes()))
     config = uvicorn.Config(

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from webhook.capacity.constraints import constraints
-from webhook.capacity.model import Demand, Group, Held, Node
-from webhook.capacity.pool import Pool
-from webhook.presets import HOSTNAME
+from webhook.placement.constraints import constraints
+from webhook.placement.model import (
+    Demand,
+    Group,
+    Node,
+    PodUsage,
+)
+from webhook.placement.pool import Pool
+from webhook.policy.topology_presets import HOSTNAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from webhook.raw import Raw
+    from webhook.workloads.unstructured import Unstructured
 
 GPU = "nvidia.com/gpu"
 RACK = "rack"
 DEMO = Group("rapids", "demo", "demo-default")
 
 
-def node(name: str, gpus: int = 8, rack: str = "", **fields: Raw) -> Node:
+def node(name: str, gpus: int = 8, rack: str = "", **fields: Unstructured) -> Node:
     """A node whose host name is its own."""
     labels = {HOSTNAME: name, RACK: rack, **fields.pop("labels", {})}
     extended = {GPU: gpus}
@@ -28,12 +33,12 @@ def node(name: str, gpus: int = 8, rack: str = "", **fields: Raw) -> Node:
     )
 
 
-def pod(where: str, gpus: int = 1, group: Group | None = None) -> Held:
+def pod(where: str, gpus: int = 1, group: Group | None = None) -> PodUsage:
     """A bound pod."""
-    return Held(where, ((GPU, gpus),), group)
+    return PodUsage(where, ((GPU, gpus),), group)
 
 
-def demand(workers: int, gpus: int = 1, spec: Raw = None, **fields: Raw) -> Demand:
+def demand(workers: int, gpus: int = 1, spec: Unstructured = None, **fields: Unstructured) -> Demand:
     """Workers of the cluster `demo`."""
     fixed = {"group": DEMO, "resource": GPU, "rack": RACK, "constraints": constraints(spec or {})}
     return Demand(**{**fixed, "workers": workers, "gpus": gpus, **fields})

@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from webhook.capacity.constraints import Taint, constraints, taints
+from webhook.placement.constraints import Taint, constraints, taints
 
 if TYPE_CHECKING:
-    from webhook.raw import Raw
+    from webhook.workloads.unstructured import Unstructured
 
 LABELS = {"team": "a", "size": "8", "kubernetes.io/hostname": "n"}
 GPU = Taint("nvidia.com/gpu", "present", "NoSchedule")
 
 
-def required(*terms: Raw) -> Raw:
+def required(*terms: Unstructured) -> Unstructured:
     """A pod spec with a required node affinity."""
     affinity = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": list(terms)}}
     return {"affinity": {"nodeAffinity": affinity}}
 
 
-def asks(key: str, operator: str, *values: str) -> Raw:
+def asks(key: str, operator: str, *values: str) -> Unstructured:
     """A term with one expression."""
     return {"matchExpressions": [{"key": key, "operator": operator, "values": list(values)}]}
 
@@ -50,7 +50,7 @@ def asks(key: str, operator: str, *values: str) -> Raw:
         (required({"matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": ["node-1"]}]}), False),
     ],
 )
-def test_selectors_and_affinity(spec: Raw, admitted: bool) -> None:
+def test_selectors_and_affinity(spec: Unstructured, admitted: bool) -> None:
     """A node is taken exactly where kube-scheduler would take it."""
     assert constraints(spec).admit("node-1", LABELS, ()) is admitted
 
@@ -68,7 +68,7 @@ def test_selectors_and_affinity(spec: Raw, admitted: bool) -> None:
         ({"key": "amd.com/gpu", "operator": "Exists"}, False),
     ],
 )
-def test_tolerations(toleration: Raw, admitted: bool) -> None:
+def test_tolerations(toleration: Unstructured, admitted: bool) -> None:
     """A taint keeps a worker away unless one of its tolerations takes it."""
     assert constraints({"tolerations": [toleration]}).admit("node-1", LABELS, (GPU,)) is admitted
 

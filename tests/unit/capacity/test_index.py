@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.capacity.made import DEMO, GPU, RACK, node, pod
-from webhook.capacity.constraints import Taint, constraints
-from webhook.capacity.index import MOST_POOLS, Index, Kind
+from webhook.placement.constraints import Taint, constraints
+from webhook.placement.node_index import MOST_POOLS, Kind, NodeIndex
 
 if TYPE_CHECKING:
-    from webhook.capacity.model import Held, Node
+    from webhook.placement.model import Node, PodUsage
 
 ANY = Kind(GPU, constraints({}), RACK)
 SELECTING = Kind(GPU, constraints({"nodeSelector": {"team": "a"}}), RACK)
@@ -42,9 +42,9 @@ CHANGES = st.lists(
 @given(CHANGES, st.integers(0, 25))
 def test_pools_are_what_a_count_of_everything_gives(changes: list[tuple[str, object]], asked_after: int) -> None:
     """However nodes and pods come, change and go, also before each other: a pool made early equals one made late."""
-    index = Index()
+    index = NodeIndex()
     nodes: dict[str, Node] = {}
-    pods: dict[str, Held] = {}
+    pods: dict[str, PodUsage] = {}
     for number, (what, subject) in enumerate(changes):
         if number == asked_after:
             index.pool(ANY), index.pool(SELECTING)
@@ -58,7 +58,7 @@ def test_pools_are_what_a_count_of_everything_gives(changes: list[tuple[str, obj
             assert name in found.nodes_of(free, nodes[name].labels[RACK])
 
 
-def _change(index: Index, what: str, subject: object) -> None:
+def _change(index: NodeIndex, what: str, subject: object) -> None:
     match what, subject:
         case "node", each:
             index.put_node(each)  # type: ignore[arg-type] # drawn by the strategy of this name
@@ -70,7 +70,7 @@ def _change(index: Index, what: str, subject: object) -> None:
             index.drop_pod(str(uid))
 
 
-def _note(nodes: dict[str, Node], pods: dict[str, Held], what: str, subject: object) -> None:
+def _note(nodes: dict[str, Node], pods: dict[str, PodUsage], what: str, subject: object) -> None:
     match what, subject:
         case "node", each:
             nodes[each.name] = each  # type: ignore[attr-defined] # as above
@@ -82,7 +82,7 @@ def _note(nodes: dict[str, Node], pods: dict[str, Held], what: str, subject: obj
             pods.pop(str(uid), None)
 
 
-def _counted(nodes: dict[str, Node], pods: dict[str, Held], kind: Kind) -> dict[str, int]:
+def _counted(nodes: dict[str, Node], pods: dict[str, PodUsage], kind: Kind) -> dict[str, int]:
     free = {
         each.name: each.extended[GPU] - sum(held.asks[0][1] for held in pods.values() if held.node == each.name)
         for each in nodes.values()
@@ -94,7 +94,7 @@ def _counted(nodes: dict[str, Node], pods: dict[str, Held], kind: Kind) -> dict[
 def test_bound_workers_are_told_once() -> None:
     """A worker that is bound is told with its group and node, once however often it is seen; others are not."""
     told: list[object] = []
-    index = Index(lambda group, where: told.append((group, where)))
+    index = NodeIndex(lambda group, where: told.append((group, where)))
     index.put_pod("1", pod("a", group=DEMO))
     index.put_pod("1", pod("a", group=DEMO))
     index.put_pod("2", pod("a"))
@@ -106,7 +106,7 @@ def test_bound_workers_are_told_once() -> None:
 
 def test_pools_are_bounded() -> None:
     """Kinds of workers that nobody asked about for long are given up, and come back right."""
-    index = Index()
+    index = NodeIndex()
     index.put_node(node("a"))
     for number in range(MOST_POOLS + 5):
         index.pool(Kind(GPU, constraints({"nodeSelector": {"n": str(number)}}), ""))
@@ -116,7 +116,7 @@ def test_pools_are_bounded() -> None:
 
 def test_nodes_without_a_host_name_are_left_out() -> None:
     """A hint names hosts by their label: a node that has none, or asks not to be named, is in no pool."""
-    index = Index()
+    index = NodeIndex()
     index.put_node(replace(node("a"), host=""))
     index.put_node(node("b", labels={"colocate.dask.org/hint": ""}))
     assert not index.pool(ANY).free

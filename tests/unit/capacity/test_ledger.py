@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.capacity.made import DEMO, demand
-from webhook.capacity.ledger import MOST_LAPSED, Ledger
-from webhook.capacity.model import Group, Plan, Share
+from webhook.placement.model import Group, Plan, Share
+from webhook.placement.reservations import MOST_LAPSED, Reservations
 
 OTHER = Group("rapids", "other", "other-default")
 MORE = Group("rapids", "demo", "demo-more")
@@ -22,7 +22,7 @@ class Kept:
     def __init__(self) -> None:
         """Nothing yet."""
         self.gpus: Counter[str] = Counter()
-        self.ledger = Ledger(self.reserve, patience=60)
+        self.ledger = Reservations(self.reserve, patience=60)
 
     def reserve(self, where: str, _resource: str, amount: int) -> None:
         """Count it."""

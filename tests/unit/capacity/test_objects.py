@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.capacity.made import DEMO, GPU
-from webhook.capacity import objects
-from webhook.capacity.model import Held
+from webhook.placement import objects
+from webhook.placement.model import PodUsage
 
 if TYPE_CHECKING:
-    from webhook.raw import Raw
+    from webhook.workloads.unstructured import Unstructured
 
 READY = [{"type": "Ready", "status": "True"}]
 LABELS = {
@@ -21,12 +21,12 @@ LABELS = {
 }
 
 
-def asking(amount: Raw, **fields: Raw) -> Raw:
+def asking(amount: Unstructured, **fields: Unstructured) -> Unstructured:
     """A container that asks for GPUs."""
     return {"resources": {"limits": {GPU: amount, "cpu": "4"}}, **fields}
 
 
-def pod(**spec: Raw) -> Raw:
+def pod(**spec: Unstructured) -> Unstructured:
     """A bound pod with one container of two GPUs."""
     return {
         "metadata": {"namespace": "rapids", "uid": "1", "labels": LABELS},
@@ -58,14 +58,14 @@ def test_node() -> None:
         (None, None),
     ],
 )
-def test_closed_nodes(spec: Raw, status: Raw) -> None:
+def test_closed_nodes(spec: Unstructured, status: Unstructured) -> None:
     """A node that is cordoned or not ready is not open."""
     assert not objects.node({"metadata": {"name": "n"}, "spec": spec, "status": status}).open
 
 
 def test_worker() -> None:
     """A bound worker holds its GPUs, and is known by its group."""
-    assert objects.held(pod()) == Held("n", ((GPU, 2),), DEMO)
+    assert objects.held(pod()) == PodUsage("n", ((GPU, 2),), DEMO)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_worker() -> None:
         None,
     ],
 )
-def test_pods_that_hold_nothing(item: Raw) -> None:
+def test_pods_that_hold_nothing(item: Unstructured) -> None:
     """A pod that is not bound, has ended, or asks for no extended resource is not kept."""
     assert objects.held(item) is None
 
@@ -94,12 +94,12 @@ def test_pods_that_hold_nothing(item: Raw) -> None:
         ({"containers": [{"resources": {"requests": {GPU: "5"}}}]}, 5),
     ],
 )
-def test_requests_are_the_schedulers(spec: Raw, gpus: int) -> None:
+def test_requests_are_the_schedulers(spec: Unstructured, gpus: int) -> None:
     """Containers and side-cars add up; an init container counts where it is larger."""
     assert objects.requests(spec) == {GPU: gpus}
 
 
 @pytest.mark.parametrize(("written", "number"), [("8", 8), (3, 3), ("2k", 2000), ("1Ki", 1024), ("x", 0), ("1.5", 0)])
-def test_quantities(written: Raw, number: int) -> None:
+def test_quantities(written: Unstructured, number: int) -> None:
     """Whole quantities, and nothing where there is none."""
     assert objects.quantity(written) == number

@@ -11,12 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.capacity.made import pool, total
-from webhook.capacity.planner import EXACT, MOST_STEPS, Wanted, _Search, plan
+from webhook.placement.planner import (
+    EXACT,
+    MOST_STEPS,
+    Wanted,
+    _Search,
+    plan,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from webhook.capacity.model import Plan
+    from webhook.placement.model import Plan
 
 ROOMS = st.dictionaries(
     st.sampled_from([f"n{number}" for number in range(8)]),

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from tests.unit.capacity.made import DEMO, GPU, demand, node, pod
-from webhook.capacity.model import Group, Hint, Hosts, Lack, NoHint, Recall
-from webhook.capacity.stock import Stock, kind
+from webhook.placement.allocator import Allocator, kind
+from webhook.placement.model import (
+    Group,
+    Hint,
+    Hosts,
+    NoHint,
+    NoHintReason,
+    Recall,
+)
 
 
-def stock(*gpus: int) -> Stock:
+def stock(*gpus: int) -> Allocator:
     """Nodes `n0`, `n1`, ... with so many GPUs."""
-    made = Stock(patience=60)
+    made = Allocator(patience=60)
     for number, each in enumerate(gpus):
         made.index.put_node(node(f"n{number}", each))
     return made
@@ -21,7 +28,7 @@ def names(hint: Hint) -> set[str]:
     return set(hint.names)
 
 
-def lack(hint: Hint) -> Lack:
+def lack(hint: Hint) -> NoHintReason:
     """Why there is no hint."""
     assert isinstance(hint, NoHint), hint
     return hint.reason
@@ -37,7 +44,7 @@ def test_clusters_of_one_second_get_different_hosts() -> None:
     room = stock(8, 8, 8, 8)
     told = [names(room.hint(demand(8, group=cluster(each)), 0)) for each in "abcd"]
     assert sorted(map(sorted, told)) == [["n0"], ["n1"], ["n2"], ["n3"]]
-    assert lack(room.hint(demand(8, group=cluster("e")), 1)) is Lack.FULL
+    assert lack(room.hint(demand(8, group=cluster("e")), 1)) is NoHintReason.FULL
     assert names(room.hint(demand(8, group=cluster("e")), 60))
 
 
@@ -127,13 +134,13 @@ def test_second_group_of_a_cluster_joins_the_first() -> None:
 def test_pod_is_told_what_its_group_was_told() -> None:
     """A pod without the term gets its group's hosts while some are open; without a plan its size is unknown."""
     room = stock(8)
-    assert lack(room.hint(Recall(DEMO), 0)) is Lack.GROUP_UNKNOWN
+    assert lack(room.hint(Recall(DEMO), 0)) is NoHintReason.GROUP_UNKNOWN
     room.hint(demand(2), 0)
     assert names(room.hint(Recall(DEMO), 1)) == {"n0"}
     room.index.put_pod("1", pod("n0", 1, DEMO))
     assert names(room.hint(Recall(DEMO), 1)) == {"n0"}
     room.index.put_pod("2", pod("n0", 1, DEMO))
-    assert lack(room.hint(Recall(DEMO), 1)) is Lack.GROUP_UNKNOWN
+    assert lack(room.hint(Recall(DEMO), 1)) is NoHintReason.GROUP_UNKNOWN
 
 
 def test_what_another_replica_told_is_promised_here() -> None:
@@ -156,7 +163,7 @@ def test_hosts_of_another_time_are_planned_anew() -> None:
     assert names(room.hint(demand(2, told=("n1",), group=cluster("b")), 0)) == {"n1"}
     room.index.put_node(node("n1", 2, open=False))
     assert names(room.hint(demand(2, told=("n1",), group=cluster("c")), 0)) != {"n1"}
-    assert lack(room.hint(demand(20, told=("n0",), group=cluster("d")), 0)) is Lack.FULL
+    assert lack(room.hint(demand(20, told=("n0",), group=cluster("d")), 0)) is NoHintReason.FULL
 
 
 def test_bound_workers_need_no_promise() -> None:

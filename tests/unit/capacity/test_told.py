@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from tests.unit import objects
 from tests.unit.capacity.made import GPU
-from webhook.capacity.model import Demand, Group
-from webhook.inventory.told import Clusters, Groups
-from webhook.presets import HOSTNAME
+from webhook.kube.capacity.peer_reservations import Clusters, Groups
+from webhook.placement.model import Demand, Group
+from webhook.policy.topology_presets import HOSTNAME
 
 if TYPE_CHECKING:
-    from webhook.raw import Raw
+    from webhook.workloads.unstructured import Unstructured
 
 DEFAULT = Group("rapids", "demo", "demo-default")
 MARKED = {"key": "colocate.dask.org/hint", "operator": "DoesNotExist"}
@@ -28,7 +28,7 @@ class Told:
         self.clusters = Clusters(self.groups)
 
 
-def hinted(*hosts: str) -> Raw:
+def hinted(*hosts: str) -> Unstructured:
     """A pod spec that names hosts; one with none names no hosts."""
     named = {"key": HOSTNAME, "operator": "In", "values": list(hosts)}
     item = {"weight": 30, "preference": {"matchExpressions": [named, MARKED]}}

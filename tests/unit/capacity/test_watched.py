@@ -16,15 +16,21 @@ from kubernetes.client import ApiClient, Configuration
 from prometheus_client import CollectorRegistry, generate_latest
 
 from tests.unit.capacity.made import GPU, demand
-from webhook.capacity.model import Group, Hint, Hosts, Lack, NoHint
-from webhook.inventory.watched import HOLDING, Metrics, Watched
-from webhook.presets import HOSTNAME
+from webhook.kube.capacity.watched import HOLDING, Metrics, Watched
+from webhook.placement.model import (
+    Group,
+    Hint,
+    Hosts,
+    NoHint,
+    NoHintReason,
+)
+from webhook.policy.topology_presets import HOSTNAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from webhook.capacity.model import Demand
-    from webhook.inventory.told import Hinted
+    from webhook.kube.capacity.peer_reservations import Hinted
+    from webhook.placement.model import Demand
 
 OTHER = Group("rapids", "other", "other-default")
 
@@ -157,7 +163,7 @@ def names(hint: Hint) -> tuple[str, ...]:
     return hint.names if isinstance(hint, Hosts) else ()
 
 
-def lack(hint: Hint) -> Lack | None:
+def lack(hint: Hint) -> NoHintReason | None:
     """Why there is no hint."""
     return hint.reason if isinstance(hint, NoHint) else None
 
@@ -200,7 +206,7 @@ def test_events_are_followed() -> None:
         until(lambda: sum("watch" in each and "dask" not in each["path"] for each in script.requests) == 4)
         assert names(watched.hint(asking(3))) == ("c",)
         assert names(watched.hint(asking(8))) == ("a",)
-        assert lack(watched.hint(asking(12))) is Lack.FULL
+        assert lack(watched.hint(asking(12))) is NoHintReason.FULL
 
 
 def test_bound_worker_takes_its_place() -> None:
@@ -212,18 +218,18 @@ def test_bound_worker_takes_its_place() -> None:
         until(lambda: watched.ready)
         assert names(watched.hint(demand(8, rack=""))) == ("b",)
         assert watched.counts()[2] == 8
-        assert lack(watched.hint(demand(8, rack="", group=OTHER))) is Lack.FULL
+        assert lack(watched.hint(demand(8, rack="", group=OTHER))) is NoHintReason.FULL
         script.watches["pods"] = ["".join(workers)]
         script.next.set()
         until(lambda: watched.counts()[1:] == (9, 0))
-        assert lack(watched.hint(demand(8, rack="", group=OTHER))) is Lack.FULL
+        assert lack(watched.hint(demand(8, rack="", group=OTHER))) is NoHintReason.FULL
 
 
 def test_silence_is_stale() -> None:
     """A source that was not heard of for too long gives no hint."""
     with playing(Script(), silent=0.3) as watched:
         until(lambda: watched.ready)
-        until(lambda: lack(watched.hint(asking(1))) is Lack.STALE)
+        until(lambda: lack(watched.hint(asking(1))) is NoHintReason.STALE)
         assert not watched.ready
 
 
@@ -236,7 +242,7 @@ def test_forbidden_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     registry = CollectorRegistry()
     with playing(script) as watched:
         registry.register(Metrics(watched))
-        until(lambda: lack(watched.hint(asking(1))) is Lack.FORBIDDEN)
+        until(lambda: lack(watched.hint(asking(1))) is NoHintReason.FORBIDDEN)
         told = generate_latest(registry).decode()
         assert 'dask_colocate_capacity_problem{reason="capacity-forbidden"} 1.0' in told
         assert "dask_colocate_capacity_ready 0.0" in told
@@ -253,7 +259,7 @@ def test_nothing_is_known_before_the_first_list() -> None:
     script.lists["pods"] = [{"kind": "Status", "code": 503, "message": "not yet"}]
     with playing(script) as watched:
         until(lambda: watched.counts()[0] == 2)
-        assert lack(watched.hint(asking(1))) is Lack.UNKNOWN
+        assert lack(watched.hint(asking(1))) is NoHintReason.UNKNOWN
 
 
 def group(workers: int, *hosts: str, version: int = 1) -> dict[str, Any]:
@@ -282,7 +288,7 @@ def test_what_another_replica_told_is_set_aside() -> None:
         until(lambda: watched.ready)
         until(lambda: watched.counts()[2] == 9)
         assert names(watched.hint(asking(4))) == ("b",)
-        assert lack(watched.hint(asking(5))) is Lack.FULL
+        assert lack(watched.hint(asking(5))) is NoHintReason.FULL
 
 
 class Some:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import jsonpatch
 import yaml
 
-from webhook import dask, policy
-from webhook.mutation.command import command
+from webhook import policy
+from webhook.mutators.command import command
+from webhook.workloads import pod_templates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from webhook.mutation.model import Decision
+    from webhook.mutators.decision import Decision
 
 CORPUS = Path(__file__).with_name("corpus.yaml")
 
@@ -68,7 +69,7 @@ def resolved(annotations: Mapping[str, str]) -> policy.Policy:
 
 def decided(container: Mapping[str, Any], annotations: Mapping[str, str]) -> Decision:
     """What the rule says about a worker container."""
-    subject = dask.read(manifest(container))
+    subject = pod_templates.read(manifest(container))
     assert subject is not None
     return command(subject.targets[0], resolved(annotations))
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.unit.command.cases import decided
-from webhook import dask
-from webhook.commandline import starts_scheduler, starts_worker
-from webhook.mutation.model import Reason
+from webhook.mutators.decision import Reason
+from webhook.workloads import pod_templates
+from webhook.workloads.argv import starts_scheduler, starts_worker
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_worker_is_found(container: dict[str, Any]) -> None:
         "metadata": {"labels": {"dask.org/component": "worker"}},
         "spec": {"containers": [side_car, {"name": "main", **container}]},
     }
-    subject = dask.read(pod)
+    subject = pod_templates.read(pod)
     assert subject is not None
     chosen = subject.targets[0].container
     assert chosen is not None

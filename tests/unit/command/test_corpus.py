@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit.command.cases import Case, converted, corpus, decided, vector, worker_options
-from webhook.mutation.command.options import BY_NAME, DASK_OPTIONS
-from webhook.mutation.model import LONGEST_WARNING, Outcome, Reason
+from webhook.mutators.command.options import BY_NAME, DASK_OPTIONS
+from webhook.mutators.decision import LONGEST_WARNING, Outcome, Reason
 
 if TYPE_CHECKING:
     from tests.unit.command.clis import Cli

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit.command.cases import manifest, resolved
-from webhook import dask
-from webhook.mutation.gpu import gpu
-from webhook.mutation.model import Outcome, Reason
+from webhook.mutators.decision import Outcome, Reason
+from webhook.mutators.gpu import gpu
+from webhook.workloads import pod_templates
 
 if TYPE_CHECKING:
-    from webhook.mutation.model import Decision
+    from webhook.mutators.decision import Decision
 
 SEVERAL = "GPUs make"
 
 
 def _decided(container: dict[str, Any], **annotations: str) -> Decision:
-    subject = dask.read(manifest(container))
+    subject = pod_templates.read(manifest(container))
     assert subject is not None
     return gpu(subject.targets[0], resolved({key.replace("_", "-"): value for key, value in annotations.items()}))
 
@@ -64,7 +64,7 @@ def test_who_creates_a_pod_by_hand_is_told() -> None:
     """Of an added GPU, and who asked for it: a ResourceQuota may refuse it. A controller's pod says nothing."""
     by_hand = manifest({"args": ["dask-worker"]})
     del by_hand["metadata"]["ownerReferences"]
-    subject = dask.read(by_hand)
+    subject = pod_templates.read(by_hand)
     assert subject is not None
     told = gpu(subject.targets[0], resolved({})).warnings
     assert told == ("container worker gets 1 nvidia.com/gpu (colocate.dask.org/gpu-limit)",)

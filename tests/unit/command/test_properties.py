@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.command.cases import converted, decided, manifest, resolved, vector
-from webhook import dask
-from webhook.mutation import plan
-from webhook.mutation.command.options import CUDA_OPTIONS, DASK_OPTIONS, Option
-from webhook.mutation.model import LONGEST_WARNING, Outcome, Reason
+from webhook.mutators import plan
+from webhook.mutators.command.options import CUDA_OPTIONS, DASK_OPTIONS, Option
+from webhook.mutators.decision import LONGEST_WARNING, Outcome, Reason
+from webhook.workloads import pod_templates
 
 if TYPE_CHECKING:
     from tests.unit.command.clis import Cli
@@ -181,12 +181,12 @@ def test_any_container(container: dict[str, Any], mode: str) -> None:
     policy = resolved({"mode": mode, "gpu-limit": "3"})
     item = manifest(container)
     untouched = json.dumps(item)
-    subject = dask.read(item)
+    subject = pod_templates.read(item)
     assert subject is not None
     found = plan(subject.targets, policy)
     assert json.dumps(item) == untouched
     assert all(len(line) <= LONGEST_WARNING for line in found.warnings)
-    changed = dask.read(jsonpatch.apply_patch(item, [operation.as_json() for operation in found.operations]))
+    changed = pod_templates.read(jsonpatch.apply_patch(item, [operation.as_json() for operation in found.operations]))
     assert changed is not None
     assert not plan(changed.targets, policy).operations
 

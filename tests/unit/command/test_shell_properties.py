@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.unit.command.cases import base_names, decided, run_in_shell
 from tests.unit.command.test_properties import OPTIONS
-from webhook.mutation.model import Outcome
+from webhook.mutators.decision import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.command.clis import NEWEST
-from webhook.mutation.command.options import (
+from webhook.mutators.command.options import (
     BY_NAME,
     CUDA_OPTIONS,
     DASK_OPTIONS,

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 from starlette.routing import Route
 
 from tests.unit.deploy.chart import DEPLOY
-from webhook.admission import Status
-from webhook.assembly import assemble
-from webhook.cli import app
-from webhook.mutation import RULES
-from webhook.mutation.model import Reason
-from webhook.namespaces.static import Static
-from webhook.observe import Recorder
+from webhook.admission.handler import Status
+from webhook.cli.main import app
+from webhook.cli.settings import ServeOptions
+from webhook.cli.wiring import assemble
+from webhook.http.app import Webhook, create_app
+from webhook.kube.namespaces.static import Static
+from webhook.mutators import RULES
+from webhook.mutators.decision import Reason
 from webhook.policy import ANNOTATIONS, ENABLED, PREFIX, Policy
 from webhook.review import explained
-from webhook.server import Webhook, create_app
-from webhook.settings import Settings
-from webhook.status.causes import SAID
 from webhook.status.model import Cause, State
+from webhook.status.worker_findings import SAID
+from webhook.telemetry.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -110,7 +110,7 @@ def _metrics() -> Iterable[Sequence[str]]:
     with tempfile.TemporaryDirectory() as folder:
         kubeconfig = Path(folder, "kubeconfig")
         kubeconfig.write_text(json.dumps(_KUBECONFIG))
-        registry = assemble(Settings(kubeconfig=kubeconfig, events=True, capacity_hints=True)).recorder.registry
+        registry = assemble(ServeOptions(kubeconfig=kubeconfig, events=True, capacity_hints=True)).recorder.registry
     named = registry._names_to_collectors  # noqa: SLF001 - no public way leads from a metric to its labels
     for metric in registry.collect():
         if metric.name not in named:  # the process's own, of which there are other ones on each system

@@ -21,7 +21,7 @@ def test_kustomize_says_nothing_of_helm() -> None:
 
 def test_examples_are_the_shipped_ones() -> None:
     """The manifests to try are byte for byte those that the package has, which the fixture cases are made of."""
-    shipped = DEPLOY.parent / "webhook" / "examples"
+    shipped = DEPLOY.parent / "webhook" / "cli" / "examples"
     examples = sorted(each.name for each in (DEPLOY / "examples").glob("*.yaml"))
     assert {"cluster.yaml", "namespace.yaml"} <= set(examples)
     for name in ("cluster.yaml", "guide-cluster.yaml", "namespace.yaml"):

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from certs.observe import Metrics
 from tests.unit.deploy.chart import CHART, only
-from webhook.observe import Recorder
+from webhook.telemetry.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ import re
 
 from tests.unit.deploy.chart import DEPLOY
 from tests.unit.deploy.reference import REFERENCE, reference
-from webhook.mutation.model import Reason
+from webhook.mutators.decision import Reason
 from webhook.policy import ANNOTATIONS
 from webhook.status.model import Cause, State
 

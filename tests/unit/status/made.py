@@ -11,7 +11,7 @@ from certs.issue import Entropy, Pair, authority, leaf
 from webhook.status.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from webhook.raw import Raw
+    from webhook.workloads.unstructured import Unstructured
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ZONE = "topology.kubernetes.io/zone"
@@ -23,7 +23,7 @@ def ago(**span: float) -> str:
     return f"{NOW - timedelta(**span):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def node(name: str, gpus: int = 2, **labels: str) -> Raw:
+def node(name: str, gpus: int = 2, **labels: str) -> Unstructured:
     """A node that is ready; `zone` is short for the zone's label."""
     held = {ZONE if key == "zone" else key: value for key, value in labels.items()}
     return {
@@ -38,7 +38,7 @@ def node(name: str, gpus: int = 2, **labels: str) -> Raw:
     }
 
 
-def namespace(name: str = "rapids", changed: str = "", **annotations: str) -> Raw:
+def namespace(name: str = "rapids", changed: str = "", **annotations: str) -> Unstructured:
     """A served namespace, two days old; `changed` is when its annotations were, `_` stands for `-` in their names."""
     values = {"enabled": "true"} | {key.replace("_", "-"): value for key, value in annotations.items()}
     ours = {f"colocate.dask.org/{key}": value for key, value in values.items()}
@@ -52,7 +52,7 @@ def namespace(name: str = "rapids", changed: str = "", **annotations: str) -> Ra
     }
 
 
-def cluster(name: str = "demo", where: str = "rapids") -> Raw:
+def cluster(name: str = "demo", where: str = "rapids") -> Unstructured:
     """A DaskCluster."""
     about = {"name": name, "namespace": where, "creationTimestamp": ago(hours=1)}
     return {"apiVersion": "kubernetes.dask.org/v1", "kind": "DaskCluster", "metadata": about, "spec": {}}
@@ -80,7 +80,7 @@ class Worker:
     gpus: int = 1
     born: str = ago(hours=1)
 
-    def pod(self, **metadata: Raw) -> Raw:
+    def pod(self, **metadata: Unstructured) -> Unstructured:
         """The pod, with more `metadata`."""
         labels = {"dask.org/component": "worker", "dask.org/cluster-name": self.of}
         about = {
@@ -95,13 +95,13 @@ class Worker:
         phase = "Running" if self.node else "Pending"
         return {"apiVersion": "v1", "kind": "Pod", "metadata": about, "spec": spec, "status": {"phase": phase}}
 
-    def _plain(self) -> Raw:
+    def _plain(self) -> Unstructured:
         limits = {GPU: str(self.gpus)} if self.gpus else {}
         return {
             "containers": [{"name": "worker", "args": ["dask-worker", "--name", "x"], "resources": {"limits": limits}}]
         }
 
-    def _mutated(self, labels: Raw) -> Raw:
+    def _mutated(self, labels: Unstructured) -> Unstructured:
         selector = {"matchExpressions": [{"key": key, "operator": "In", "values": [labels[key]]} for key in labels]}
         terms = [
             {"weight": weight, "podAffinityTerm": {"labelSelector": selector, "topologyKey": key}}
@@ -116,7 +116,7 @@ class Worker:
         }
 
 
-def other_pod(name: str, on: str, gpus: int) -> Raw:
+def other_pod(name: str, on: str, gpus: int) -> Unstructured:
     """A pod of somebody else that holds GPUs."""
     spec = {"nodeName": on, "containers": [{"name": "main", "resources": {"limits": {GPU: str(gpus)}}}]}
     about = {"name": name, "namespace": "others", "creationTimestamp": ago(hours=3), "labels": {}}
@@ -148,7 +148,7 @@ class Installed:
     arguments: tuple[str, ...] = ()
     progress: str = "NewReplicaSetAvailable"
 
-    def objects(self) -> dict[str, tuple[Raw, ...]]:
+    def objects(self) -> dict[str, tuple[Unstructured, ...]]:
         """The fields of a Snapshot that it fills."""
         ready = [
             {
@@ -169,7 +169,7 @@ class Installed:
             "secrets": (self._secret(),),
         }
 
-    def _configuration(self) -> Raw:
+    def _configuration(self) -> Unstructured:
         service = {"namespace": "dask-colocate", "name": "dask-colocate"}
         excluded = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system"]}
         webhooks = [
@@ -186,7 +186,7 @@ class Installed:
         about = {"name": "dask-colocate", "creationTimestamp": self.since, "labels": labels}
         return {"kind": "MutatingWebhookConfiguration", "metadata": about, "webhooks": webhooks}
 
-    def _deployment(self) -> Raw:
+    def _deployment(self) -> Unstructured:
         arguments = ["serve", f"--certs={self.mode}", "--secret=dask-colocate-certificates", *self.arguments]
         template = {
             "metadata": {"labels": {"app": "x", "app.kubernetes.io/part-of": "dask-colocate"}},
@@ -197,12 +197,12 @@ class Installed:
         made = _there("Deployment", "apps/v1", spec)
         return {**made, "status": {"readyReplicas": self.ready, "conditions": [progress]}}
 
-    def _secret(self) -> Raw:
+    def _secret(self) -> Unstructured:
         made = _there("Secret", "v1", {}, "dask-colocate-certificates")
         return {**made, "data": {"tls.crt": base64.b64encode(self.served.certificate).decode()}}
 
 
-def _there(kind: str, version: str, spec: Raw, name: str = "dask-colocate") -> Raw:
+def _there(kind: str, version: str, spec: Unstructured, name: str = "dask-colocate") -> Unstructured:
     return {
         "apiVersion": version,
         "kind": kind,
@@ -211,7 +211,9 @@ def _there(kind: str, version: str, spec: Raw, name: str = "dask-colocate") -> R
     }
 
 
-def installed(ready: int = 2, since: str = "", *, aged: float = 10, trusted: bool = True, **more: Raw) -> Installed:
+def installed(
+    ready: int = 2, since: str = "", *, aged: float = 10, trusted: bool = True, **more: Unstructured
+) -> Installed:
     """An installation whose certificate was made `aged` days ago, by an authority that is `trusted` or another one."""
     made = NOW - timedelta(days=aged)
     ca = authority("ca", now=made, entropy=Entropy.fresh())
@@ -221,7 +223,7 @@ def installed(ready: int = 2, since: str = "", *, aged: float = 10, trusted: boo
     return Installed(since=since or ago(days=1), ready=ready, ca=bundle, served=pair, **more)
 
 
-def snapshot(**fields: Raw) -> Snapshot:
+def snapshot(**fields: Unstructured) -> Snapshot:
     """A snapshot at `NOW` with the served namespace `rapids` and a webhook in order, unless `fields` say otherwise."""
     webhook = fields.pop("webhook", None)
     objects = webhook.objects() if webhook else installed().objects()

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from tests.bench.fewest import FullError
 from tests.bench.fewest import fewest as fewest_of_bench
 from tests.unit.status.made import Worker, node, other_pod
-from webhook.status.fewest import fewest
-from webhook.status.floor import floor
+from webhook.status.minimum_nodes import fewest
+from webhook.status.node_usage import floor
 from webhook.status.pods import Ask, Devices, node_of
 
 if TYPE_CHECKING:
-    from webhook.raw import Raw
     from webhook.status.model import Spread
+    from webhook.workloads.unstructured import Unstructured
 
 GPU = "nvidia.com/gpu"
 DEVICES = Devices((GPU,))
@@ -59,7 +59,7 @@ def test_no_smaller_set_of_nodes_holds_the_workers(gpus: dict[str, int], each: i
     assert ground.spread(workers, str).fewest == (min(tried) if workers else None)
 
 
-def spread(nodes: list[Raw], *pods: Raw) -> Spread:
+def spread(nodes: list[Unstructured], *pods: Unstructured) -> Spread:
     """How pods stand on nodes, with nobody else there."""
     asks = [(pod, DEVICES.ask(pod)) for pod in pods]
     return floor(nodes, asks, DEVICES).spread([(node_of(pod), ask) for pod, ask in asks], str)

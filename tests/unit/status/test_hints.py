@@ -7,7 +7,7 @@ from kubernetes.client import ApiClient
 from prometheus_client import CollectorRegistry, generate_latest
 
 from tests.unit.status.made import installed, namespace, snapshot
-from webhook.inventory.watched import Metrics, Watched
+from webhook.kube.capacity.watched import Metrics, Watched
 from webhook.status.model import Finding
 from webhook.status.report import report
 from webhook.status.snapshot import Replica

@@ -11,9 +11,9 @@ from tests.unit.status.made import installed, snapshot
 from webhook.status.report import report
 
 if TYPE_CHECKING:
-    from webhook.raw import Raw
     from webhook.status.model import Finding
     from webhook.status.snapshot import Snapshot
+    from webhook.workloads.unstructured import Unstructured
 
 RESTART = "kubectl rollout restart deployment/dask-colocate -n dask-colocate"
 UPGRADE = "helm upgrade colocate deploy/chart -n dask-colocate --reuse-values"
@@ -24,7 +24,7 @@ def found(taken: Snapshot) -> list[Finding]:
     return list(report(taken).findings)
 
 
-def changed(item: Raw, *path: str, value: Raw) -> Raw:
+def changed(item: Unstructured, *path: str, value: Unstructured) -> Unstructured:
     """A copy of an object with another value at the end of `path`."""
     key, *rest = path
     return {**item, key: changed(item.get(key, {}), *rest, value=value) if rest else value}

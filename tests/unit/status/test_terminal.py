@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from tests.unit.status.made import Worker, ago, cluster, namespace, node, snapshot
-from webhook.progress import PLAIN
+from webhook.cli.progress import PLAIN
 from webhook.status.page import page
 from webhook.status.report import report
 from webhook.status.snapshot import Unread

@@ -1,0 +1,1 @@
+"""AdmissionReview in, AdmissionReview out: parse, handle, render; one cache around the decision."""

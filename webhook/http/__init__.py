@@ -1,0 +1,1 @@
+"""ASGI application, connection limits and graceful shutdown."""

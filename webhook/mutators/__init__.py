@@ -1,0 +1,185 @@
+"""Targets and a Policy become a Plan: one Decision for each rule on each target.
+
+After a plan's operations are applied, planning again gives only `kept`, `skipped` and what was `refused`: the law
+that makes reinvocation, `kubectl apply` again and the operator's own copying safe.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple, TypeAlias
+
+from webhook.mutators.affinity import affinity
+from webhook.mutators.anti_affinity import apart
+from webhook.mutators.capacity import capacity_hint
+from webhook.mutators.command import command
+from webhook.mutators.decision import (
+    Decision,
+    DecisionBuilder,
+    Outcome,
+    Reason,
+    Rule,
+    told,
+)
+from webhook.mutators.gpu import gpu, scheduler_gpu
+from webhook.mutators.gpu_workers import Classification, Kind, classify
+from webhook.mutators.patch import Operation, UnpatchableError, combine
+from webhook.mutators.spread import emptier
+from webhook.placement.model import UNWATCHED, Hint
+from webhook.policy import Mode, Policy
+from webhook.workloads.accelerators import Device
+from webhook.workloads.pod_templates import PodTemplate, Role
+from webhook.workloads.unstructured import TooLargeError
+
+RULES: Mapping[Role, Mapping[str, Rule]] = {
+    Role.WORKER: {
+        "affinity": affinity,
+        "apart": apart,
+        "emptier": emptier,
+        "gpu": gpu,
+        "command": command,
+        "capacity-hint": capacity_hint,
+    },
+    Role.SCHEDULER: {"scheduler-gpu": scheduler_gpu},
+}
+# Under which policies a rule looks at no more of a target than `dask.contained` leaves: some always, others when the
+# namespace turned them off and they look at nothing. A rule that is not here sees every target whole.
+_CONTAINED: Mapping[str, Callable[[Policy], bool]] = {
+    "affinity": lambda policy: not policy.topology,
+    "apart": lambda policy: not policy.apart,
+    "emptier": lambda policy: not policy.emptier_first,
+    "gpu": lambda _: True,
+    "command": lambda _: True,
+    "capacity-hint": lambda policy: not policy.capacity_hint,
+    "scheduler-gpu": lambda _: True,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All decisions on one object.
+
+    Attributes:
+        decisions: In the order of targets, then rules.
+        worker: What its worker pod template is; None where it has none.
+    """
+
+    decisions: tuple[Decision, ...]
+    worker: Classification | None = None
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """The patch: empty when nothing changes."""
+        return combine([each for decision in self.decisions if decision.operations for each in decision.operations])
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user is told, each line once."""
+        told = [line for decision in self.decisions if decision.warnings for line in decision.warnings]
+        return tuple(dict.fromkeys(told))
+
+
+class Contained(NamedTuple):
+    """What is decided on a target from its classification and its Dask container.
+
+    Attributes:
+        worker: The classification; None for a Dask scheduler, and where the pod cannot be read.
+        decisions: By rule; of every rule for a CPU worker.
+    """
+
+    worker: Classification | None
+    decisions: Mapping[str, Decision]
+
+
+OfContainer: TypeAlias = Callable[[PodTemplate, Policy], Contained]
+"""`of_container`, or the same with a memory."""
+
+
+def of_container(target: PodTemplate, policy: Policy) -> Contained:
+    """Classify a target, and decide the rules for which `dask.contained` leaves enough of it under this policy."""
+    rules = RULES[target.role]
+    if target.role is not Role.WORKER:
+        return Contained(None, _decided(rules, target, policy))
+    try:
+        worker = classify(target, policy)
+    except TooLargeError as error:
+        refused = {name: DecisionBuilder(name, target).refused(Reason.MALFORMED, str(error)) for name in rules}
+        return Contained(None, refused)
+    if worker.gpu:
+        classified = {"gpu": partial(gpu, worker=worker), "command": partial(command, worker=worker)}
+        decisions = _decided({**rules, **classified}, target, policy)
+    else:
+        decisions = {name: DecisionBuilder(name, target).skipped(Reason.CPU_WORKER, str(worker)) for name in rules}
+    if warning := _warning(worker, policy):
+        decisions["gpu"] = decisions["gpu"]._replace(warnings=(*decisions["gpu"].warnings, told(warning)))
+    return Contained(worker, decisions)
+
+
+def _decided(rules: Mapping[str, Rule], target: PodTemplate, policy: Policy) -> dict[str, Decision]:
+    return {
+        name: _decide(name, rule, target, policy)
+        for name, rule in rules.items()
+        if name in _CONTAINED and _CONTAINED[name](policy)
+    }
+
+
+def _warning(worker: Classification, policy: Policy) -> str | None:
+    """Return what the user should know of a classification: evidence that may be wrong, and what to write then."""
+    first = worker.evidence[0]
+    if first.kind is Kind.IMAGE:
+        return f"{first}: its workers are left as CPU workers"
+    if any(each.device is not Device.UNKNOWN for each in worker.evidence):
+        return None
+    return (
+        f"{first.field} of container {first.container} counts as a GPU; if it is none, write {policy.gpu_resource} too"
+    )
+
+
+def plan(
+    targets: Sequence[PodTemplate], policy: Policy, hint: Hint = UNWATCHED, contained: OfContainer = of_container
+) -> Plan:
+    """Return what happens to the targets under the policy. Pure; raises nothing for any parsed JSON.
+
+    Args:
+        targets: Of one object.
+        policy: Of its namespace.
+        hint: The hosts where its workers fit, or why none are named.
+        contained: `of_container`, or the same with a memory.
+    """
+    said = [(target, contained(target, policy)) for target in targets]
+    decisions = (
+        of.decisions.get(name) or _decide(name, rule, target, policy)
+        for target, of in said
+        for name, rule in _rules(target.role, hint).items()
+    )
+    return Plan(
+        tuple(map(_only_told, decisions) if policy.mode is Mode.WARN else decisions),
+        next((of.worker for _, of in said if of.worker), None),
+    )
+
+
+def _rules(role: Role, hint: Hint) -> Mapping[str, Rule]:
+    if role is not Role.WORKER or hint is UNWATCHED:
+        return RULES[role]
+    return {**RULES[role], "capacity-hint": partial(capacity_hint, hint=hint)}
+
+
+def _decide(name: str, rule: Rule, target: PodTemplate, policy: Policy) -> Decision:
+    try:
+        return rule(target, policy)
+    except (UnpatchableError, TooLargeError) as error:
+        return DecisionBuilder(name, target).refused(Reason.MALFORMED, str(error))
+
+
+def _only_told(decision: Decision) -> Decision:
+    """In mode `warn` a change is told, not made; what the rule says of it as made is left out."""
+    if decision.outcome is not Outcome.APPLIED:
+        return decision
+    text = f"mode is warn, not done: {decision.detail}"
+    return decision._replace(
+        outcome=Outcome.SKIPPED,
+        reason=Reason.WARN_MODE,
+        detail=text,
+        operations=(),
+        warnings=(told(text),),
+    )

@@ -1,0 +1,109 @@
+"""Rule `emptier`: of hosts that are otherwise as good, the one with the fewest other workers comes first.
+
+Owns: `/topologySpreadConstraints`, to which it appends one constraint that schedules anyway, for the nearest
+topology level.
+
+It decides where the first worker of a cluster goes: none of its own is there yet, and kube-scheduler's own
+preference for empty nodes goes by CPU and memory. Workers that ask for nothing but a GPU make all nodes look
+alike, and a cluster begins on a node with one free GPU as easily as on an empty one. Where workers do ask for CPU
+or memory the scheduler sees it for itself, and the rule saves it the work. Measured in `tests/bench`: 1.34 times the
+fewest nodes become 1.02.
+
+A spread constraint and not the anti-affinity of rule `apart`, which asks for much the same: it costs the scheduler
+less, and with `MAX_SKEW` an autoscaler that takes preferences for requirements first (Karpenter) rarely has
+anything to require. It sees its own namespace only.
+"""
+
+from webhook.mutators.decision import Decision, DecisionBuilder, Reason
+from webhook.mutators.patch import END, put
+from webhook.mutators.selector import CONSTRAINTS, MOST, about_workers
+from webhook.mutators.terms import spoken_for
+from webhook.policy import Policy
+from webhook.workloads.pod_templates import (
+    CLUSTER_NAME,
+    COMPONENT,
+    WORKER,
+    PodTemplate,
+)
+from webhook.workloads.quantities import is_zero
+from webhook.workloads.unstructured import (
+    TooLargeError,
+    Unstructured,
+    mapping,
+    sequence,
+    text,
+)
+
+NAME = "emptier"
+
+# More than a node of 8 or 16 GPUs holds, so that there no placement exceeds it; MIG slices may be more. Nothing is
+# lost where one does, since the constraint schedules anyway. kube-scheduler adds the skew to every count before it
+# compares them: the differences stay, but never outweigh an affinity to a rack.
+MAX_SKEW = 32
+
+
+def emptier(target: PodTemplate, policy: Policy) -> Decision:
+    """Let the target's pods begin on hosts with the fewest workers of other clusters."""
+    rule = DecisionBuilder(NAME, target)
+    if why := _nothing_to_do(target, policy):
+        return rule.skipped(*why)
+    if target.cluster is None:
+        return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster has no name yet; its pods will")
+    if not target.selectable:
+        return rule.skipped(Reason.CLUSTER_NAME_INVALID, f"{target.cluster[:63]!a} is no label value")
+    key = policy.topology[0].key
+    if _constrained(target, key) or spoken_for(target, policy, about_workers(target)):
+        return rule.kept(Reason.SPREAD_PRESENT, f"the manifest says itself how workers stand at {key}")
+    operation = put(target.spec, target.pointer, (CONSTRAINTS, END), _constraint(target.cluster, key))
+    return rule.applied(Reason.EMPTIER_ADDED, f"hosts with fewer workers of other clusters first, by {key}", operation)
+
+
+def _nothing_to_do(target: PodTemplate, policy: Policy) -> tuple[Reason, str] | None:
+    if not policy.emptier_first:
+        return Reason.EMPTIER_OFF, "emptier-first is false"
+    if not policy.topology:
+        return Reason.TOPOLOGY_NONE, "the namespace's topology is none"
+    if _seen_by_the_scheduler(target.spec):
+        return Reason.REQUESTS_PRESENT, "the workers ask for CPU or memory: the scheduler sees them"
+    return None
+
+
+def _constrained(target: PodTemplate, key: str) -> bool:
+    """Whether a constraint, the user's or that of an earlier pass, says how pods stand at the level.
+
+    Raises:
+        CrowdedError: There are more than anyone writes.
+    """
+    constraints = sequence(target.spec, CONSTRAINTS)
+    if len(constraints) > MOST:
+        raise TooLargeError("spread constraints", MOST)
+    return any(mapping(each).get("topologyKey") == key for each in constraints)
+
+
+def _seen_by_the_scheduler(spec: Unstructured) -> bool:
+    """Return whether the pod, a container or a native sidecar requests CPU or memory; a limit is a request too."""
+    sidecars = (each for each in sequence(spec, "initContainers") if text(each, "restartPolicy") == "Always")
+    for holder in (spec, *sequence(spec, "containers"), *sidecars):
+        for field in ("requests", "limits"):
+            asked = mapping(holder, "resources", field)
+            if any(name in asked and not _is_nothing(asked[name]) for name in ("cpu", "memory")):
+                return True
+    return False
+
+
+def _is_nothing(quantity: Unstructured) -> bool:
+    return quantity is None or is_zero(quantity)
+
+
+def _constraint(cluster: str, topology_key: str) -> Unstructured:
+    return {
+        "maxSkew": MAX_SKEW,
+        "topologyKey": topology_key,
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {
+            "matchExpressions": [
+                {"key": COMPONENT, "operator": "In", "values": [WORKER]},
+                {"key": CLUSTER_NAME, "operator": "NotIn", "values": [cluster]},
+            ]
+        },
+    }

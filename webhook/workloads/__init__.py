@@ -1,0 +1,1 @@
+"""Dask objects as pod templates: labels, containers, commands and accelerators."""
