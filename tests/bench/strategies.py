@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from webhook.cli.settings import assignments
 from webhook.mutators.selector import PREFERRED
 from webhook.mutators.terms import GUIDE_TERM
+from webhook.policy.defaults import assignments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

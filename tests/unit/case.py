@@ -12,7 +12,6 @@ import jsonpatch
 import yaml
 
 from webhook.admission import handler
-from webhook.cli.settings import default_policy
 from webhook.http.app import Webhook
 from webhook.kube.capacity import NOT_WATCHED
 from webhook.kube.capacity.static import Static as StaticCapacity
@@ -20,6 +19,7 @@ from webhook.kube.namespaces import ours
 from webhook.kube.namespaces.static import Static
 from webhook.placement.model import NoHint, NoHintReason
 from webhook.policy import Policy, resolve
+from webhook.policy.defaults import default_policy
 from webhook.telemetry.recorder import Recorder
 
 if TYPE_CHECKING:

@@ -7,9 +7,8 @@ from typing import cast
 import pytest
 
 from webhook.cli.wiring import Hinted
-from webhook.kube.namespaces import Annotations
 from webhook.kube.namespaces.watched import Watched
-from webhook.policy import ENABLED, PREFIX, Policy
+from webhook.policy import ENABLED, PREFIX, Annotations, Policy
 
 HINT = f"{PREFIX}capacity-hint"
 

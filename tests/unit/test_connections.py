@@ -23,7 +23,8 @@ from webhook.telemetry.recorder import Recorder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from webhook.kube.namespaces import Annotations, Namespaces
+    from webhook.kube.namespaces import Namespaces
+    from webhook.policy import Annotations
 
 BODY = json.dumps(review(cluster())).encode()
 PATIENCE = 1.0

@@ -14,10 +14,10 @@ import yaml
 from tests.unit.objects import cluster, namespace, pod
 from webhook.cli import main
 from webhook.cli.options import ReviewOptions
-from webhook.cli.settings import SettingsError
 from webhook.kube.manifests import read
 from webhook.mutators.decision import Reason
 from webhook.policy import PREFIX, Policy
+from webhook.policy.defaults import SettingsError
 from webhook.policy.errors import InputError
 from webhook.review import review
 from webhook.review.diff_attribution import diff

@@ -249,7 +249,8 @@ def test_capacity_file_shows_the_plan(tmp_path: Path) -> None:
 def test_starts_without_what_it_does_not_need() -> None:
     """A review of files loads no Kubernetes client, X.509 or web framework: half a second at every commit."""
     heavy = "kubernetes cryptography fastapi uvicorn pydantic requests jinja2"
-    code = "import sys, webhook.cli.main\ntry: webhook.cli.main.main()\nfinally: sys.stderr.write(' '.join({*sys.modules}))"
+    code = "import sys; from webhook.cli.main import main\n"
+    code += "try: main()\nfinally: sys.stderr.write(' '.join({*sys.modules}))"
     argv = [sys.executable, "-c", code, "review", STRIPPED]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert "dask-cuda-worker" in done.stdout

@@ -19,9 +19,9 @@ from webhook.http.app import (
     Webhook,
     create_app,
 )
-from webhook.kube.namespaces import Annotations, Namespaces, NamespaceUnknownError
+from webhook.kube.namespaces import Namespaces, NamespaceUnknownError
 from webhook.kube.namespaces.static import Static
-from webhook.policy import PREFIX, Policy
+from webhook.policy import PREFIX, Annotations, Policy
 from webhook.telemetry.recorder import Recorder
 
 if TYPE_CHECKING:

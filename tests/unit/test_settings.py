@@ -5,13 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from webhook.cli.settings import (
-    ServeOptions,
-    SettingsError,
-    assignments,
-    default_policy,
-)
+from webhook.cli.options import ServeOptions
 from webhook.policy import ANNOTATIONS, PREFIX, Policy, WorkerCommand
+from webhook.policy.defaults import SettingsError, assignments, default_policy
 
 if TYPE_CHECKING:
     from webhook.workloads.unstructured import Unstructured

@@ -11,13 +11,13 @@ from tests.unit.objects import cluster, container, group, pod, preferred, review
 from webhook.admission import handler
 from webhook.admission.decision_cache import LARGEST_CONTAINER_KEPT, LARGEST_KEPT, DecisionCache
 from webhook.admission.handler import AdmissionResponse, RenderedResponse, Status
-from webhook.cli.settings import default_policy
 from webhook.kube.capacity import NOT_WATCHED
 from webhook.kube.namespaces import ours
 from webhook.mutators import of_container
 from webhook.mutators.selector import PREFERRED
 from webhook.placement.model import MARKER
 from webhook.policy import ENABLED, PREFIX, Policy
+from webhook.policy.defaults import default_policy
 from webhook.workloads.pod_templates import (
     DaskObject,
     Role,
@@ -28,9 +28,9 @@ from webhook.workloads.pod_templates import (
 )
 
 if TYPE_CHECKING:
-    from webhook.kube.namespaces import Annotations
     from webhook.mutators.decision import Decision
     from webhook.placement.model import Hint, Question
+    from webhook.policy import Annotations
     from webhook.workloads.unstructured import Unstructured
 
 ON = frozenset({(ENABLED, "true")})

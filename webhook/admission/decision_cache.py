@@ -11,10 +11,9 @@ import orjson
 
 from webhook.admission import handler
 from webhook.admission.handler import AdmissionRequest, AdmissionResponse, RenderedResponse
-from webhook.kube.namespaces import Annotations
 from webhook.mutators import Contained, of_container
 from webhook.placement.model import Hint, NoHint, Question
-from webhook.policy import LabelSelector, Policy, resolve
+from webhook.policy import Annotations, LabelSelector, Policy, resolve
 from webhook.workloads import pod_templates
 from webhook.workloads.pod_templates import DaskObject, PodTemplate
 from webhook.workloads.unstructured import Unstructured

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from webhook.admission import handler
-from webhook.cli.settings import ServeOptions
+from webhook.cli.options import ServeOptions
 from webhook.cli.wiring import Assembly, assemble
 from webhook.kube import manifests
 from webhook.kube.manifests import Manifest

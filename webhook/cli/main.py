@@ -11,10 +11,9 @@ from typing import Annotated, Literal
 import cyclopts
 from cyclopts import App, Parameter
 
-from webhook.cli.options import NamespaceOptions, ReviewOptions
-from webhook.cli.settings import ServeOptions, SettingsError, tried
-from webhook.cli.status_options import StatusOptions
+from webhook.cli.options import NamespaceOptions, ReviewOptions, ServeOptions, StatusOptions
 from webhook.policy import ENABLED
+from webhook.policy.defaults import SettingsError, tried
 from webhook.policy.errors import InputError
 
 BAD_INPUT = 2

@@ -16,11 +16,11 @@ from rich.text import Text
 
 from webhook.cli.options import NamespaceOptions
 from webhook.cli.progress import console, waiting
-from webhook.cli.settings import default_policy
 from webhook.kube.cluster import Cluster, ClusterError, Connection
 from webhook.kube.manifests import Manifest
 from webhook.mutators.decision import Outcome, Reason
 from webhook.policy import Policy, resolve
+from webhook.policy.defaults import default_policy
 from webhook.policy.errors import InputError
 from webhook.review import Reviewed, review
 from webhook.status import installation

@@ -6,10 +6,10 @@ from importlib.metadata import version
 
 from webhook.cli.options import ReviewOptions
 from webhook.cli.progress import console, waiting
-from webhook.cli.settings import default_policy, tried
 from webhook.kube.capacity import NOT_WATCHED, Capacity
 from webhook.kube.capacity.static import Static
 from webhook.kube.manifests import Manifest
+from webhook.policy.defaults import default_policy, tried
 from webhook.policy.errors import InputError
 from webhook.review import Reviewed, any_changed, report, review, sources
 from webhook.review.sarif import sarif

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from webhook.cli.options import StatusOptions
 from webhook.cli.progress import console, waiting
-from webhook.cli.settings import SettingsError
-from webhook.cli.status_options import StatusOptions
 from webhook.kube.cluster import ClusterError, Connection
+from webhook.policy.defaults import SettingsError
 from webhook.status.document import as_json
 from webhook.status.model import Report
 from webhook.status.reading import Reader

@@ -20,12 +20,7 @@ from certs.modes import Mode
 from certs.observe import Metrics
 from certs.rotate import Rotation
 from certs.serving import BadAuthorityError, Serving
-from webhook.cli.settings import (
-    NAME,
-    ServeOptions,
-    SettingsError,
-    default_policy,
-)
+from webhook.cli.options import NAME, ServeOptions
 from webhook.http.app import (
     Listener,
     Webhook,
@@ -40,6 +35,7 @@ from webhook.kube.malloc import give_back
 from webhook.kube.namespaces.static import Static
 from webhook.kube.namespaces.watched import Watched
 from webhook.policy import Policy, resolve
+from webhook.policy.defaults import SettingsError, default_policy
 from webhook.telemetry.recorder import Recorder
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from webhook.policy import values
 from webhook.policy.label_selector import LabelSelector
 from webhook.policy.model import (
     AffinityScope,
+    Annotations,
     GpuWorkers,
     GuideAffinity,
     Mode,
@@ -33,6 +34,7 @@ __all__ = [
     "PREFIX",
     "AffinityScope",
     "Annotation",
+    "Annotations",
     "GpuWorkers",
     "GuideAffinity",
     "LabelSelector",

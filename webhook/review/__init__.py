@@ -15,11 +15,10 @@ from webhook.admission.handler import (
 )
 from webhook.kube.capacity import NOT_WATCHED, Capacity
 from webhook.kube.manifests import Manifest, ManifestError
-from webhook.kube.namespaces import Annotations
 from webhook.kube.namespaces.static import Static
 from webhook.mutators.patch import Operation
 from webhook.placement.model import NoHint
-from webhook.policy import ENABLED, Policy, resolve
+from webhook.policy import ENABLED, Annotations, Policy, resolve
 from webhook.workloads.unstructured import Unstructured, text
 
 # Where the user names no namespace, the question is what an enabled one would do.

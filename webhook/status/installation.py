@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from webhook.cli.settings import SettingsError, default_policy
 from webhook.mutators.selector import matches
 from webhook.policy import Policy
+from webhook.policy.defaults import SettingsError, default_policy
 from webhook.status.model import Finding
 from webhook.status.snapshot import Snapshot, name, namespace
 from webhook.workloads.unstructured import (

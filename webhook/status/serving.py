@@ -10,8 +10,8 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from webhook.cli.settings import SettingsError
 from webhook.kube.cluster import ClusterError
+from webhook.policy.defaults import SettingsError
 from webhook.status.model import Report
 from webhook.status.page import content_security_policy, page
 

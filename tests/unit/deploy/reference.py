@@ -14,7 +14,7 @@ from starlette.routing import Route
 from tests.unit.deploy.chart import DEPLOY
 from webhook.admission.handler import Status
 from webhook.cli.main import app
-from webhook.cli.settings import ServeOptions
+from webhook.cli.options import ServeOptions
 from webhook.cli.wiring import assemble
 from webhook.http.app import Webhook, create_app
 from webhook.kube.namespaces.static import Static

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.unit.status.floors import Hall
 from tests.unit.status.made import Worker, cluster, installed, namespace, node, snapshot
-from webhook.cli.settings import SettingsError
+from webhook.policy.defaults import SettingsError
 from webhook.status.page import page
 from webhook.status.report import report
 from webhook.status.serving import Latest, create_app, listen

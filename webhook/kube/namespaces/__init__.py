@@ -1,12 +1,9 @@
 """The one thing asked of the outside during an admission: a namespace's annotations."""
 
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
-from webhook.policy import PREFIX
+from webhook.policy import PREFIX, Annotations
 from webhook.workloads.unstructured import Unstructured, texts
-
-Annotations: TypeAlias = frozenset[tuple[str, str]]
-"""Those of our annotations that a Namespace carries, key and value; hashable, so that policies can be kept."""
 
 NONE: Annotations = frozenset()
 

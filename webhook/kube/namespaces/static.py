@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from webhook.kube.namespaces import Annotations, NamespaceUnknownError, ours
+from webhook.kube.namespaces import NamespaceUnknownError, ours
+from webhook.policy import Annotations
 from webhook.workloads.unstructured import Unstructured, text
 
 

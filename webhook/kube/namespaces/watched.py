@@ -24,7 +24,8 @@ from kubernetes.client import ApiClient
 
 from webhook.kube.client import Reader, RefusedError
 from webhook.kube.malloc import give_back
-from webhook.kube.namespaces import Annotations, NamespaceUnknownError, ours
+from webhook.kube.namespaces import NamespaceUnknownError, ours
+from webhook.policy import Annotations
 from webhook.workloads.unstructured import (
     Unstructured,
     mapping,
