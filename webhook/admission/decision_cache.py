@@ -5,17 +5,16 @@ same to the byte. The pod of a Dask scheduler is cached like that of a worker; i
 here is bounded, and a pure function of its key, so that nothing can go stale.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
 
 import orjson
 
 from webhook.admission import handler
 from webhook.admission.handler import AdmissionRequest, AdmissionResponse, RenderedResponse
-from webhook.mutators import of_container
-from webhook.mutators.decision import Decision
+from webhook.mutators import Contained, of_container
 from webhook.placement.model import Hint, NoHint, Question
-from webhook.policy import Annotations, Policy, resolve
+from webhook.policy import Annotations, LabelSelector, Policy, resolve
 from webhook.workloads import pod_templates
 from webhook.workloads.pod_templates import DaskObject, PodTemplate
 from webhook.workloads.unstructured import Unstructured
@@ -69,12 +68,12 @@ class DecisionCache:
     def _decide(self, subject: DaskObject, annotations: Annotations, hint: NoHint) -> RenderedResponse:
         return handler.answer(handler.decide(subject, self._policy(annotations), hint, self._of_container))
 
-    def _of_container(self, target: PodTemplate, policy: Policy) -> Mapping[str, Decision]:
-        key = _key(pod_templates.contained(target))
+    def _of_container(self, target: PodTemplate, policy: Policy) -> Contained:
+        key = _key(pod_templates.contained(target, labelled=isinstance(policy.gpu_workers, LabelSelector)))
         if key is None or len(key) > LARGEST_CONTAINER_KEPT:
             return of_container(target, policy)
-        decisions: Mapping[str, Decision] = self._contained(key, policy)
-        return decisions
+        contained: Contained = self._contained(key, policy)
+        return contained
 
 
 def _key(seen: Unstructured | None) -> bytes | None:

@@ -7,7 +7,7 @@ that makes reinvocation, `kubectl apply` again and the operator's own copying sa
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from webhook.mutators.affinity import affinity
 from webhook.mutators.anti_affinity import apart
@@ -25,10 +25,12 @@ from webhook.mutators.decision import (
     told,
 )
 from webhook.mutators.gpu import gpu, scheduler_gpu
+from webhook.mutators.gpu_workers import Classification, Kind, classify
 from webhook.mutators.patch import Operation, UnpatchableError, combine
 from webhook.mutators.spread import emptier
 from webhook.placement.model import UNWATCHED, Hint
 from webhook.policy import Mode, Policy
+from webhook.workloads.accelerators import Device
 from webhook.workloads.pod_templates import PodTemplate, Role
 from webhook.workloads.unstructured import TooLargeError
 
@@ -44,7 +46,7 @@ RULES: Mapping[Role, Mapping[str, Rule]] = {
     },
     Role.SCHEDULER: {"scheduler-gpu": scheduler_gpu, "dask-cli": dask_cli},
 }
-# Under which policies a rule looks at no more of a target than its Dask container: some always, others when the
+# Under which policies a rule looks at no more of a target than `dask.contained` leaves: some always, others when the
 # namespace turned them off and they look at nothing. A rule that is not here sees every target whole.
 _CONTAINED: Mapping[str, Callable[[Policy], bool]] = {
     "affinity": lambda policy: not policy.topology,
@@ -64,9 +66,11 @@ class Plan:
 
     Attributes:
         decisions: In the order of targets, then rules.
+        worker: What its worker pod template is; None where it has none.
     """
 
     decisions: tuple[Decision, ...]
+    worker: Classification | None = None
 
     @property
     def operations(self) -> tuple[Operation, ...]:
@@ -80,23 +84,67 @@ class Plan:
         return tuple(dict.fromkeys(told))
 
 
-OfContainer: TypeAlias = Callable[[PodTemplate, Policy], Mapping[str, Decision]]
-"""What the rules that need no more of a target than its Dask container say of it, by their names."""
+class Contained(NamedTuple):
+    """What is decided on a target from its classification and its Dask container.
+
+    Attributes:
+        worker: The classification; None for a Dask scheduler, and where the pod cannot be read.
+        decisions: By rule; of every rule for a CPU worker.
+    """
+
+    worker: Classification | None
+    decisions: Mapping[str, Decision]
 
 
-def of_container(target: PodTemplate, policy: Policy) -> Mapping[str, Decision]:
-    """The decisions of the rules for which `dask.contained` leaves enough of a target, under this policy."""
+OfContainer: TypeAlias = Callable[[PodTemplate, Policy], Contained]
+"""`of_container`, or the same with a memory."""
+
+
+def of_container(target: PodTemplate, policy: Policy) -> Contained:
+    """Classify a target, and decide the rules for which `dask.contained` leaves enough of it under this policy."""
+    rules = RULES[target.role]
+    if target.role is not Role.WORKER:
+        return Contained(None, _decided(rules, target, policy))
+    try:
+        worker = classify(target, policy)
+    except TooLargeError as error:
+        refused = {name: DecisionBuilder(name, target).refused(Reason.MALFORMED, str(error)) for name in rules}
+        return Contained(None, refused)
+    if worker.gpu:
+        classified = {"gpu": partial(gpu, worker=worker), "command": partial(command, worker=worker)}
+        decisions = _decided({**rules, **classified}, target, policy)
+    else:
+        decisions = {name: DecisionBuilder(name, target).skipped(Reason.CPU_WORKER, str(worker)) for name in rules}
+        decisions[DASK_CLI] = _decide(DASK_CLI, dask_cli, target, policy)  # also plain workers start again
+    if warning := _warning(worker, policy):
+        decisions["gpu"] = decisions["gpu"]._replace(warnings=(*decisions["gpu"].warnings, told(warning)))
+    return Contained(worker, decisions)
+
+
+def _decided(rules: Mapping[str, Rule], target: PodTemplate, policy: Policy) -> dict[str, Decision]:
     return {
         name: _decide(name, rule, target, policy)
-        for name, rule in RULES[target.role].items()
+        for name, rule in rules.items()
         if name in _CONTAINED and _CONTAINED[name](policy)
     }
+
+
+def _warning(worker: Classification, policy: Policy) -> str | None:
+    """Return what the user should know of a classification: evidence that may be wrong, and what to write then."""
+    first = worker.evidence[0]
+    if first.kind is Kind.IMAGE:
+        return f"{first}: its workers are left as CPU workers"
+    if any(each.device is not Device.UNKNOWN for each in worker.evidence):
+        return None
+    return (
+        f"{first.field} of container {first.container} counts as a GPU; if it is none, write {policy.gpu_resource} too"
+    )
 
 
 def plan(
     targets: Sequence[PodTemplate], policy: Policy, hint: Hint = UNWATCHED, contained: OfContainer = of_container
 ) -> Plan:
-    """What happens to the targets under the policy. Pure; raises nothing for any parsed JSON.
+    """Return what happens to the targets under the policy. Pure; raises nothing for any parsed JSON.
 
     Args:
         targets: Of one object.
@@ -104,15 +152,21 @@ def plan(
         hint: The hosts where its workers fit, or why none are named.
         contained: `of_container`, or the same with a memory.
     """
+    said = [(target, contained(target, policy)) for target in targets]
     decisions = (
         decision
-        for target in targets
-        for said in (contained(target, policy),)
+        for target, of in said
         for decision in _one_command(
-            [said.get(name) or _decide(name, rule, target, policy) for name, rule in _rules(target.role, hint).items()]
+            [
+                of.decisions.get(name) or _decide(name, rule, target, policy)
+                for name, rule in _rules(target.role, hint).items()
+            ]
         )
     )
-    return Plan(tuple(map(_only_told, decisions) if policy.mode is Mode.WARN else decisions))
+    return Plan(
+        tuple(map(_only_told, decisions) if policy.mode is Mode.WARN else decisions),
+        next((of.worker for _, of in said if of.worker), None),
+    )
 
 
 def _one_command(decisions: list[Decision]) -> list[Decision]:

@@ -26,6 +26,7 @@ copy and a reinvocation change nothing, and hosts out of an export or a backup, 
 from collections.abc import Mapping, Sequence
 
 from webhook.mutators.decision import Decision, DecisionBuilder, Reason
+from webhook.mutators.gpu_workers import Kind, classify
 from webhook.mutators.patch import END, put
 from webhook.mutators.selector import PREFERRED, about_workers
 from webhook.placement import objects
@@ -44,7 +45,6 @@ from webhook.placement.model import (
 )
 from webhook.policy import Mode, Policy
 from webhook.policy.topology_presets import HOSTNAME
-from webhook.workloads import accelerators
 from webhook.workloads.pod_templates import (
     WORKER_GROUP_NAME,
     DaskObject,
@@ -76,7 +76,7 @@ def capacity_hint(target: PodTemplate, policy: Policy, hint: Hint = UNWATCHED) -
         return rule.skipped(Reason.CAPACITY_HINT_OFF, "capacity-hint is off")
     if not policy.topology:
         return rule.skipped(Reason.TOPOLOGY_NONE, "the namespace's topology is none")
-    if _kept_apart(target):
+    if _kept_apart(target, policy):
         return rule.kept(Reason.ANTI_AFFINITY_PRESENT, "the manifest keeps workers apart itself")
     if target.cluster is None:
         return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster has no name yet; its worker group will")
@@ -115,7 +115,9 @@ def question(subject: DaskObject, policy: Policy, namespace: str, *, dry_run: bo
 
 def _question(subject: DaskObject, policy: Policy, namespace: str, *, dry_run: bool) -> Question | NoHint:
     worker = _worker(subject)
-    if worker is None or worker.cluster is None or not policy.topology or _kept_apart(worker):
+    if worker is None or worker.cluster is None or not policy.topology or _kept_apart(worker, policy):
+        return NOTHING_ADDED
+    if not classify(worker, policy).gpu:
         return NOTHING_ADDED
     group = _group(worker, namespace, worker.cluster)
     if subject.kind == "Pod":
@@ -182,19 +184,23 @@ def _told(item: Unstructured) -> Demand | None:
 
 def _takes(worker: PodTemplate, policy: Policy) -> tuple[str, int]:
     """The resource and how much of it one worker takes, with what rule `gpu` is about to add."""
-    container = worker.container
-    if container is None or accelerators.claims(container.raw):
+    found = classify(worker, policy)
+    if worker.container is None or any(each.kind is not Kind.RESOURCE for each in found.requests):
         return policy.gpu_resource, 0
-    asked = accelerators.asked(container.raw, policy.gpu_resource)
-    if asked and policy.gpu_resource not in asked:
-        resource = next(iter(asked)) if len(asked) == 1 else ""
-    else:
-        resource = policy.gpu_resource
-    return resource, objects.requests(worker.spec).get(resource, 0) + (0 if asked else policy.gpu_limit)
+    names = {each.field for each in found.requests}
+    resource = (
+        policy.gpu_resource if policy.gpu_resource in names or not names else "".join(names if len(names) == 1 else ())
+    )
+    added = 0 if found.requests or found.zero else policy.gpu_limit
+    return resource, objects.requests(worker.spec).get(resource, 0) + added
 
 
-def _kept_apart(target: PodTemplate) -> bool:
-    return any(not term.attracts for term in about_workers(target))
+def _kept_apart(target: PodTemplate, policy: Policy) -> bool:
+    """Return whether the manifest keeps workers apart at the nearest level, or by an anti-affinity at any."""
+    nearest = policy.topology[0].key
+    return any(
+        not term.attracts and (not term.spreads or term.topology_key == nearest) for term in about_workers(target)
+    )
 
 
 # ---- the rule's own item --------------------------------------------------------------------------

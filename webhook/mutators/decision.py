@@ -63,6 +63,8 @@ class Reason(StrEnum):
     )
     SPREAD_PRESENT = "spread-already-set", "the manifest says itself how workers stand at this level"
     # gpu, scheduler-gpu
+    GPU_SHARE_PRESENT = "gpu-share-already-set", "an annotation or label requests a share of a GPU for the pod"
+    GPU_ELSEWHERE = "gpu-in-another-container", "another container of the pod requests its accelerator"
     GPU_LIMIT_ADDED = "gpu-limit-added", "the Dask container gets a GPU limit"
     GPU_LIMIT_COMPLETED = (
         "gpu-limit-completed",
@@ -92,7 +94,10 @@ class Reason(StrEnum):
     )
     COMMAND_OFF = "command-off", "the namespace's worker-command is keep"
     NO_GPU_WANTED = "no-gpu-wanted", "the worker asks for 0 GPUs, so its plain command stands"
-    NOT_A_CUDA_DEVICE = "not-a-cuda-device", "the worker's accelerator is none of NVIDIA's"
+    NOT_A_CUDA_DEVICE = "not-a-cuda-device", "the worker's accelerator is not known to be one of NVIDIA's"
+    NO_CUDA_DEVICE = "no-cuda-device", "the container has and gets no device, and dask-cuda does not start without one"
+    MIG_SLICE = "mig-slice", "dask-cuda fails at start on a MIG slice, which the plain Dask worker uses"
+    IMAGE_WITHOUT_DASK_CUDA = "image-without-dask-cuda", "the image is known to lack dask-cuda, and nothing adds it"
     # dask-cli
     DASK_CLI_OFF = "dask-cli-off", "the namespace's dask-cli is keep"
     DASK_CLI_REPLACED = "dask-cli-replaced", "a script that distributed 2026.6 removed is now a subcommand of dask"
@@ -113,6 +118,7 @@ class Reason(StrEnum):
     NO_WORKERS_ADDED = "no-workers-added", "the update adds no workers"
     NO_GPU_ASKED = "no-gpu-asked", "the workers ask for no GPU, or for several kinds of them"
     # any rule
+    CPU_WORKER = "cpu-worker", "the pod runs a CPU worker, which stays unmodified; its evidence says why"
     MALFORMED = "malformed", "a field on the way is not of the type that Kubernetes gives it"
     WARN_MODE = "warn-mode", "the namespace's mode is warn: the change is told, not made"
 

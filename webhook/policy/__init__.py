@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from itertools import islice
 
 from webhook.policy import values
+from webhook.policy.label_selector import LabelSelector
 from webhook.policy.model import (
     AffinityScope,
     Annotations,
     DaskCli,
+    GpuWorkers,
     GuideAffinity,
     Mode,
     Policy,
@@ -37,7 +39,9 @@ __all__ = [
     "Annotation",
     "Annotations",
     "DaskCli",
+    "GpuWorkers",
     "GuideAffinity",
+    "LabelSelector",
     "Mode",
     "Policy",
     "Problem",
@@ -90,6 +94,13 @@ class Annotation:
 ANNOTATIONS = (
     Annotation("enabled", "true, false", "whether this namespace is served", values.boolean),
     Annotation("mode", "enforce, warn", "`warn`: nothing is patched; the user is told what would be", Mode),
+    Annotation(
+        "gpu-workers",
+        "all, requested, or a label selector such as dask.org/workergroup-name in (big), tier!=cpu",
+        "which workers are GPU workers where their pods do not say: all, none but those that request a GPU, or those "
+        "whose pod labels match; a CPU worker is left unmodified",
+        values.gpu_workers,
+    ),
     Annotation(
         "gpu-limit",
         f"a whole number, 0-{values.MOST_GPUS}",

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from webhook.policy.label_selector import LabelSelector
+
 Annotations: TypeAlias = frozenset[tuple[str, str]]
 """The annotations of a Namespace under the project's prefix, as key and value; hashable: a cache key."""
 
@@ -28,6 +30,13 @@ class DaskCli(StrEnum):
 
     KEEP = "keep"
     SUBCOMMANDS = "subcommands"
+
+
+class GpuWorkers(StrEnum):
+    """Which workers without evidence of a GPU are GPU workers; a label selector is the third choice."""
+
+    ALL = "all"
+    REQUESTED = "requested"
 
 
 class AffinityScope(StrEnum):
@@ -89,6 +98,7 @@ class Policy:
 
     enabled: bool = False
     mode: Mode = Mode.ENFORCE
+    gpu_workers: GpuWorkers | LabelSelector = GpuWorkers.ALL
     gpu_limit: int = 1
     gpu_resource: str = "nvidia.com/gpu"
     worker_command: WorkerCommand = WorkerCommand.SCRIPT

@@ -4,7 +4,9 @@ import difflib
 import re
 from collections.abc import Sequence
 
-from webhook.policy.model import TargetGroup, TopologyLevel
+from webhook.policy import label_selector
+from webhook.policy.label_selector import LabelSelector
+from webhook.policy.model import GpuWorkers, TargetGroup, TopologyLevel
 from webhook.policy.topology_presets import PRESETS
 from webhook.workloads.unstructured import Unstructured
 
@@ -37,6 +39,19 @@ def boolean(text: str) -> bool:
 def gpus(text: str) -> int:
     """A number of GPUs, 0 to `MOST_GPUS`."""
     return _bounded(text, 0, MOST_GPUS)
+
+
+# Words that a selector would take for the key of a label.
+_WORDS = ("all", "any", "false", "none", "off", "on", "requested", "true")
+
+
+def gpu_workers(text: str) -> GpuWorkers | LabelSelector:
+    """`all`, `requested` or a label selector; a misspelt word is no label that pods carry."""
+    if text in {"all", "requested"}:
+        return GpuWorkers(text)
+    if text.isalpha() and difflib.get_close_matches(text.lower(), _WORDS, n=1, cutoff=0.65):
+        raise ValueError(text)
+    return label_selector.parse(text)
 
 
 def weight(text: str) -> int:
