@@ -112,7 +112,7 @@ def worker_options(words: Sequence[str], program: str) -> list[str]:
         for at in range(len(words)):
             if names[at : at + len(start)] == start:
                 # Kubernetes' own expansions that are left are values of numbers.
-                return [word.replace("$(N)", "7") for word in words[at + len(start) :]]
+                return [word.replace("$(N)", "7").replace("$(PORT)", "9000") for word in words[at + len(start) :]]
     raise AssertionError(f"no {program} worker in {words}")
 
 
