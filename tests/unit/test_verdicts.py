@@ -133,7 +133,7 @@ def test_container_is_decided_on_once_for_all_clusters() -> None:
     """Clusters that run the same container share what is decided on it, and have their own affinity."""
     verdicts = DecisionCache(Policy(), NOT_WATCHED.hint)
     one, two = (decided(verdicts, cluster(name=name, uid=name)) for name in ("one", "two"))
-    assert {rule for rule in one if one[rule] is two[rule]} == {"apart", "gpu", "command", "capacity-hint"}
+    assert {rule for rule in one if one[rule] is two[rule]} == {"apart", "gpu", "command", "dask-cli", "capacity-hint"}
     assert "cluster two" in two["affinity"].detail
 
 
