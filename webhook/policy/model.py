@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from webhook.policy.label_selector import LabelSelector
+
 Annotations: TypeAlias = frozenset[tuple[str, str]]
 """The annotations of a Namespace under the project's prefix, as key and value; hashable: a cache key."""
-
-from webhook.policy.label_selector import LabelSelector
 
 
 class Mode(StrEnum):
