@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
-from tests.unit.deploy.chart import CHART, DEPLOY, NAME, only, rendered, run
+from tests.unit.deploy.chart import CHART, NAME, only, rendered, run
 from webhook.policy import ANNOTATIONS
 
 if TYPE_CHECKING:
@@ -262,12 +261,3 @@ def test_release_with_any_name() -> None:
     (deployment,) = (each for each in objects if each["kind"] == "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert {"--service=prod-dask-colocate", "--service-namespace=gpu"} <= set(container["args"])
-
-
-def test_one_version() -> None:
-    """Package, chart and image carry one version."""
-    project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]
-    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    image = (DEPLOY.parent / "Dockerfile").read_text()
-    assert chart["version"] == chart["appVersion"] == project["version"]
-    assert f"ARG VERSION={project['version']}\n" in image
