@@ -12,9 +12,9 @@ import orjson
 
 from webhook.admission import handler
 from webhook.admission.handler import AdmissionRequest, AdmissionResponse, RenderedResponse
-from webhook.mutators import Contained, of_container
+from webhook.mutators import Contained, contained, of_container
 from webhook.placement.model import Hint, NoHint, Question
-from webhook.policy import Annotations, LabelSelector, Policy, resolve
+from webhook.policy import Annotations, Policy, resolve
 from webhook.workloads import pod_templates
 from webhook.workloads.pod_templates import DaskObject, PodTemplate
 from webhook.workloads.unstructured import Unstructured
@@ -69,11 +69,11 @@ class DecisionCache:
         return handler.answer(handler.decide(subject, self._policy(annotations), hint, self._of_container))
 
     def _of_container(self, target: PodTemplate, policy: Policy) -> Contained:
-        key = _key(pod_templates.contained(target, labelled=isinstance(policy.gpu_workers, LabelSelector)))
+        key = _key(contained(target, policy))
         if key is None or len(key) > LARGEST_CONTAINER_KEPT:
             return of_container(target, policy)
-        contained: Contained = self._contained(key, policy)
-        return contained
+        decided: Contained = self._contained(key, policy)
+        return decided
 
 
 def _key(seen: Unstructured | None) -> bytes | None:

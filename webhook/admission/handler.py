@@ -270,7 +270,7 @@ def _audit(decided: Plan, policy: Policy) -> tuple[tuple[str, str], ...]:
         for decision in decided.decisions
         if decision.outcome is not _SKIPPED or decision.reason is _WARN_MODE
     ]
-    worker = (("worker", _line(str(decided.worker))),) if decided.worker else ()
+    worker = (("worker", _line(decided.worker.sentence)),) if decided.worker else ()
     return (("decisions", " ".join(told)), ("mode", str(policy.mode)), *worker)
 
 

@@ -29,10 +29,11 @@ from webhook.mutators.gpu_workers import Classification, Kind, classify
 from webhook.mutators.patch import Operation, UnpatchableError, combine
 from webhook.mutators.spread import emptier
 from webhook.placement.model import UNWATCHED, Hint
-from webhook.policy import Mode, Policy
+from webhook.policy import LabelSelector, Mode, Policy
+from webhook.workloads import pod_templates
 from webhook.workloads.accelerators import Device
 from webhook.workloads.pod_templates import PodTemplate, Role
-from webhook.workloads.unstructured import TooLargeError
+from webhook.workloads.unstructured import TooLargeError, Unstructured
 
 RULES: Mapping[Role, Mapping[str, Rule]] = {
     Role.WORKER: {
@@ -46,7 +47,7 @@ RULES: Mapping[Role, Mapping[str, Rule]] = {
     },
     Role.SCHEDULER: {"scheduler-gpu": scheduler_gpu, "dask-cli": dask_cli},
 }
-# Under which policies a rule looks at no more of a target than `dask.contained` leaves: some always, others when the
+# Under which policies a rule looks at no more of a target than `contained` leaves: some always, others when the
 # namespace turned them off and they look at nothing. A rule that is not here sees every target whole.
 _CONTAINED: Mapping[str, Callable[[Policy], bool]] = {
     "affinity": lambda policy: not policy.topology,
@@ -100,8 +101,13 @@ OfContainer: TypeAlias = Callable[[PodTemplate, Policy], Contained]
 """`of_container`, or the same with a memory."""
 
 
+def contained(target: PodTemplate, policy: Policy) -> Unstructured | None:
+    """Return what `of_container` looks at under this policy, as JSON; None where the target has no container."""
+    return pod_templates.contained(target, labelled=isinstance(policy.gpu_workers, LabelSelector))
+
+
 def of_container(target: PodTemplate, policy: Policy) -> Contained:
-    """Classify a target, and decide the rules for which `dask.contained` leaves enough of it under this policy."""
+    """Classify a target, and decide the rules for which `contained` leaves enough of it under this policy."""
     rules = RULES[target.role]
     if target.role is not Role.WORKER:
         return Contained(None, _decided(rules, target, policy))

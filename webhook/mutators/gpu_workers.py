@@ -12,7 +12,7 @@ Rules leave a CPU worker unmodified.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain
 
@@ -97,11 +97,19 @@ class Classification:
         gpu: Whether they are GPU workers.
         evidence: Why, at least one.
         zero: Whether the Dask container requests zero accelerators.
+        sentence: The result and the evidence for people, made once for all that share a classification.
     """
 
     gpu: bool
     evidence: tuple[Evidence, ...]
     zero: bool = False
+    sentence: str = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Write the sentence."""
+        clauses = ", ".join(map(str, self.evidence[:_MOST_SHOWN]))
+        text = f"{'GPU' if self.gpu else 'CPU'} worker: {clauses}"
+        object.__setattr__(self, "sentence", "".join(each if each.isprintable() else "?" for each in text))
 
     @property
     def kind(self) -> str:
@@ -110,7 +118,7 @@ class Classification:
 
     def __str__(self) -> str:
         """Return the result and the evidence as one sentence."""
-        return f"{'GPU' if self.gpu else 'CPU'} worker: {', '.join(map(str, self.evidence[:_MOST_SHOWN]))}"
+        return self.sentence
 
     @property
     def requests(self) -> tuple[Evidence, ...]:

@@ -14,6 +14,8 @@ less, and with `MAX_SKEW` an autoscaler that takes preferences for requirements 
 anything to require. It sees its own namespace only.
 """
 
+from functools import partial
+
 from webhook.mutators.decision import Decision, DecisionBuilder, Reason
 from webhook.mutators.patch import END, put
 from webhook.mutators.selector import CONSTRAINTS, MOST, about_workers
@@ -83,16 +85,15 @@ def _constrained(target: PodTemplate, key: str) -> bool:
 def _seen_by_the_scheduler(spec: Unstructured) -> bool:
     """Return whether the pod, a container or a native sidecar requests CPU or memory; a limit is a request too."""
     sidecars = (each for each in sequence(spec, "initContainers") if text(each, "restartPolicy") == "Always")
-    for holder in (spec, *sequence(spec, "containers"), *sidecars):
-        for field in ("requests", "limits"):
-            asked = mapping(holder, "resources", field)
-            if any(name in asked and not _is_nothing(asked[name]) for name in ("cpu", "memory")):
+    return any(map(_requests_cpu_or_memory, (spec, *sequence(spec, "containers"), *sidecars)))
+
+
+def _requests_cpu_or_memory(holder: Unstructured) -> bool:
+    for requested in map(partial(mapping, holder, "resources"), ("requests", "limits")):
+        for name in ("cpu", "memory"):
+            if name in requested and requested[name] is not None and not is_zero(requested[name]):
                 return True
     return False
-
-
-def _is_nothing(quantity: Unstructured) -> bool:
-    return quantity is None or is_zero(quantity)
 
 
 def _constraint(cluster: str, topology_key: str) -> Unstructured:

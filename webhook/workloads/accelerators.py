@@ -243,13 +243,16 @@ _SHARE = re.compile(
 )
 _SHARE_CONTAINER = "gpu-fraction-container-name"
 _SHARE_DEVICES = "gpu-fraction-num-devices"
-# Every key that `share` looks at holds one of these; most annotations hold none.
-_SHARE_WORDS = re.compile(r"gpu|tensor-fusion|runai")
+# Every key that `share` looks at holds one of these; the keys of most objects hold none.
+_SHARE_WORDS = ("gpu", "tensor-fusion", "runai")
 
 
-def sharing(values: Mapping[str, str]) -> dict[str, str]:
+def sharing(values: Mapping[str, str]) -> Mapping[str, str]:
     """Return the annotations or labels that `share` looks at."""
-    return {key: value for key, value in values.items() if _SHARE_WORDS.search(key)}
+    keys = " ".join(values)
+    if not ("gpu" in keys or "tensor-fusion" in keys or "runai" in keys):  # a third of the time of a loop
+        return {}
+    return {key: value for key, value in values.items() if any(word in key for word in _SHARE_WORDS)}
 
 
 def share(values: Mapping[str, str]) -> Share | None:

@@ -54,7 +54,7 @@ class PodTemplate(NamedTuple):
         cluster: The Dask cluster's name; None before it has one (`generateName`).
         namespace: Where the pods will live, or "" when the object does not say.
         labels: Those the pods are known to carry.
-        annotations: Those the pods are known to carry.
+        annotations: Those the pods are known to carry and classification looks at.
         replicas: How many pods are wanted; 1 where the object does not say, as the CRDs have it.
         alone: Whether it is a pod without an owner: whoever creates it, and reads warnings, is no controller.
         before: The same target before an update.
@@ -190,6 +190,13 @@ def _seen_containers(containers: Unstructured) -> Unstructured:
 
 def _seen_container(raw: Unstructured) -> Unstructured:
     seen = {key: raw[key] for key in _SEEN_IN_CONTAINER if key in raw}
+    if "env" in raw or "securityContext" in raw or "volumeMounts" in raw:
+        seen |= _seen_of_environment(raw)
+    return seen
+
+
+def _seen_of_environment(raw: Unstructured) -> dict[str, Unstructured]:
+    seen: dict[str, Unstructured] = {}
     if env := [each for each in sequence(raw, "env") if text(each, "name") in _SEEN_VARIABLES]:
         seen["env"] = env
     if mapping(raw, "securityContext").get("privileged") is True:
@@ -214,7 +221,7 @@ def pod_subject(seen: Unstructured) -> DaskObject:
         cluster=labels.get(CLUSTER_NAME) or None,
         namespace=text(metadata, "namespace") or "",
         labels=labels,
-        annotations=annotations,
+        annotations=accelerators.sharing(annotations),
         alone="ownerReferences" not in metadata,
     )
     return DaskObject("Pod", (annotations,), (target,))
@@ -235,10 +242,10 @@ def contained(target: PodTemplate, *, labelled: bool = False) -> Unstructured | 
         return None
     about = [target.role.value, target.pointer, target.alone, container.index]
     if target.role is not Role.WORKER:
-        return [*about, {"containers": [*(None for _ in range(container.index)), _seen_container(container.raw)]}]
+        return [*about, _seen_container(container.raw)]
     labels = {**target.labels} if labelled else accelerators.sharing(target.labels)
     named = labelled and target.cluster is not None
-    return [*about, _classified(target.spec), accelerators.sharing(target.annotations), labels, named]
+    return [*about, _classified(target.spec), target.annotations, labels, named]
 
 
 def _classified(spec: Unstructured) -> Unstructured:
@@ -247,7 +254,7 @@ def _classified(spec: Unstructured) -> Unstructured:
     for key in ("containers", "initContainers"):
         if key in spec:
             seen[key] = _seen_containers(spec[key])
-    if affinity := gpu_nodes.required_affinity(spec):
+    if "affinity" in spec and (affinity := gpu_nodes.required_affinity(spec)):
         seen["affinity"] = affinity
     return seen
 
@@ -255,7 +262,9 @@ def _classified(spec: Unstructured) -> Unstructured:
 def container_target(seen: Unstructured) -> PodTemplate:
     """Return the target that `contained` leaves: what is not in it reaches no rule that is asked about a container."""
     role, pointer, alone, index, spec, *rest = seen
-    annotations, labels, named = rest or ({}, {}, False)
+    if not rest:  # a Dask scheduler's container
+        spec, rest = {"containers": [*(None for _ in range(index)), spec]}, ({}, {}, False)
+    annotations, labels, named = rest
     return PodTemplate(
         role=Role(role),
         spec=spec,
@@ -313,9 +322,18 @@ def _target(item: Unstructured, role: Role, path: tuple[str, ...], names: Mappin
         cluster=names.get(CLUSTER_NAME),
         namespace=text(item, "metadata", "namespace") or "",
         labels={**own, **names, COMPONENT: role},
-        annotations=texts(item, "metadata", "annotations") | texts(template, "metadata", "annotations"),
+        annotations=_sharing(item, template) if role is Role.WORKER else {},
         replicas=_replicas(template.get("replicas")),
     )
+
+
+def _sharing(*holders: Unstructured) -> dict[str, str]:
+    """Return the annotations that the pods carry and classification looks at."""
+    found: dict[str, str] = {}
+    for holder in holders:
+        if annotations := mapping(holder, "metadata", "annotations"):
+            found |= accelerators.sharing(texts(annotations))
+    return found
 
 
 def _replicas(written: Unstructured) -> int:
