@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import jsonpatch
 import orjson
 
-from webhook.admission.handler import LONGEST_UID, MalformedReviewError, Status
+from webhook.admission.request import LONGEST_UID, MalformedReviewError
+from webhook.admission.response import Status
 from webhook.placement.model import MARKER, Hints, Hosts
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import pytest
 
 from tests.unit.objects import cluster, container, group, pod, review, spec
 from webhook.admission import handler
-from webhook.admission.handler import AdmissionResponse, MalformedReviewError, Status
+from webhook.admission.request import MalformedReviewError, parse, parse_document
+from webhook.admission.response import AdmissionResponse, Status, parse_response, render
 from webhook.mutators.decision import Outcome
 from webhook.mutators.patch import Operation
 from webhook.mutators.selector import PREFERRED
@@ -24,7 +25,7 @@ SERVED = Policy(enabled=True)
 
 def verdict(document: Unstructured, policy: Policy | None = SERVED) -> AdmissionResponse:
     """What is decided on an AdmissionReview."""
-    found = handler.consider(handler.review_of(document))
+    found = handler.match(parse_document(document))
     return handler.decide(found, policy) if isinstance(found, DaskObject) else found
 
 
@@ -54,13 +55,13 @@ def verdict(document: Unstructured, policy: Policy | None = SERVED) -> Admission
 def test_body_that_is_no_review_is_refused(body: bytes, complaint: str) -> None:
     """The complaint says what is wrong with a body that is no AdmissionReview v1."""
     with pytest.raises(MalformedReviewError, match=complaint):
-        handler.parse(body)
+        parse(body)
 
 
 def test_complaint_is_one_line_of_ascii() -> None:
     """What a stranger sends does not come back, or into a log, as anything but text."""
     with pytest.raises(MalformedReviewError) as caught:
-        handler.parse(json.dumps({"apiVersion": "a\nb\x1b[31m", "kind": "ü"}).encode())
+        parse(json.dumps({"apiVersion": "a\nb\x1b[31m", "kind": "ü"}).encode())
     assert str(caught.value).isascii()
     assert str(caught.value).isprintable()
 
@@ -68,7 +69,7 @@ def test_complaint_is_one_line_of_ascii() -> None:
 def test_review_is_read() -> None:
     """All that is used of a request is found, and the object is the one that was sent."""
     item = cluster()
-    found = handler.parse(json.dumps(review(item, "UPDATE", oldObject=group(), name="demo")).encode())
+    found = parse(json.dumps(review(item, "UPDATE", oldObject=group(), name="demo")).encode())
     assert (found.uid, found.kind, found.operation) == ("0c5d", "DaskCluster", "UPDATE")
     assert (found.subresource, found.namespace, found.name) == ("", "rapids", "demo")
     assert (found.item, found.old_item) == (item, group())
@@ -76,8 +77,8 @@ def test_review_is_read() -> None:
 
 def test_name_is_the_objects_where_the_request_has_none() -> None:
     """A request's name may be missing; under generateName there is none at all."""
-    assert handler.review_of(review(cluster())).name == "demo"
-    assert handler.review_of(review(pod())).name == ""
+    assert parse_document(review(cluster())).name == "demo"
+    assert parse_document(review(pod())).name == ""
 
 
 # ---- Review to Verdict ----------------------------------------------------------------------------
@@ -187,7 +188,7 @@ def test_mode_warn_tells_nothing_as_done() -> None:
 
 def test_answer_without_changes_has_no_patch() -> None:
     """No operations: neither patch nor patchType, nor any other key without a value."""
-    answer = json.loads(handler.render("u", AdmissionResponse(Status.NO_TARGET)))
+    answer = json.loads(render(AdmissionResponse(Status.NO_TARGET)).to("u"))
     assert answer == {
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
@@ -200,7 +201,7 @@ def test_answer_echoes_the_uid_and_carries_everything() -> None:
     found = AdmissionResponse(
         Status.DECIDED, operations=(Operation("add", "/a~1b", {"ü": None}),), warnings=("w",), audit=(("k", "v"),)
     )
-    response = handler.answered(handler.render("u-1", found))
+    response = parse_response(render(found).to("u-1"))
     assert response == {
         "uid": "u-1",
         "allowed": True,
@@ -213,5 +214,5 @@ def test_answer_echoes_the_uid_and_carries_everything() -> None:
 
 def test_our_own_failure_is_allowed_and_audited() -> None:
     """After an exception of our own the object is as it was sent, and the audit log says so."""
-    response = handler.answered(handler.render("u", handler.failed()))
+    response = parse_response(render(handler.failed()).to("u"))
     assert response == {"uid": "u", "allowed": True, "auditAnnotations": {"status": "internal-error"}}

@@ -9,6 +9,7 @@ import pytest
 from tests.unit.objects import cluster, container, group, pod, review, spec
 from webhook.admission import handler
 from webhook.admission.decision_cache import DecisionCache
+from webhook.admission.request import parse_document
 from webhook.kube.capacity import NOT_WATCHED
 from webhook.mutators.decision import Outcome, Reason
 from webhook.mutators.gpu_workers import Kind, classify
@@ -16,7 +17,7 @@ from webhook.policy import GpuWorkers, Policy, resolve
 from webhook.workloads.pod_templates import DaskObject, read
 
 if TYPE_CHECKING:
-    from webhook.admission.handler import AdmissionResponse
+    from webhook.admission.response import AdmissionResponse
     from webhook.mutators.decision import Decision
     from webhook.workloads.unstructured import Unstructured
 
@@ -307,7 +308,7 @@ def test_cached_decisions_are_those_of_the_pure_core() -> None:
         annotations = frozenset({"colocate.dask.org/enabled": "true", "colocate.dask.org/gpu-workers": text}.items())
         cache = DecisionCache(Policy(), NOT_WATCHED.hint)
         for item in (*objects, *reversed(objects)):
-            asked = handler.review_of(review(item))
+            asked = parse_document(review(item))
             subject = cache.consider(asked)
             assert isinstance(subject, DaskObject)
-            assert cache.answer(asked, subject, annotations).verdict == decided(item, resolve(dict(annotations)))
+            assert cache.answer(asked, subject, annotations).response == decided(item, resolve(dict(annotations)))

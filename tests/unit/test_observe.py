@@ -11,7 +11,8 @@ import pytest
 
 from tests.unit.objects import cluster, review
 from webhook.admission import handler
-from webhook.admission.handler import AdmissionResponse, Status
+from webhook.admission.request import parse_document
+from webhook.admission.response import AdmissionResponse, Status, render
 from webhook.policy import Policy
 from webhook.telemetry import recorder
 from webhook.telemetry.recorder import KINDS, Recorder
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 
 def recorded(document: Unstructured, recorder: Recorder) -> None:
     """Decide on a review and record it."""
-    found = handler.review_of(document)
-    subject = handler.consider(found)
+    found = parse_document(document)
+    subject = handler.match(found)
     verdict = handler.decide(subject, Policy(enabled=True)) if isinstance(subject, DaskObject) else subject
-    recorder.admitted(found, handler.answer(verdict), 0.0004)
+    recorder.admitted(found, render(verdict), 0.0004)
 
 
 def test_kinds_are_bounded() -> None:
@@ -72,8 +73,8 @@ def test_object_is_never_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_workers_that_are_alike_leave_one_line(caplog: pytest.LogCaptureFixture) -> None:
     """The first of a group's workers is told of; the others, answered with the same, only for debugging."""
-    found = handler.review_of(review(cluster()))
-    answer = handler.answer(AdmissionResponse(Status.DECIDED, warnings=("w",)))
+    found = parse_document(review(cluster()))
+    answer = render(AdmissionResponse(Status.DECIDED, warnings=("w",)))
     with caplog.at_level(logging.INFO):
         Recorder().admitted(found, answer, 0.001)
         answer.sent += 1
@@ -103,8 +104,8 @@ def test_log_lines_are_json() -> None:
     """Each line is an object with time, level, logger, message and what came with it."""
     stream = io.StringIO()
     listener = recorder.log_to(stream, "INFO", lambda: None)
-    found = handler.review_of(review(cluster()))
-    Recorder().admitted(found, handler.answer(AdmissionResponse(Status.DECIDED, warnings=("w",))), 0.001)
+    found = parse_document(review(cluster()))
+    Recorder().admitted(found, render(AdmissionResponse(Status.DECIDED, warnings=("w",))), 0.001)
     logging.getLogger("x").debug("not this one")
     listener.stop()
     (line,) = stream.getvalue().splitlines()

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.unit.objects import cluster, container, namespace, review, spec
-from webhook.admission import handler
+from webhook.admission.response import parse_response
 from webhook.http.app import (
     BODY_LIMIT,
     Mutate,
@@ -138,7 +138,7 @@ def test_body_at_the_limit_is_read() -> None:
 def test_object_that_is_none_of_ours_asks_nobody(item: Unstructured) -> None:
     """No targets, or opted out: allowed, no patch, before the namespace is asked for."""
     source = Asked()
-    response = handler.answered(Service(source).mutate(review(item)).content)
+    response = parse_response(Service(source).mutate(review(item)).content)
     assert response["allowed"] is True
     assert "patch" not in response
     assert source.names == []
@@ -146,7 +146,7 @@ def test_object_that_is_none_of_ours_asks_nobody(item: Unstructured) -> None:
 
 def test_namespace_that_is_not_enabled_is_left_alone() -> None:
     """The namespace is not enabled: allowed, no patch, no warning."""
-    response = handler.answered(served(enabled="false").mutate(review(cluster())).content)
+    response = parse_response(served(enabled="false").mutate(review(cluster())).content)
     assert response["allowed"] is True
     assert not response.keys() & {"patch", "patchType", "warnings"}
 
@@ -154,7 +154,7 @@ def test_namespace_that_is_not_enabled_is_left_alone() -> None:
 def test_namespace_that_cannot_be_read() -> None:
     """The namespace can't be read: allowed, no patch, warning to nobody, audit annotation and counter."""
     service = Service(Failing(NamespaceUnknownError("no answer within 0.3 s")))
-    response = handler.answered(service.mutate(review(cluster())).content)
+    response = parse_response(service.mutate(review(cluster())).content)
     assert response == {"uid": "0c5d", "allowed": True, "auditAnnotations": {"status": "namespace-unknown"}}
     labels = {"kind": "DaskCluster", "status": "namespace-unknown"}
     assert service.count("dask_colocate_admissions_total", **labels) == 1
@@ -162,7 +162,7 @@ def test_namespace_that_cannot_be_read() -> None:
 
 def test_malformed_annotation_is_told() -> None:
     """A malformed annotation: allowed, the default used, warning."""
-    response = handler.answered(served(gpu_limit="many").mutate(review(cluster())).content)
+    response = parse_response(served(gpu_limit="many").mutate(review(cluster())).content)
     assert response["allowed"] is True
     assert "gpu-limit='many'" in response["warnings"][0]
     values = [operation["value"] for operation in response["patch"]]
@@ -172,7 +172,7 @@ def test_malformed_annotation_is_told() -> None:
 def test_rule_that_cannot_be_sure_is_refused() -> None:
     """A rule can't be sure: it is refused with a warning, and the others still apply."""
     item = cluster(spec(container("sh", "-c", "dask-worker 2>&1 | tee log")))
-    response = handler.answered(served().mutate(review(item)).content)
+    response = parse_response(served().mutate(review(item)).content)
     assert len(response["warnings"]) == 1
     changed = [operation["path"].rpartition("/")[2] for operation in response["patch"]]
     assert changed == ["affinity", "topologySpreadConstraints", "resources"]
@@ -183,7 +183,7 @@ def test_our_own_exception(caplog: pytest.LogCaptureFixture) -> None:
     service = Service(Failing(RuntimeError("out of luck")))
     answer = service.mutate(review(cluster()))
     assert answer.status_code == 200
-    assert handler.answered(answer.content) == {
+    assert parse_response(answer.content) == {
         "uid": "0c5d",
         "allowed": True,
         "auditAnnotations": {"status": "internal-error"},
@@ -221,7 +221,7 @@ def test_changed_annotations_count_at_once() -> None:
 
     service = Service(Changing())
     for limit in ("2", "3"):
-        response = handler.answered(service.mutate(review(cluster())).content)
+        response = parse_response(service.mutate(review(cluster())).content)
         assert {"limits": {"nvidia.com/gpu": limit}} in [operation["value"] for operation in response["patch"]]
 
 
@@ -234,7 +234,7 @@ def test_reviews_at_once_are_not_mixed_up() -> None:
         return await asyncio.gather(*map(webhook.answer, bodies))
 
     answers = asyncio.run(all_at_once())
-    assert [handler.answered(answer)["uid"] for answer in answers] == [f"uid-{number}" for number in range(50)]
+    assert [parse_response(answer)["uid"] for answer in answers] == [f"uid-{number}" for number in range(50)]
 
 
 def test_client_that_leaves_in_the_middle_is_no_error() -> None:

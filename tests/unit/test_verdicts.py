@@ -8,9 +8,9 @@ import pytest
 
 from tests.unit.case import Case, every
 from tests.unit.objects import cluster, container, group, pod, preferred, review, spec, term
-from webhook.admission import handler
 from webhook.admission.decision_cache import LARGEST_CONTAINER_KEPT, LARGEST_KEPT, DecisionCache
-from webhook.admission.handler import AdmissionResponse, RenderedResponse, Status
+from webhook.admission.request import parse_document
+from webhook.admission.response import AdmissionResponse, RenderedResponse, Status, render
 from webhook.kube.capacity import NOT_WATCHED
 from webhook.kube.namespaces import ours
 from webhook.mutators import contained, of_container
@@ -43,7 +43,7 @@ ON = frozenset({(ENABLED, "true")})
 
 def answered(verdicts: DecisionCache, item: Unstructured, annotations: Annotations = ON) -> RenderedResponse:
     """The answer for an object in an enabled namespace."""
-    asked = handler.review_of(review(item))
+    asked = parse_document(review(item))
     subject = verdicts.consider(asked)
     assert isinstance(subject, DaskObject)
     return verdicts.answer(asked, subject, annotations)
@@ -68,7 +68,7 @@ def test_roles_are_told_apart() -> None:
     verdicts = DecisionCache(Policy(), NOT_WATCHED.hints)
     scheduler = worker(1)
     scheduler["metadata"]["labels"]["dask.org/component"] = "scheduler"
-    roles = [{each.role for each in answered(verdicts, item).verdict.decisions} for item in (worker(2), scheduler)]
+    roles = [{each.role for each in answered(verdicts, item).response.decisions} for item in (worker(2), scheduler)]
     assert roles == [{Role.WORKER}, {Role.SCHEDULER}]
 
 
@@ -100,23 +100,23 @@ def test_what_a_rule_looks_at_tells_pods_apart(fields: Unstructured) -> None:
     verdicts = DecisionCache(Policy(), NOT_WATCHED.hints)
     answered(verdicts, worker(1))
     fresh = answered(DecisionCache(Policy(), NOT_WATCHED.hints), worker(2, **fields))
-    assert answered(verdicts, worker(2, **fields)).behind_uid == fresh.behind_uid
+    assert answered(verdicts, worker(2, **fields)).after_uid == fresh.after_uid
     assert answered(verdicts, worker(2, **fields)) is not answered(verdicts, worker(1))
 
 
 def test_namespace_tells_answers_apart() -> None:
     """The same pod under other annotations is decided on anew."""
     verdicts = DecisionCache(Policy(), NOT_WATCHED.hints)
-    asked = handler.review_of(review(worker(1)))
+    asked = parse_document(review(worker(1)))
     subject = verdicts.consider(asked)
     assert isinstance(subject, DaskObject)
     two = frozenset({*ON, (f"{PREFIX}gpu-limit", "2")})
-    assert b"auditAnnotations" in verdicts.answer(asked, subject, ON).behind_uid
+    assert b"auditAnnotations" in verdicts.answer(asked, subject, ON).after_uid
     assert (
-        verdicts.answer(asked, subject, two).verdict.operations
-        != verdicts.answer(asked, subject, ON).verdict.operations
+        verdicts.answer(asked, subject, two).response.operations
+        != verdicts.answer(asked, subject, ON).response.operations
     )
-    assert verdicts.answer(asked, subject, frozenset()).verdict.status is Status.NOT_ENABLED
+    assert verdicts.answer(asked, subject, frozenset()).response.status is Status.NOT_ENABLED
 
 
 @pytest.mark.parametrize("case", every(), ids=lambda case: case.name)
@@ -127,17 +127,17 @@ def test_memory_changes_no_answer(case: Case) -> None:
         return case.capacity.hints(questions)  # made anew each time: what was promised before is forgotten
 
     verdicts = DecisionCache(default_policy(case.settings.get("defaults", "")), hints)
-    asked, plain = handler.review_of(case.review), case.verdict(case.review)
+    asked, plain = parse_document(case.review), case.verdict(case.review)
     found = verdicts.consider(asked)
     if isinstance(found, AdmissionResponse):
         assert found == plain
     elif case.policy is not None:
-        assert [verdicts.answer(asked, found, ours(case.namespace)).verdict for _ in range(2)] == [plain, plain]
+        assert [verdicts.answer(asked, found, ours(case.namespace)).response for _ in range(2)] == [plain, plain]
 
 
 def decided(verdicts: DecisionCache, item: Unstructured) -> dict[str, Decision]:
     """Its worker's decisions by rule."""
-    return {each.rule: each for each in answered(verdicts, item).verdict.decisions if each.role is Role.WORKER}
+    return {each.rule: each for each in answered(verdicts, item).response.decisions if each.role is Role.WORKER}
 
 
 def test_container_is_decided_on_once_for_all_clusters() -> None:
@@ -211,10 +211,10 @@ def test_worker_too_large_or_too_deep_is_decided_on_all_the_same() -> None:
     large = worker(1, args=["dask-worker", "x" * LARGEST_KEPT])
     nested = pod(spec(affinity={"podAffinity": preferred(term(**deep))}))
     for item in (large, nested):
-        assert answered(DecisionCache(Policy(), NOT_WATCHED.hints), item).verdict.status is Status.DECIDED
+        assert answered(DecisionCache(Policy(), NOT_WATCHED.hints), item).response.status is Status.DECIDED
 
 
 def test_answer_is_json_whatever_the_uid() -> None:
     """The uid is put in as JSON, quotes and all."""
-    body = handler.answer(AdmissionResponse(Status.NO_TARGET)).to('a"b')
+    body = render(AdmissionResponse(Status.NO_TARGET)).to('a"b')
     assert json.loads(body)["response"] == {"uid": 'a"b', "allowed": True}

@@ -11,7 +11,8 @@ from functools import lru_cache
 import orjson
 
 from webhook.admission import handler
-from webhook.admission.handler import AdmissionRequest, AdmissionResponse, RenderedResponse
+from webhook.admission.request import AdmissionRequest
+from webhook.admission.response import AdmissionResponse, RenderedResponse, render
 from webhook.mutators import Contained, contained, of_container
 from webhook.placement.model import Hints, Questions
 from webhook.policy import Annotations, Policy, resolve
@@ -46,7 +47,7 @@ class DecisionCache:
 
     def consider(self, review: AdmissionRequest) -> DaskObject | AdmissionResponse:
         """Return what `admission.consider` returns, with one Subject for all pods of a worker group."""
-        return handler.consider(review, self._read)
+        return handler.match(review, self._read)
 
     def answer(self, review: AdmissionRequest, subject: DaskObject, annotations: Annotations) -> RenderedResponse:
         """What is answered for a review's subject from `consider`, whose namespace carries `annotations`."""
@@ -56,7 +57,7 @@ class DecisionCache:
         if subject.kind == "Pod":
             answer: RenderedResponse = self._of_pod(subject, annotations, hints)
             return answer
-        return handler.answer(handler.decide(subject, policy, hints, self._of_container))
+        return render(handler.decide(subject, policy, hints, self._of_container))
 
     def _read(self, item: Unstructured) -> DaskObject | None:
         key = _key(pod_templates.shared(item))
@@ -66,7 +67,7 @@ class DecisionCache:
         return subject
 
     def _decide(self, subject: DaskObject, annotations: Annotations, hints: Hints) -> RenderedResponse:
-        return handler.answer(handler.decide(subject, self._policy(annotations), hints, self._of_container))
+        return render(handler.decide(subject, self._policy(annotations), hints, self._of_container))
 
     def _of_container(self, target: PodTemplate, policy: Policy) -> Contained:
         key = _key(contained(target, policy))

@@ -15,7 +15,8 @@ import jsonpatch
 from rich.console import Console
 from rich.text import Text
 
-from webhook.admission import handler
+from webhook.admission.request import API_VERSION
+from webhook.admission.response import parse_response
 from webhook.cli.options import ServeOptions
 from webhook.cli.wiring import Assembly, assemble
 from webhook.kube import manifests
@@ -108,11 +109,11 @@ def _ask(client: httpx.Client, item: Unstructured) -> Unstructured:
         "namespace": text(item, "metadata", "namespace"),
         "object": item,
     }
-    body = {"apiVersion": handler.API_VERSION, "kind": "AdmissionReview", "request": request}
+    body = {"apiVersion": API_VERSION, "kind": "AdmissionReview", "request": request}
     answer = client.post("/mutate", json=body)
     if not answer.is_success:
         raise DemoError(f"the webhook answered {answer.status_code}: {answer.text.strip()}")
-    return handler.answered(answer.content)
+    return parse_response(answer.content)
 
 
 # ---- what a newcomer sees -------------------------------------------------------------------------

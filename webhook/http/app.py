@@ -14,12 +14,8 @@ from starlette.types import Receive, Scope, Send
 
 from webhook.admission import handler
 from webhook.admission.decision_cache import DecisionCache
-from webhook.admission.handler import (
-    AdmissionRequest,
-    AdmissionResponse,
-    MalformedReviewError,
-    RenderedResponse,
-)
+from webhook.admission.request import AdmissionRequest, MalformedReviewError, parse
+from webhook.admission.response import AdmissionResponse, RenderedResponse, render
 from webhook.http.limits import COMPLETE, VERIFIED
 from webhook.kube.capacity import NOT_WATCHED, Capacity
 from webhook.kube.namespaces import Namespaces, NamespaceUnknownError
@@ -86,13 +82,13 @@ class Webhook:
             MalformedReviewError: `body` is none.
         """
         started = time.monotonic() if arrived is None else arrived
-        review = handler.parse(body)
+        review = parse(body)
         try:
             answer = await self._decide(review)
         except Exception:  # noqa: BLE001 - whatever it is, other people's work goes on
             self._recorder.failed(review)
-            answer = handler.answer(handler.failed())
-        self._tell(review, answer.verdict)
+            answer = render(handler.failed())
+        self._tell(review, answer.response)
         self._recorder.admitted(review, answer, time.monotonic() - started)
         answer.sent += 1
         return answer.to(review.uid)
@@ -100,12 +96,12 @@ class Webhook:
     async def _decide(self, review: AdmissionRequest) -> RenderedResponse:
         subject = self._verdicts.consider(review)
         if isinstance(subject, AdmissionResponse):
-            return handler.answer(subject)
+            return render(subject)
         try:
             annotations = await self._namespaces.annotations(review.namespace)
         except NamespaceUnknownError as error:
             self._recorder.namespace_unknown(str(error))
-            return handler.answer(handler.decide(subject, None))
+            return render(handler.decide(subject, None))
         return self._verdicts.answer(review, subject, annotations)
 
 

@@ -15,7 +15,8 @@ from prometheus_client.registry import Collector
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.orjson import OrjsonFormatter
 
-from webhook.admission.handler import AdmissionRequest, AdmissionResponse, RenderedResponse
+from webhook.admission.request import AdmissionRequest
+from webhook.admission.response import AdmissionResponse, RenderedResponse
 
 # A review takes well under a millisecond; the API server waits 5 s at most.
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.3, 1.0, 5.0)
@@ -102,7 +103,7 @@ class Recorder:
 
     def admitted(self, review: AdmissionRequest, answer: RenderedResponse, seconds: float) -> None:
         """One review was answered in `seconds`. Workers that are alike leave one line, of the first of them."""
-        verdict = answer.verdict
+        verdict = answer.response
         self._admissions.counts[review.kind if review.kind in KINDS else "other", verdict.status] += 1
         self._seconds.observe(seconds)
         for decision in verdict.decisions:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from starlette.routing import Route
 
 from tests.unit.deploy.chart import DEPLOY
-from webhook.admission.handler import Status
+from webhook.admission.response import Status
 from webhook.cli.main import app
 from webhook.cli.options import ServeOptions
 from webhook.cli.wiring import assemble
