@@ -3,7 +3,7 @@ from __future__ import annotations
 from tests.unit.objects import HOSTNAME, preferred, spec, target, term
 from webhook.mutators.anti_affinity import apart
 from webhook.mutators.decision import Outcome, Reason
-from webhook.mutators.selector import takes_in
+from webhook.mutators.selector import selects
 from webhook.policy import Policy, TopologyLevel
 
 LIST = "/spec/worker/spec/affinity/podAntiAffinity/preferredDuringSchedulingIgnoredDuringExecution"
@@ -22,8 +22,8 @@ def test_term_is_about_other_clusters_of_all_namespaces() -> None:
     assert item["weight"] == 40
     assert item["podAffinityTerm"]["topologyKey"] == HOSTNAME
     assert item["podAffinityTerm"]["namespaceSelector"] == {}
-    assert not takes_in(item["podAffinityTerm"], target())
-    assert takes_in(item["podAffinityTerm"], target(name="other"))
+    assert not selects(item["podAffinityTerm"], target())
+    assert selects(item["podAffinityTerm"], target(name="other"))
 
 
 def test_users_anti_affinity_keeps_its_place() -> None:

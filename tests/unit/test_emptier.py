@@ -6,9 +6,9 @@ import pytest
 
 from tests.unit.objects import HOSTNAME, preferred, spec, target, term
 from webhook.mutators.decision import Outcome, Reason
-from webhook.mutators.selector import PREFERRED, REQUIRED, takes_in
+from webhook.mutators.selector import PREFERRED, REQUIRED, selects
 from webhook.mutators.spread import MAX_SKEW, emptier
-from webhook.mutators.terms import GUIDE_TERM, own
+from webhook.mutators.terms import GUIDE_TERM, affinity_term
 from webhook.policy import GuideAffinity, Policy, TopologyLevel
 from webhook.policy.values import MOST_GPUS
 
@@ -26,8 +26,8 @@ def test_constraint_is_about_other_clusters_and_never_binding() -> None:
     (operation,) = emptier(target(), policy).operations
     (constraint,) = operation.value
     assert (constraint["whenUnsatisfiable"], constraint["topologyKey"]) == ("ScheduleAnyway", "rack")
-    assert not takes_in(constraint, target())
-    assert takes_in(constraint, target(name="other"))
+    assert not selects(constraint, target())
+    assert selects(constraint, target(name="other"))
 
 
 def test_skew_is_one_that_kubernetes_takes() -> None:
@@ -67,7 +67,9 @@ def test_user_who_placed_the_workers_is_left_alone(section: str) -> None:
         assert (decision.outcome, decision.reason) == (Outcome.KEPT, Reason.SPREAD_PRESENT)
 
 
-@pytest.mark.parametrize("there", [GUIDE_TERM, own(target(), NEAREST, UPGRADE), own(target(), LIGHTER, UPGRADE)])
+@pytest.mark.parametrize(
+    "there", [GUIDE_TERM, affinity_term(target(), NEAREST, UPGRADE), affinity_term(target(), LIGHTER, UPGRADE)]
+)
 def test_term_that_an_upgrade_replaces_is_not_the_users(there: Unstructured) -> None:
     """The guide's term that is about to be replaced, and what stands there afterwards, leave the level open."""
     decision = emptier(target(spec(affinity={"podAffinity": {PREFERRED: [there]}})), UPGRADE)
@@ -76,7 +78,7 @@ def test_term_that_an_upgrade_replaces_is_not_the_users(there: Unstructured) -> 
 
 def test_term_beside_the_replaced_one_stands() -> None:
     """A term of the user's own at the level speaks for it, also one that keeps the cluster's own workers apart."""
-    mine = own(target(), NEAREST, UPGRADE)
+    mine = affinity_term(target(), NEAREST, UPGRADE)
     for beside in ({"podAntiAffinity": {PREFERRED: [mine]}}, {"podAffinity": {REQUIRED: [mine["podAffinityTerm"]]}}):
         there = {"podAffinity": {PREFERRED: [GUIDE_TERM]}}
         together = {key: there.get(key, {}) | beside.get(key, {}) for key in there | beside}

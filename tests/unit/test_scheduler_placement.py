@@ -8,7 +8,7 @@ import pytest
 from tests.unit.objects import HOSTNAME, cluster, container, expression, job, pod, preferred, spec, target, term
 from webhook.mutators import plan
 from webhook.mutators.decision import Outcome, Reason
-from webhook.mutators.selector import PREFERRED, REQUIRED, takes_in
+from webhook.mutators.selector import PREFERRED, REQUIRED, selects
 from webhook.policy import Policy, TopologyLevel, resolve
 from webhook.workloads.pod_templates import PodTemplate, Role, read
 
@@ -56,8 +56,8 @@ def test_scheduler_prefers_schedulers_and_avoids_its_workers() -> None:
     own = [expression("dask.org/component", "In", "worker"), expression("dask.org/cluster-name", "In", "demo")]
     assert share == {"weight": 100, "podAffinityTerm": {**SCHEDULERS, "namespaceSelector": {}}}
     assert avoid == {"weight": 1, "podAffinityTerm": term(matchExpressions=own)}
-    assert not takes_in(share["podAffinityTerm"], target())
-    assert takes_in(avoid["podAffinityTerm"], target())
+    assert not selects(share["podAffinityTerm"], target())
+    assert selects(avoid["podAffinityTerm"], target())
 
 
 @pytest.mark.parametrize(

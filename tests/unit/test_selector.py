@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.objects import HOSTNAME, expression, target, term
-from webhook.mutators.selector import takes_in
+from webhook.mutators.selector import selects
 
 if TYPE_CHECKING:
     from webhook.workloads.unstructured import Unstructured
@@ -48,10 +48,10 @@ LEAVES_OUT = {
 @pytest.mark.parametrize("item", TAKES_IN.values(), ids=TAKES_IN)
 def test_term_takes_in_the_workers(item: Unstructured) -> None:
     """The scheduler would find the cluster's workers by this term."""
-    assert takes_in(item, target())
+    assert selects(item, target())
 
 
 @pytest.mark.parametrize("item", LEAVES_OUT.values(), ids=LEAVES_OUT)
 def test_term_leaves_out_the_workers(item: Unstructured) -> None:
     """The scheduler would not find the cluster's workers by this term."""
-    assert not takes_in(item, target())
+    assert not selects(item, target())

@@ -22,7 +22,7 @@ from webhook.mutators.decision import (
     Outcome,
     Reason,
     Rule,
-    told,
+    truncate,
 )
 from webhook.mutators.gpu import gpu, scheduler_gpu
 from webhook.mutators.gpu_workers import Classification, Kind, classify
@@ -135,7 +135,7 @@ def of_container(target: PodTemplate, policy: Policy) -> Contained:
         decisions = {name: DecisionBuilder(name, target).skipped(Reason.CPU_WORKER, str(worker)) for name in rules}
         decisions[DASK_CLI] = _decide(DASK_CLI, dask_cli, target, policy)  # also plain workers start again
     if warning := _warning(worker, policy):
-        decisions["gpu"] = decisions["gpu"]._replace(warnings=(*decisions["gpu"].warnings, told(warning)))
+        decisions["gpu"] = decisions["gpu"]._replace(warnings=(*decisions["gpu"].warnings, truncate(warning)))
     return Contained(worker, decisions)
 
 
@@ -230,5 +230,5 @@ def _only_told(decision: Decision) -> Decision:
         reason=Reason.WARN_MODE,
         detail=text,
         operations=(),
-        warnings=(told(text),),
+        warnings=(truncate(text),),
     )

@@ -17,13 +17,13 @@ from collections.abc import Sequence
 
 from webhook.mutators.decision import Decision, DecisionBuilder, Reason
 from webhook.mutators.patch import Operation, append, put
-from webhook.mutators.selector import PREFERRED, Term, about_workers
+from webhook.mutators.selector import PREFERRED, Term, worker_terms
 from webhook.mutators.terms import (
     GUIDE_TERM,
-    Upgrades,
-    own,
-    spoken_for,
-    upgrades,
+    GuideUpgrades,
+    affinity_term,
+    guide_upgrades,
+    user_placed,
 )
 from webhook.policy import AffinityScope, Policy, TopologyLevel
 from webhook.workloads.pod_templates import PodTemplate
@@ -31,38 +31,40 @@ from webhook.workloads.pod_templates import PodTemplate
 NAME = "affinity"
 
 
-def affinity(target: PodTemplate, policy: Policy) -> Decision:
-    """Draw the target's pods together at each level of `policy.topology` that the user left open."""
-    rule = DecisionBuilder(NAME, target)
+def affinity(template: PodTemplate, policy: Policy) -> Decision:
+    """Draw the template's pods together at each level of `policy.topology` that the user left open."""
+    rule = DecisionBuilder(NAME, template)
     if not policy.topology:
         return rule.skipped(Reason.TOPOLOGY_NONE, "the namespace's topology is none")
-    standing = about_workers(target)
-    replaced = upgrades(standing, policy)
-    missing = () if spoken_for(target, policy, standing) else _missing(policy, standing)
+    existing = worker_terms(template)
+    replaced = guide_upgrades(existing, policy)
+    missing = () if user_placed(template, policy, existing) else _missing(policy, existing)
     if not missing and not replaced:
-        return _kept(rule, standing)
+        return _kept(rule, existing)
     if policy.affinity_scope is AffinityScope.CLUSTER:
-        if target.cluster is None:
+        if template.cluster is None:
             return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster has no name yet; its pods will")
-        if not target.selectable:
-            return rule.refused(Reason.CLUSTER_NAME_INVALID, f"no affinity: {target.cluster[:63]!a} is no label value")
+        if not template.selectable:
+            return rule.refused(
+                Reason.CLUSTER_NAME_INVALID, f"no affinity: {template.cluster[:63]!a} is no label value"
+            )
     return _applied(rule, policy, replaced, missing)
 
 
-def _missing(policy: Policy, standing: Sequence[Term]) -> tuple[TopologyLevel, ...]:
-    if not standing:
+def _missing(policy: Policy, existing: Sequence[Term]) -> tuple[TopologyLevel, ...]:
+    if not existing:
         return policy.topology
-    covered = {term.topology_key for term in standing}
+    covered = {term.topology_key for term in existing}
     return tuple(level for level in policy.topology if level.key not in covered)
 
 
-def _kept(rule: DecisionBuilder, standing: Sequence[Term]) -> Decision:
-    apart = [term for term in standing if not term.attracts]
-    if apart and all(term.spreads for term in apart):
+def _kept(rule: DecisionBuilder, existing: Sequence[Term]) -> Decision:
+    apart = [term for term in existing if not term.is_affinity]
+    if apart and all(term.is_spread_constraint for term in apart):
         return rule.kept(Reason.SPREAD_PRESENT, f"the manifest spreads workers itself at {apart[0].topology_key}")
     if apart:
         return rule.kept(Reason.ANTI_AFFINITY_PRESENT, "the manifest keeps workers apart itself")
-    if any(term.item == GUIDE_TERM for term in standing):
+    if any(term.item == GUIDE_TERM for term in existing):
         return rule.kept(Reason.GUIDE_AFFINITY_PRESENT, "the manifest carries the guide's own affinity")
     return rule.kept(Reason.AFFINITY_PRESENT, "an affinity to the cluster's workers is there already")
 
@@ -70,35 +72,35 @@ def _kept(rule: DecisionBuilder, standing: Sequence[Term]) -> Decision:
 def _applied(
     rule: DecisionBuilder,
     policy: Policy,
-    upgraded: Upgrades,
+    upgraded: GuideUpgrades,
     missing: Sequence[TopologyLevel],
 ) -> Decision:
-    appended = _append(rule.target, missing, policy)
-    added = f"drawn to {_whom(rule.target, policy)} at {', '.join([level.key for level in missing])}"
+    appended = _append(rule.template, missing, policy)
+    added = f"drawn to {_selected_workers(rule.template, policy)} at {', '.join([level.key for level in missing])}"
     if not upgraded:
         return rule.applied(Reason.AFFINITY_ADDED, added, *appended)
-    replaced = f"the guide's own affinity now names cluster {rule.target.cluster}"
+    replaced = f"the guide's own affinity now names cluster {rule.template.cluster}"
     return rule.applied(
         Reason.GUIDE_AFFINITY_UPGRADED,
         f"{replaced}; {added}" if missing else replaced,
-        *(_upgrade(rule.target, place, level, policy) for place, level in upgraded),
+        *(_upgrade(rule.template, place, level, policy) for place, level in upgraded),
         *appended,
         warnings=(f"{replaced} (guide-affinity: upgrade)",),
     )
 
 
-def _whom(target: PodTemplate, policy: Policy) -> str:
+def _selected_workers(template: PodTemplate, policy: Policy) -> str:
     own = policy.affinity_scope is AffinityScope.CLUSTER
-    return f"workers of cluster {target.cluster}" if own else "any Dask worker of the namespace"
+    return f"workers of cluster {template.cluster}" if own else "any Dask worker of the namespace"
 
 
 _LIST = ("affinity", "podAffinity", PREFERRED)
 
 
-def _upgrade(target: PodTemplate, place: str, level: TopologyLevel, policy: Policy) -> Operation:
-    return put(target.spec, target.pointer, (*_LIST, place), own(target, level, policy))
+def _upgrade(template: PodTemplate, place: str, level: TopologyLevel, policy: Policy) -> Operation:
+    return put(template.spec, template.pointer, (*_LIST, place), affinity_term(template, level, policy))
 
 
-def _append(target: PodTemplate, levels: Sequence[TopologyLevel], policy: Policy) -> tuple[Operation, ...]:
-    terms = [own(target, level, policy) for level in levels]
-    return append(target.spec, target.pointer, _LIST, terms) if terms else ()
+def _append(template: PodTemplate, levels: Sequence[TopologyLevel], policy: Policy) -> tuple[Operation, ...]:
+    terms = [affinity_term(template, level, policy) for level in levels]
+    return append(template.spec, template.pointer, _LIST, terms) if terms else ()

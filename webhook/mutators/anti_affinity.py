@@ -21,25 +21,25 @@ from webhook.workloads.unstructured import Unstructured, mapping, sequence
 NAME = "apart"
 
 
-def apart(target: PodTemplate, policy: Policy) -> Decision:
-    """Keep the target's pods off hosts of other clusters, with weight `policy.apart`; 0 is off."""
-    rule = DecisionBuilder(NAME, target)
+def apart(template: PodTemplate, policy: Policy) -> Decision:
+    """Keep the template's pods off hosts of other clusters, with weight `policy.apart`; 0 is off."""
+    rule = DecisionBuilder(NAME, template)
     if not policy.apart:
         return rule.skipped(Reason.APART_OFF, "apart is 0")
     if not policy.topology:
         return rule.skipped(Reason.TOPOLOGY_NONE, "the namespace's topology is none")
-    if target.cluster is None:
+    if template.cluster is None:
         return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster has no name yet; its pods will")
-    if not target.selectable:
-        return rule.skipped(Reason.CLUSTER_NAME_INVALID, f"{target.cluster[:63]!a} is no label value")
-    term = _term(target.cluster, policy.topology[0].key)
-    standing = sequence(mapping(target.spec, "affinity", "podAntiAffinity"), PREFERRED)
-    if any(mapping(item, "podAffinityTerm") == term for item in standing):
+    if not template.selectable:
+        return rule.skipped(Reason.CLUSTER_NAME_INVALID, f"{template.cluster[:63]!a} is no label value")
+    term = _term(template.cluster, policy.topology[0].key)
+    existing = sequence(mapping(template.spec, "affinity", "podAntiAffinity"), PREFERRED)
+    if any(mapping(item, "podAffinityTerm") == term for item in existing):
         return rule.kept(Reason.AFFINITY_PRESENT, "the anti-affinity to other clusters is there already")
     item = {"weight": policy.apart, "podAffinityTerm": term}
     tokens = ("affinity", "podAntiAffinity", PREFERRED, END)
     detail = f"kept apart from workers of other clusters at {policy.topology[0].key}"
-    return rule.applied(Reason.APART_ADDED, detail, put(target.spec, target.pointer, tokens, item))
+    return rule.applied(Reason.APART_ADDED, detail, put(template.spec, template.pointer, tokens, item))
 
 
 def _term(cluster: str, topology_key: str) -> Unstructured:

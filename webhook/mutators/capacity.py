@@ -27,10 +27,10 @@ from typing import NamedTuple
 
 from webhook.mutators.decision import Decision, DecisionBuilder, Reason
 from webhook.mutators.gpu_workers import Kind, classify, requests
-from webhook.mutators.hint_item import Items, hosts_of, item_for, items_of, size_of
+from webhook.mutators.hint_item import Items, hint_hosts, hint_items, make_item, planned_size
 from webhook.mutators.patch import END, put
-from webhook.mutators.selector import PREFERRED, about_workers
-from webhook.mutators.terms import about_dask_pods
+from webhook.mutators.selector import PREFERRED, worker_terms
+from webhook.mutators.terms import dask_pod_terms
 from webhook.placement import objects
 from webhook.placement.constraints import constraints
 from webhook.placement.model import (
@@ -64,26 +64,26 @@ from webhook.workloads.unstructured import (
 NAME = "capacity-hint"
 
 
-def capacity_hint(target: PodTemplate, policy: Policy, hint: Hint = UNWATCHED.worker) -> Decision:
+def capacity_hint(template: PodTemplate, policy: Policy, hint: Hint = UNWATCHED.worker) -> Decision:
     """Prefer the hosts of the hint; where there are none, say why."""
-    rule = DecisionBuilder(NAME, target)
+    rule = DecisionBuilder(NAME, template)
     if not policy.capacity_hint:
         return rule.skipped(Reason.CAPACITY_HINT_OFF, "capacity-hint is off")
-    return _unhinted(rule, policy) or _ruled(rule, items_of(target), items_of(target.before), hint)
+    return _without_hint(rule, policy) or _decide(rule, hint_items(template), hint_items(template.before), hint)
 
 
-def _unhinted(rule: DecisionBuilder, policy: Policy) -> Decision | None:
+def _without_hint(rule: DecisionBuilder, policy: Policy) -> Decision | None:
     """Return the decision on pods that get no hint, whatever is free; None for all other pods."""
-    target = rule.target
+    template = rule.template
     if not policy.topology:
         return rule.skipped(Reason.TOPOLOGY_NONE, "the namespace's topology is none")
-    if target.role is Role.SCHEDULER and policy.scheduler_placement is SchedulerPlacement.KEEP:
+    if template.role is Role.SCHEDULER and policy.scheduler_placement is SchedulerPlacement.KEEP:
         return rule.skipped(Reason.SCHEDULER_PLACEMENT_KEEP, "scheduler-placement is keep")
-    if _placed(target, policy):
-        if target.role is Role.WORKER:
+    if _is_placed(template, policy):
+        if template.role is Role.WORKER:
             return rule.kept(Reason.ANTI_AFFINITY_PRESENT, "the manifest keeps workers apart itself")
         return rule.kept(Reason.SCHEDULER_PLACEMENT_PRESENT, "the manifest already places the Dask scheduler")
-    if target.cluster is None:
+    if template.cluster is None:
         return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster has no name yet; its worker group will")
     return None
 
@@ -91,14 +91,17 @@ def _unhinted(rule: DecisionBuilder, policy: Policy) -> Decision | None:
 _REASONS = {reason.value: reason for reason in Reason}
 
 
-def _ruled(rule: DecisionBuilder, standing: Items, before: Items, hint: Hint) -> Decision:
+def _decide(rule: DecisionBuilder, existing: Items, before: Items, hint: Hint) -> Decision:
     match hint:
-        case Hosts(names, size, detail) if list(names) != hosts_of(standing) or size_of(standing) not in {None, size}:
-            reason = Reason.HINT_REPLACED if standing else Reason.HINT_ADDED
-            return _put(rule, reason, detail, (standing, item_for(names, size)))
-        case NoHint(_, detail) if before and not standing:
+        case Hosts(names, size, detail) if list(names) != hint_hosts(existing) or planned_size(existing) not in {
+            None,
+            size,
+        }:
+            reason = Reason.HINT_REPLACED if existing else Reason.HINT_ADDED
+            return _put(rule, reason, detail, (existing, make_item(names, size)))
+        case NoHint(_, detail) if before and not existing:
             return _put(rule, Reason.HINT_RESTORED, f"hosts are named as before: {detail}", ((), before[0][1]))
-        case NoHint(lack, detail) if not standing:
+        case NoHint(lack, detail) if not existing:
             return rule.skipped(_REASONS[lack.value], detail)
     return rule.kept(Reason.HINT_PRESENT, f"hosts stay as they were: {hint.detail}")
 
@@ -114,120 +117,123 @@ class _Request(NamedTuple):
     binding: bool
 
 
-def questions(subject: DaskObject, policy: Policy, namespace: str, *, dry_run: bool) -> Questions:
+def questions(dask_object: DaskObject, policy: Policy, namespace: str, *, dry_run: bool) -> Questions:
     """Return what the rule has to ask about an object, for each role. Total, like the rules.
 
     Args:
-        subject: The object.
+        dask_object: The object.
         policy: Of its namespace.
         namespace: Its namespace.
         dry_run: Whether nothing will be stored.
     """
     request = _Request(policy, namespace, binding=not dry_run and policy.mode is Mode.ENFORCE)
-    targets = {target.role: target for target in subject.targets}
-    return Questions(*(_readable(subject.kind, targets.get(role), request) for role in (Role.WORKER, Role.SCHEDULER)))
+    targets = {template.role: template for template in dask_object.targets}
+    return Questions(
+        *(_question_or_reason(dask_object.kind, targets.get(role), request) for role in (Role.WORKER, Role.SCHEDULER))
+    )
 
 
-def _readable(kind: str, target: PodTemplate | None, request: _Request) -> Question | NoHint:
+def _question_or_reason(kind: str, template: PodTemplate | None, request: _Request) -> Question | NoHint:
     try:
-        return _question(kind, target, request)
+        return _question(kind, template, request)
     except TooLargeError as error:
         return NoHint(NoHintReason.UNREADABLE, str(error))
 
 
-def _question(kind: str, target: PodTemplate | None, request: _Request) -> Question | NoHint:
+def _question(kind: str, template: PodTemplate | None, request: _Request) -> Question | NoHint:
     policy = request.policy
-    if target is None or target.cluster is None or not policy.topology or _placed(target, policy):
+    if template is None or template.cluster is None or not policy.topology or _is_placed(template, policy):
         return NOTHING_ADDED
-    if target.role is Role.WORKER and not classify(target, policy).gpu:
+    if template.role is Role.WORKER and not classify(template, policy).gpu:
         return NOTHING_ADDED
-    if target.role is Role.SCHEDULER and request.policy.scheduler_placement is SchedulerPlacement.KEEP:
+    if template.role is Role.SCHEDULER and request.policy.scheduler_placement is SchedulerPlacement.KEEP:
         return NOTHING_ADDED
     if kind == "Pod":
-        demand = _demand(target, request, 1)
+        demand = _demand(template, request, 1)
         return Arrival(demand) if isinstance(demand, Demand) else demand
-    added = target.replicas - (target.before.replicas if target.before else 0)
-    if added <= 0 or (target.before and kind != "DaskWorkerGroup"):
+    added = template.replicas - (template.before.replicas if template.before else 0)
+    if added <= 0 or (template.before and kind != "DaskWorkerGroup"):
         return NOTHING_ADDED
-    return _demand(target, request, added)
+    return _demand(template, request, added)
 
 
 NOTHING_ADDED = NoHint(NoHintReason.NO_WORKERS_ADDED, "no workers are added")
 
 
-def _demand(target: PodTemplate, request: _Request, pods: int) -> Demand | NoHint:
-    resource, gpus = _takes(target, request.policy)
+def _demand(template: PodTemplate, request: _Request, pods: int) -> Demand | NoHint:
+    resource, gpus = _gpu_request(template, request.policy)
     if gpus <= 0:
-        return NoHint(NoHintReason.NO_GPU, f"the {target.role}s request no GPU, or several kinds")
-    standing = items_of(target)
+        return NoHint(NoHintReason.NO_GPU, f"the {template.role}s request no GPU, or several kinds")
+    existing = hint_items(template)
     # Hosts that this request, or the object's creator, wrote: what stood there before the update is an earlier answer.
-    told = tuple(hosts_of(standing)) if hosts_of(standing) != hosts_of(items_of(target.before)) else ()
+    told = tuple(hint_hosts(existing)) if hint_hosts(existing) != hint_hosts(hint_items(template.before)) else ()
     return Demand(
-        group=_group(target, request.namespace),
+        group=_group(template, request.namespace),
         workers=pods,
-        before=target.replicas - pods,
+        before=template.replicas - pods,
         gpus=gpus,
         resource=resource,
-        constraints=constraints(target.spec),
+        constraints=constraints(template.spec),
         rack=next((level.key for level in request.policy.topology if level.key != HOSTNAME), ""),
         binding=request.binding,
         told=told,
-        planned=size_of(standing) if told else None,
+        planned=planned_size(existing) if told else None,
     )
 
 
-def _group(target: PodTemplate, namespace: str) -> Group:
-    cluster = target.cluster or ""
-    if target.role is Role.SCHEDULER:
+def _group(template: PodTemplate, namespace: str) -> Group:
+    cluster = template.cluster or ""
+    if template.role is Role.SCHEDULER:
         return scheduler_of(namespace, cluster)
-    return objects.worker_group(namespace, cluster, target.labels)
+    return objects.worker_group(namespace, cluster, template.labels)
 
 
-def _takes(target: PodTemplate, policy: Policy) -> tuple[str, int]:
+def _gpu_request(template: PodTemplate, policy: Policy) -> tuple[str, int]:
     """Return the GPU resource and how much of it one pod requests once rules `gpu` and `scheduler-gpu` have applied."""
-    stated = tuple(requests(target, policy))
+    stated = tuple(requests(template, policy))
     wanted = [each for each in stated if each.device is not None]
     resource = policy.gpu_resource
-    if target.container is None or any(each.kind is not Kind.RESOURCE for each in wanted):
+    if template.container is None or any(each.kind is not Kind.RESOURCE for each in wanted):
         return resource, 0
     names = {each.field for each in wanted}
     if names and resource not in names:
         resource = names.pop() if len(names) == 1 else ""
-    limit = 0 if stated else policy.gpu_limit if target.role is Role.WORKER else policy.scheduler_gpu or 0
-    return resource, objects.requests(_limited(target, resource, limit)).get(resource, 0)
+    limit = 0 if stated else policy.gpu_limit if template.role is Role.WORKER else policy.scheduler_gpu or 0
+    return resource, objects.requests(_limited(template, resource, limit)).get(resource, 0)
 
 
-def _limited(target: PodTemplate, resource: str, limit: int) -> Unstructured:
+def _limited(template: PodTemplate, resource: str, limit: int) -> Unstructured:
     """Return the pod spec with a limit on the Dask container."""
-    if not limit or target.container is None:
-        return target.spec
-    index, raw = target.container.index, target.container.raw
+    if not limit or template.container is None:
+        return template.spec
+    index, raw = template.container.index, template.container.raw
     limits = {**mapping(raw, "resources", "limits"), resource: str(limit)}
-    containers = list(sequence(target.spec, "containers"))
+    containers = list(sequence(template.spec, "containers"))
     containers[index] = {**raw, "resources": {**mapping(raw, "resources"), "limits": limits}}
-    return {**target.spec, "containers": containers}
+    return {**template.spec, "containers": containers}
 
 
-def _kept_apart(target: PodTemplate, policy: Policy) -> bool:
+def _kept_apart(template: PodTemplate, policy: Policy) -> bool:
     """Return whether the manifest keeps workers apart at the nearest level, or by an anti-affinity at any."""
     nearest = policy.topology[0].key
     return any(
-        not term.attracts and (not term.spreads or term.topology_key == nearest) for term in about_workers(target)
+        not term.is_affinity and (not term.is_spread_constraint or term.topology_key == nearest)
+        for term in worker_terms(template)
     )
 
 
-def _placed(target: PodTemplate, policy: Policy) -> bool:
+def _is_placed(template: PodTemplate, policy: Policy) -> bool:
     """Return whether the manifest keeps workers apart, or relates the Dask scheduler to Dask pods on the same node."""
-    if target.role is Role.WORKER:
-        return _kept_apart(target, policy)
-    workers = target.workers
-    return bool(about_dask_pods(target, *Role) or (workers and about_dask_pods(workers, Role.SCHEDULER)))
+    if template.role is Role.WORKER:
+        return _kept_apart(template, policy)
+    workers = template.workers
+    return bool(dask_pod_terms(template, *Role) or (workers and dask_pod_terms(workers, Role.SCHEDULER)))
 
 
 # ---- stored objects -------------------------------------------------------------------------------
 
 
-class Stored(NamedTuple):
+class StoredGroup(NamedTuple):
     """A group in a stored object.
 
     Attributes:
@@ -241,20 +247,20 @@ class Stored(NamedTuple):
     demand: Demand | None
 
 
-def stored(item: Unstructured) -> Iterator[Stored]:
+def stored(item: Unstructured) -> Iterator[StoredGroup]:
     """Yield the groups of a stored DaskCluster or DaskWorkerGroup."""
-    subject = read(item)
-    for target in subject.targets if subject else ():
-        if target.cluster:
-            yield Stored(_group(target, target.namespace), target.replicas, _hinted(target))
+    dask_object = read(item)
+    for template in dask_object.targets if dask_object else ():
+        if template.cluster:
+            yield StoredGroup(_group(template, template.namespace), template.replicas, _hinted(template))
 
 
-def _hinted(target: PodTemplate) -> Demand | None:
+def _hinted(template: PodTemplate) -> Demand | None:
     try:
-        if not items_of(target):
+        if not hint_items(template):
             return None
         # A stored object carries its GPU limits, so the namespace's policy is not needed to count them.
-        found = _demand(target, _Request(Policy(), target.namespace, binding=True), target.replicas)
+        found = _demand(template, _Request(Policy(), template.namespace, binding=True), template.replicas)
     except TooLargeError:  # it got no hint: see `_question`
         return None
     return found if isinstance(found, Demand) else None
@@ -262,6 +268,6 @@ def _hinted(target: PodTemplate) -> Demand | None:
 
 def _put(rule: DecisionBuilder, reason: Reason, detail: str, change: tuple[Items, Unstructured]) -> Decision:
     """Put an item where the standing one is, else at the end."""
-    standing, item = change
-    tokens = ("affinity", "nodeAffinity", PREFERRED, str(standing[0][0]) if standing else END)
-    return rule.applied(reason, detail, put(rule.target.spec, rule.target.pointer, tokens, item))
+    existing, item = change
+    tokens = ("affinity", "nodeAffinity", PREFERRED, str(existing[0][0]) if existing else END)
+    return rule.applied(reason, detail, put(rule.template.spec, rule.template.pointer, tokens, item))

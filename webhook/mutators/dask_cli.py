@@ -19,37 +19,37 @@ NAME = "dask-cli"
 _SUBCOMMANDS = {Program.DASK: ("dask", "worker"), Program.SCHEDULER: ("dask", "scheduler")}
 
 
-def dask_cli(target: PodTemplate, policy: Policy) -> Decision:
+def dask_cli(template: PodTemplate, policy: Policy) -> Decision:
     """Replace the script of a Dask scheduler or a plain worker, as `policy.dask_cli` says."""
-    rule = DecisionBuilder(NAME, target)
+    rule = DecisionBuilder(NAME, template)
     if policy.dask_cli is DaskCli.KEEP:
         return rule.skipped(Reason.DASK_CLI_OFF, "dask-cli is keep")
-    if target.container is None:
+    if template.container is None:
         return rule.without_container()
-    return _decide(rule, target.container)
+    return _decide(rule, template.container)
 
 
 def _decide(rule: DecisionBuilder, container: Container) -> Decision:
     vector = argv.words(container.raw) or ()
-    is_scheduler = rule.target.role is Role.SCHEDULER
+    is_scheduler = rule.template.role is Role.SCHEDULER
     start = argv.scheduler_start(container.raw) if is_scheduler else argv.start(container.raw)
     if start is not None:
         return _replace(rule, container, start)
-    if not argv.names_script(vector, f"dask-{rule.target.role}"):
+    if not argv.names_script(vector, f"dask-{rule.template.role}"):
         return rule.kept(Reason.DASK_CLI_NO_SCRIPT, f"container {container.name} starts no script of Dask")
     word = argv.shown(argv.unread(container.raw, scheduler=is_scheduler))
-    wanted = f"dask {rule.target.role}"
+    wanted = f"dask {rule.template.role}"
     detail = f"container {container.name}: {word} not understood; write {wanted!r} yourself"
     return rule.refused(Reason.DASK_CLI_UNSURE, detail)
 
 
 def _replace(rule: DecisionBuilder, container: Container, start: Start) -> Decision:
-    form, target = start.spelling, rule.target
+    form, template = start.spelling, rule.template
     words = _SUBCOMMANDS.get(form.program)
     if form.form is not Form.SCRIPT or words is None:
         return rule.kept(Reason.DASK_CLI_NO_SCRIPT, f"container {container.name} starts no script of Dask")
     operations = (
-        put(target.spec, target.pointer, ("containers", str(container.index), field), texts)
+        put(template.spec, template.pointer, ("containers", str(container.index), field), texts)
         for field, texts in start.line.rewritten({form.first: words}).items()
     )
     script = start.line.texts[form.first]

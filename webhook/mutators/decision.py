@@ -10,7 +10,7 @@ from webhook.workloads.pod_templates import PodTemplate, Role
 
 
 class Outcome(StrEnum):
-    """What became of one rule on one target."""
+    """What became of one rule on one template."""
 
     APPLIED = "applied"  # it changes the object
     KEPT = "kept"  # what the user, or an earlier pass, wrote stands
@@ -137,21 +137,21 @@ class Reason(StrEnum):
 
 
 # What the API reference of AdmissionResponse asks of a warning: "limit warnings to 120 characters if possible".
-LONGEST_WARNING = 120
+RECOMMENDED_WARNING_LENGTH = 120
 
 
-def told(text: str) -> str:
+def truncate(text: str) -> str:
     """A text as a warning: cut where names or values of the user's made it too long."""
-    return text if len(text) <= LONGEST_WARNING else f"{text[: LONGEST_WARNING - 3]}..."
+    return text if len(text) <= RECOMMENDED_WARNING_LENGTH else f"{text[: RECOMMENDED_WARNING_LENGTH - 3]}..."
 
 
 class Decision(NamedTuple):
-    """What one rule decided on one target.
+    """What one rule decided on one template.
 
     Attributes:
         rule: The rule's name, stable like the reason.
-        role: The role of the target's pods.
-        pointer: Where the target's pod spec stands in the object.
+        role: The role of the template's pods.
+        pointer: Where the template's pod spec stands in the object.
         outcome: What became of it.
         reason: Why, as a code.
         detail: Why, for people: one line, with names and values.
@@ -174,10 +174,10 @@ Rule: TypeAlias = Callable[[PodTemplate, Policy], Decision]
 
 
 class DecisionBuilder(NamedTuple):
-    """Makes the decisions of one rule on one target; the four outcomes are its four methods."""
+    """Makes the decisions of one rule on one template; the four outcomes are its four methods."""
 
     rule: str
-    target: PodTemplate
+    template: PodTemplate
 
     def applied(self, reason: Reason, detail: str, *operations: Operation, warnings: tuple[str, ...] = ()) -> Decision:
         """The object changes by `operations`."""
@@ -197,8 +197,8 @@ class DecisionBuilder(NamedTuple):
 
     def without_container(self) -> Decision:
         """Return the decision for a pod spec in which no container is chosen."""
-        if self.target.container_problem:
-            return self.refused(Reason.CONTAINER_UNSURE, self.target.container_problem)
+        if self.template.container_problem:
+            return self.refused(Reason.CONTAINER_UNSURE, self.template.container_problem)
         return self.skipped(Reason.NO_CONTAINER, "the pod spec has no container")
 
     def _decision(
@@ -211,11 +211,11 @@ class DecisionBuilder(NamedTuple):
     ) -> Decision:
         return Decision(
             rule=self.rule,
-            role=self.target.role,
-            pointer=self.target.pointer,
+            role=self.template.role,
+            pointer=self.template.pointer,
             outcome=outcome,
             reason=reason,
             detail=detail,
             operations=operations,
-            warnings=tuple(map(told, warnings)) if warnings else (),
+            warnings=tuple(map(truncate, warnings)) if warnings else (),
         )

@@ -12,7 +12,7 @@ from webhook.mutators.decision import (
     DecisionBuilder,
     Outcome,
     Reason,
-    told,
+    truncate,
 )
 from webhook.mutators.gpu_workers import (
     Classification,
@@ -51,10 +51,10 @@ def scheduler_gpu(target: PodTemplate, policy: Policy) -> Decision:
 
 
 def _limit(rule: DecisionBuilder, count: int, resource: str, elsewhere: Evidence | None = None) -> Decision:
-    container = rule.target.container
+    container = rule.template.container
     if container is None:
         return rule.without_container()
-    if any(claim.device for claim in accelerators.claims(container.raw, rule.target.spec)):
+    if any(claim.device for claim in accelerators.claims(container.raw, rule.template.spec)):
         return rule.kept(Reason.RESOURCE_CLAIM_PRESENT, f"container {container.name} uses a resource claim")
     asked = accelerators.asked(container.raw, resource)
     if not asked and elsewhere:
@@ -64,13 +64,13 @@ def _limit(rule: DecisionBuilder, count: int, resource: str, elsewhere: Evidence
         # The key leads a user whom a ResourceQuota refuses the GPUs to who decides on them. Controllers read no
         # warnings, and quotas count no custom resources: only who creates a pod by hand is told at once.
         detail = f"container {container.name} gets {count} {resource} ({_KEYS[rule.rule]})"
-        warnings = (detail,) if rule.target.alone else ()
-        added = _put(rule.target, container, resource, count)
+        warnings = (detail,) if rule.template.alone else ()
+        added = _put(rule.template, container, resource, count)
         return rule.applied(Reason.GPU_LIMIT_ADDED, detail, added, warnings=warnings)
     if resource in asked and mapping(container.raw, "resources", "limits").get(resource) is None:
         # A request alone is invalid: "Limit must be set for non overcommitable resources".
         detail = f"container {container.name} gets its request for {resource} as limit too"
-        completed = _put(rule.target, container, resource, asked[resource])
+        completed = _put(rule.template, container, resource, asked[resource])
         return rule.applied(Reason.GPU_LIMIT_COMPLETED, detail, completed)
     return _standing(rule, container, asked, resource)
 
@@ -92,7 +92,7 @@ def _warned(decision: Decision, target: PodTemplate, policy: Policy, count: int)
     if container is None or decision.outcome is Outcome.SKIPPED or count <= 1 or not _runs_cuda(container, policy):
         return decision
     line = f"{count} GPUs make {count} Dask workers in one pod: the operator cannot scale them down by name"
-    return decision._replace(warnings=(*decision.warnings, told(line)))
+    return decision._replace(warnings=(*decision.warnings, truncate(line)))
 
 
 def _runs_cuda(container: Container, policy: Policy) -> bool:

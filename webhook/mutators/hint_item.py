@@ -18,29 +18,29 @@ Items: TypeAlias = Sequence[tuple[int, Unstructured]]
 """Items of a hint, each with its place in the list; at most one, unless a user copied it."""
 
 
-def carries_hint(target: PodTemplate) -> bool:
+def carries_hint(template: PodTemplate) -> bool:
     """Return whether a pod spec has a hint, or had one before this update."""
-    return bool(items_of(target) or (target.before and items_of(target.before)))
+    return bool(hint_items(template) or (template.before and hint_items(template.before)))
 
 
-def items_of(target: PodTemplate | None) -> Items:
+def hint_items(template: PodTemplate | None) -> Items:
     """Return the items of a hint in a pod spec."""
-    found = sequence(mapping(target.spec, "affinity", "nodeAffinity"), PREFERRED) if target else ()
+    found = sequence(mapping(template.spec, "affinity", "nodeAffinity"), PREFERRED) if template else ()
     return tuple((place, item) for place, item in enumerate(found) if any(map(_marks, _expressions(item))))
 
 
-def hosts_of(items: Items) -> list[str]:
+def hint_hosts(items: Items) -> list[str]:
     """Return the hosts that an item names."""
     return _values(items, HOSTNAME)
 
 
-def size_of(items: Items) -> int | None:
+def planned_size(items: Items) -> int | None:
     """Return the size of the group that the hosts were planned for; None where the item does not say."""
     written = next(iter(_values(items, MARKER)), "")
     return int(written) if written.isascii() and written.isdigit() and len(written) <= _LONGEST_SIZE else None
 
 
-def item_for(hosts: Sequence[str], size: int) -> Mapping[str, Unstructured]:
+def make_item(hosts: Sequence[str], size: int) -> Mapping[str, Unstructured]:
     """Return the item that names hosts for a group of a size."""
     named = {"key": HOSTNAME, "operator": "In", "values": list(hosts)}
     marker = {"key": MARKER, "operator": "NotIn", "values": [str(size)]}

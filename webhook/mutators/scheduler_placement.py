@@ -38,8 +38,8 @@ from webhook.mutators.decision import Decision, DecisionBuilder, Reason
 from webhook.mutators.gpu_workers import requests
 from webhook.mutators.hint_item import carries_hint
 from webhook.mutators.patch import END, Operation, put
-from webhook.mutators.selector import PREFERRED, Term, about_workers
-from webhook.mutators.terms import about_dask_pods, spoken_for
+from webhook.mutators.selector import PREFERRED, Term, worker_terms
+from webhook.mutators.terms import dask_pod_terms, user_placed
 from webhook.placement.model import UNWATCHED, Hint, Hosts
 from webhook.policy import Policy, SchedulerPlacement, TargetGroup
 from webhook.policy.topology_presets import HOSTNAME
@@ -55,27 +55,27 @@ SHARE_WEIGHT = 100
 AVOID_WEIGHT = 1
 
 
-class OwnTerm(NamedTuple):
+class PlacementTerm(NamedTuple):
     """A preferred term that the rule adds.
 
     Attributes:
-        attracts: Whether it belongs into `podAffinity`; else into `podAntiAffinity`.
+        is_affinity: Whether it belongs into `podAffinity`; else into `podAntiAffinity`.
         weight: Its weight.
         raw: The pod affinity term.
     """
 
-    attracts: bool
+    is_affinity: bool
     weight: int
     raw: Unstructured
 
     def equals(self, term: Term) -> bool:
         """Return whether a term of a manifest is this one; a user may have changed its weight."""
-        return term.attracts is self.attracts and term.index is not None and bool(term.raw == self.raw)
+        return term.is_affinity is self.is_affinity and term.index is not None and bool(term.raw == self.raw)
 
-    def append(self, target: PodTemplate) -> Operation:
+    def append(self, template: PodTemplate) -> Operation:
         """Return the operation that adds the term to a pod spec."""
-        tokens = ("affinity", "podAffinity" if self.attracts else "podAntiAffinity", PREFERRED, END)
-        return put(target.spec, target.pointer, tokens, {"weight": self.weight, "podAffinityTerm": self.raw})
+        tokens = ("affinity", "podAffinity" if self.is_affinity else "podAntiAffinity", PREFERRED, END)
+        return put(template.spec, template.pointer, tokens, {"weight": self.weight, "podAffinityTerm": self.raw})
 
 
 def _term(role: Role, *expressions: Unstructured, **fields: Unstructured) -> Unstructured:
@@ -83,67 +83,67 @@ def _term(role: Role, *expressions: Unstructured, **fields: Unstructured) -> Uns
     return {"labelSelector": {"matchExpressions": [component, *expressions]}, "topologyKey": HOSTNAME, **fields}
 
 
-SHARE = OwnTerm(attracts=True, weight=SHARE_WEIGHT, raw=_term(Role.SCHEDULER, namespaceSelector={}))
+SHARE = PlacementTerm(is_affinity=True, weight=SHARE_WEIGHT, raw=_term(Role.SCHEDULER, namespaceSelector={}))
 
 
-def scheduler_placement(target: PodTemplate, policy: Policy, hint: Hint = UNWATCHED.scheduler) -> Decision:
+def scheduler_placement(template: PodTemplate, policy: Policy, hint: Hint = UNWATCHED.scheduler) -> Decision:
     """Add a preferred affinity to other Dask schedulers and an anti-affinity to the cluster's own workers."""
-    rule = DecisionBuilder(NAME, target)
-    if isinstance(hint, Hosts) or carries_hint(target):
+    rule = DecisionBuilder(NAME, template)
+    if isinstance(hint, Hosts) or carries_hint(template):
         return rule.skipped(Reason.SCHEDULER_HINTED, "a capacity hint places the Dask scheduler")
-    return _unplaced(rule, policy) or _added(rule, policy)
+    return _without_terms(rule, policy) or _added(rule, policy)
 
 
-def _unplaced(rule: DecisionBuilder, policy: Policy) -> Decision | None:
+def _without_terms(rule: DecisionBuilder, policy: Policy) -> Decision | None:
     """Return the decision on a Dask scheduler that needs no terms; None for any other."""
     if policy.scheduler_placement is SchedulerPlacement.KEEP:
         return rule.skipped(Reason.SCHEDULER_PLACEMENT_KEEP, "scheduler-placement is keep")
     if not policy.topology:
         return rule.skipped(Reason.TOPOLOGY_NONE, "the namespace's topology is none")
-    if not _holds_gpu(rule.target, policy):
+    if not _holds_gpu(rule.template, policy):
         return rule.skipped(Reason.SCHEDULER_WITHOUT_GPU, "the Dask scheduler holds no GPU")
     return None
 
 
 def _added(rule: DecisionBuilder, policy: Policy) -> Decision:
-    target = rule.target
-    present = about_dask_pods(target, *Role)
-    if target.workers is None and TargetGroup.RESOURCES in policy.targets and not any(map(SHARE.equals, present)):
+    template = rule.template
+    present = dask_pod_terms(template, *Role)
+    if template.workers is None and TargetGroup.RESOURCES in policy.targets and not any(map(SHARE.equals, present)):
         return rule.skipped(Reason.SCHEDULER_POD, "the DaskCluster or DaskJob decides, and its pods copy it")
-    missing = () if _placed(target, policy, present) else _missing(target, present)
+    missing = () if _is_placed(template, policy, present) else _missing(template, present)
     if not missing:
         detail = f"the manifest already places Dask schedulers or workers at {HOSTNAME}"
         return rule.kept(Reason.SCHEDULER_PLACEMENT_PRESENT, detail)
     detail = "prefers nodes that run other Dask schedulers and none of its own workers"
-    return rule.applied(Reason.SCHEDULER_PLACEMENT_ADDED, detail, *(own.append(target) for own in missing))
+    return rule.applied(Reason.SCHEDULER_PLACEMENT_ADDED, detail, *(own.append(template) for own in missing))
 
 
-def _holds_gpu(target: PodTemplate, policy: Policy) -> bool:
+def _holds_gpu(template: PodTemplate, policy: Policy) -> bool:
     """Return whether the pods request an accelerator, or get one by `scheduler-gpu`."""
-    stated = tuple(requests(target, policy))
+    stated = tuple(requests(template, policy))
     if any(each.device is not None for each in stated):
         return True
-    return bool(policy.scheduler_gpu and target.container and not stated)
+    return bool(policy.scheduler_gpu and template.container and not stated)
 
 
-def _placed(target: PodTemplate, policy: Policy, present: Sequence[Term]) -> bool:
+def _is_placed(template: PodTemplate, policy: Policy, present: Sequence[Term]) -> bool:
     """Return whether a user placed the scheduler, or its cluster's workers."""
-    own = _own_terms(target)
+    own = _placement_terms(template)
     if not all(any(each.equals(term) for each in own) for term in present):
         return True
-    workers = target.workers
+    workers = template.workers
     return workers is not None and bool(
-        about_dask_pods(workers, Role.SCHEDULER) or spoken_for(workers, policy, about_workers(workers))
+        dask_pod_terms(workers, Role.SCHEDULER) or user_placed(workers, policy, worker_terms(workers))
     )
 
 
-def _missing(target: PodTemplate, present: Sequence[Term]) -> Sequence[OwnTerm]:
-    return [own for own in _own_terms(target) if not any(map(own.equals, present))]
+def _missing(template: PodTemplate, present: Sequence[Term]) -> Sequence[PlacementTerm]:
+    return [own for own in _placement_terms(template) if not any(map(own.equals, present))]
 
 
-def _own_terms(target: PodTemplate) -> tuple[OwnTerm, ...]:
+def _placement_terms(template: PodTemplate) -> tuple[PlacementTerm, ...]:
     """The terms for a scheduler; while its cluster has no name that a selector accepts, the first one alone."""
-    if not target.selectable:
+    if not template.selectable:
         return (SHARE,)
-    cluster = {"key": CLUSTER_NAME, "operator": "In", "values": [target.cluster]}
-    return SHARE, OwnTerm(attracts=False, weight=AVOID_WEIGHT, raw=_term(Role.WORKER, cluster))
+    cluster = {"key": CLUSTER_NAME, "operator": "In", "values": [template.cluster]}
+    return SHARE, PlacementTerm(is_affinity=False, weight=AVOID_WEIGHT, raw=_term(Role.WORKER, cluster))

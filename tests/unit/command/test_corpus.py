@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.command.cases import Case, converted, corpus, decided, vector, worker_options
 from webhook.mutators.command.options import BY_NAME, DASK_OPTIONS
-from webhook.mutators.decision import LONGEST_WARNING, Outcome, Reason
+from webhook.mutators.decision import RECOMMENDED_WARNING_LENGTH, Outcome, Reason
 
 if TYPE_CHECKING:
     from tests.unit.command.clis import Cli
@@ -52,7 +52,7 @@ def test_decision(case: Case) -> None:
     if decision.warnings:
         found["warnings"] = list(decision.warnings)
     assert found == case.expect
-    assert all(len(line) <= LONGEST_WARNING and line.isprintable() for line in decision.warnings)
+    assert all(len(line) <= RECOMMENDED_WARNING_LENGTH and line.isprintable() for line in decision.warnings)
     assert bool(decision.operations) == (decision.outcome is Outcome.APPLIED)
     assert decision.warnings or decision.outcome is not Outcome.REFUSED
 

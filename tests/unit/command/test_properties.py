@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.unit.command.cases import converted, decided, manifest, resolved, vector
 from webhook.mutators import plan
 from webhook.mutators.command.options import CUDA_OPTIONS, DASK_OPTIONS, Option
-from webhook.mutators.decision import LONGEST_WARNING, Outcome, Reason
+from webhook.mutators.decision import RECOMMENDED_WARNING_LENGTH, Outcome, Reason
 from webhook.workloads import pod_templates
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def test_any_line(clis: dict[tuple[int, int], Cli], line: Line, annotations: dic
     """The result parses with the values of the original, and what is dropped is told; or nothing changes."""
     container = line.container
     decision = decided(container, annotations)
-    assert all(len(warning) <= LONGEST_WARNING for warning in decision.warnings)
+    assert all(len(warning) <= RECOMMENDED_WARNING_LENGTH for warning in decision.warnings)
     if decision.outcome is not Outcome.APPLIED:
         assert decision.outcome is Outcome.REFUSED
         assert not decision.operations
@@ -185,7 +185,7 @@ def test_any_container(container: dict[str, Any], mode: str) -> None:
     assert subject is not None
     found = plan(subject.targets, policy)
     assert json.dumps(item) == untouched
-    assert all(len(line) <= LONGEST_WARNING for line in found.warnings)
+    assert all(len(line) <= RECOMMENDED_WARNING_LENGTH for line in found.warnings)
     changed = pod_templates.read(jsonpatch.apply_patch(item, [operation.as_json() for operation in found.operations]))
     assert changed is not None
     assert not plan(changed.targets, policy).operations

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from webhook.kube.informer import Collection, Sink
-from webhook.mutators.capacity import Stored, stored
+from webhook.mutators.capacity import StoredGroup, stored
 from webhook.placement.model import Demand, Group
 from webhook.workloads.pod_templates import GROUP, Role
 from webhook.workloads.unstructured import Unstructured
@@ -110,7 +110,7 @@ class Clusters:
         for found in self._own(item):
             self._workers.groups.gone(found.group)
 
-    def _own(self, item: Unstructured) -> Iterator[Stored]:
+    def _own(self, item: Unstructured) -> Iterator[StoredGroup]:
         return (
             found
             for found in stored(item)

@@ -14,7 +14,7 @@ from webhook.mutators.decision import (
     Decision,
     DecisionBuilder,
     Reason,
-    told,
+    truncate,
 )
 from webhook.mutators.gpu_workers import Classification, classify, lacks_dask_cuda
 from webhook.mutators.patch import put
@@ -31,18 +31,18 @@ _NOT_CONVERTED = "command not converted to dask-cuda"
 __all__ = ["NAME", "command"]
 
 
-def command(target: PodTemplate, policy: Policy, worker: Classification | None = None) -> Decision:
+def command(template: PodTemplate, policy: Policy, worker: Classification | None = None) -> Decision:
     """Convert the worker's command to `policy.worker_command`, its options to those that dask-cuda takes."""
-    rule = DecisionBuilder(NAME, target)
+    rule = DecisionBuilder(NAME, template)
     if policy.worker_command is WorkerCommand.KEEP:
         return rule.skipped(Reason.COMMAND_OFF, "worker-command is keep")
-    if target.container is None:
+    if template.container is None:
         return rule.without_container()
-    worker = worker or classify(target, policy)
-    decision = _without_cuda(rule, target.container, policy, worker) or _decide(
-        rule, target.container, policy, count(target, policy, worker)
+    worker = worker or classify(template, policy)
+    decision = _without_cuda(rule, template.container, policy, worker) or _decide(
+        rule, template.container, policy, count(template, policy, worker)
     )
-    return _warned(decision, target, policy, worker)
+    return _warned(decision, template, policy, worker)
 
 
 def _without_cuda(
@@ -52,8 +52,8 @@ def _without_cuda(
     start = argv.start(container.raw)
     if start is not None and start.spelling.program is Program.DASK_CUDA:
         return None
-    what = found(rule.target, policy, worker)
-    image = lacks_dask_cuda(rule.target)
+    what = found(rule.template, policy, worker)
+    image = lacks_dask_cuda(rule.template)
     if image:
         reason, detail = Reason.IMAGE_WITHOUT_DASK_CUDA, f"image {image} has no dask-cuda"
     elif what in _KEEPS:
@@ -75,14 +75,14 @@ _KEEPS = {
 }
 
 
-def _warned(decision: Decision, target: PodTemplate, policy: Policy, worker: Classification) -> Decision:
+def _warned(decision: Decision, template: PodTemplate, policy: Policy, worker: Classification) -> Decision:
     """Add a warning where dask-cuda starts more workers than the limit says."""
     runs = decision.reason in {Reason.COMMAND_CONVERTED, Reason.COMMAND_CUDA_ALREADY}
-    if target.container is None or not runs or not sees_all(target, worker, limited=policy.gpu_limit > 0):
+    if template.container is None or not runs or not sees_all(template, worker, limited=policy.gpu_limit > 0):
         return decision
-    name = target.container.name
+    name = template.container.name
     line = f"container {name} sees all GPUs of its node: dask-cuda starts one worker for each"
-    return decision._replace(warnings=(*decision.warnings, told(line)))
+    return decision._replace(warnings=(*decision.warnings, truncate(line)))
 
 
 def _decide(rule: DecisionBuilder, container: Container, policy: Policy, gpus: int) -> Decision:
@@ -127,14 +127,14 @@ def _convert(
 def _refused(rule: DecisionBuilder, error: NeededOptionError) -> Decision:
     lines = [f"{_NOT_CONVERTED}: {line}" for line in error.lines]
     reason = Reason.COMMAND_NOT_IN_VERSION if error.by_version else Reason.COMMAND_OPTION_NEEDED
-    return rule.refused(reason, lines[0])._replace(warnings=tuple(map(told, lines)))
+    return rule.refused(reason, lines[0])._replace(warnings=tuple(map(truncate, lines)))
 
 
 def _applied(rule: DecisionBuilder, container: Container, start: Start, conversion: Conversion) -> Decision:
-    spelling, target = start.spelling, rule.target
+    spelling, template = start.spelling, rule.template
     old = " ".join(start.line.texts[spelling.first : spelling.first + spelling.length])
     operations = (
-        put(target.spec, target.pointer, ("containers", str(container.index), field), texts)
+        put(template.spec, template.pointer, ("containers", str(container.index), field), texts)
         for field, texts in start.line.rewritten(conversion.edits).items()
     )
     module = start.spelling.form is Form.MODULE

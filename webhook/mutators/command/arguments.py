@@ -28,38 +28,38 @@ class UnreadableError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class GivenOption:
     """One option as it is given.
 
     Attributes:
         option: Its row.
         name: The name used.
         value: Its value; None for a flag.
-        places: Of its words in the line.
+        positions: Of its words in the line.
     """
 
     option: Option
     name: str
     value: str | None
-    places: tuple[int, ...]
+    positions: tuple[int, ...]
 
     @property
-    def effect(self) -> str:
+    def setting(self) -> str:
         """What it says: its value, or the name of a flag."""
         return self.name if self.value is None else self.value
 
 
 @dataclass(slots=True)
-class _Reader:
+class _Parser:
     """Goes through the words once."""
 
     texts: Sequence[str]
     at: int
-    given: list[Given] = field(default_factory=list)
+    given: list[GivenOption] = field(default_factory=list)
     positionals: list[int] = field(default_factory=list)
-    asks: bool = False
+    informational: bool = False
 
-    def read(self) -> None:
+    def parse(self) -> None:
         while self.at < len(self.texts):
             text = self.texts[self.at]
             if text == "--":
@@ -71,7 +71,7 @@ class _Reader:
         name, equals, value = text.partition("=")
         option = BY_NAME.get(name)
         if option is None:
-            self.asks = self.asks or text in INFORMATION
+            self.informational = self.informational or text in INFORMATION
             if text not in INFORMATION:
                 self.positionals.append(self.at)
             self.at += 1
@@ -87,28 +87,28 @@ class _Reader:
             self._take(option, name, self.texts[self.at + 1], 2)
 
     def _take(self, option: Option, name: str, value: str | None, length: int) -> None:
-        self.given.append(Given(option, name, value, tuple(range(self.at, self.at + length))))
+        self.given.append(GivenOption(option, name, value, tuple(range(self.at, self.at + length))))
         self.at += length
 
 
-def read(start: Start) -> tuple[Given, ...] | None:
+def parse(start: Start) -> tuple[GivenOption, ...] | None:
     """The options behind a worker, in order; None where they only ask for the version or for help.
 
     Raises:
         UnreadableError: `dask worker` itself would refuse the words, or what they are is not to be seen.
     """
-    reader = _Reader(start.line.texts, start.spelling.first + start.spelling.length)
-    reader.read()
-    if reader.asks:
+    parser = _Parser(start.line.texts, start.spelling.first + start.spelling.length)
+    parser.parse()
+    if parser.informational:
         return None
-    positionals = frozenset(reader.positionals)
-    for place, text in enumerate(reader.texts):
+    positionals = frozenset(parser.positionals)
+    for place, text in enumerate(parser.texts):
         if _hides_words(text, start.line.spread(place), positional=place in positionals):
             raise UnreadableError(f"the value of {shown(text)} is unknown; write it out")
-    _check_positionals(reader)
-    for given in reader.given:
+    _check_positionals(parser)
+    for given in parser.given:
         _check_value(given)
-    return tuple(reader.given)
+    return tuple(parser.given)
 
 
 def _hides_words(text: str, spread: Spread, *, positional: bool) -> bool:
@@ -117,14 +117,14 @@ def _hides_words(text: str, spread: Spread, *, positional: bool) -> bool:
     return spread is Spread.SEVERAL or (variable and positional and text not in _ADDRESS)
 
 
-def _check_positionals(reader: _Reader) -> None:
-    texts = reader.texts
-    preloads = any(given.name == "--preload" for given in reader.given)
-    own = [given.name for given in reader.given if given.name in CUDA_ONLY]
+def _check_positionals(parser: _Parser) -> None:
+    texts = parser.texts
+    preloads = any(given.name == "--preload" for given in parser.given)
+    own = [given.name for given in parser.given if given.name in CUDA_ONLY]
     if own and preloads:
         raise UnreadableError(f"{own[0]} is an option of dask-cuda, or of a preload module")
     # Words behind the scheduler's address are a preload module's, whatever they look like.
-    odd = reader.positionals[:1] if preloads else reader.positionals
+    odd = parser.positionals[:1] if preloads else parser.positionals
     _refuse_unknown(texts[place] for place in odd)
     if len(odd) > 1:
         raise UnreadableError(f"dask worker takes no argument {shown(texts[odd[1]])}")
@@ -136,9 +136,9 @@ def _refuse_unknown(texts: Iterable[str]) -> None:
             raise UnreadableError(f"dask worker has no option {shown(text)}")
 
 
-def _check_value(given: Given) -> None:
-    if given.name == "--nthreads" and whole(given.effect) is None and not _expands(given.effect):
-        raise UnreadableError(f"--nthreads {shown(given.effect)} is no whole number")
+def _check_value(given: GivenOption) -> None:
+    if given.name == "--nthreads" and whole(given.setting) is None and not _expands(given.setting):
+        raise UnreadableError(f"--nthreads {shown(given.setting)} is no whole number")
 
 
 def whole(text: str) -> int | None:

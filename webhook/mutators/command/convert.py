@@ -8,14 +8,14 @@ script that happens to lie on PATH, or beside the interpreter, may belong to ano
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from webhook.mutators.command.arguments import Given, read, whole
+from webhook.mutators.command.arguments import GivenOption, parse, whole
 from webhook.mutators.command.image import Image
-from webhook.mutators.command.needed import NeededOptionError, unmet
+from webhook.mutators.command.needed import NeededOptionError, unmet_needs
 from webhook.mutators.command.options import (
     Option,
     Version,
+    format_version,
     in_version,
-    spelled,
 )
 from webhook.policy import PREFIX, WorkerCommand
 from webhook.workloads.argv import (
@@ -50,27 +50,27 @@ def convert(start: Start, wanted: WorkerCommand, image: Image) -> Conversion | N
         UnreadableError: The words are no command line of `dask worker`.
         NeededOptionError: dask-cuda does not take an option that the worker needs.
     """
-    given = read(start)
+    given = parse(start)
     if given is None:
         return None
-    if needs := tuple(unmet(given, image)):
+    if needs := tuple(unmet_needs(given, image)):
         raise NeededOptionError(needs)
-    respelt = _respelt(start.spelling, wanted, image)
+    form_edits = _form_edits(start.spelling, wanted, image)
     dropped = dict(_dropped(given, image))
-    emptied = {place: () for option in given if option.option.names in dropped for place in option.places}
+    emptied = {place: () for option in given if option.option.names in dropped for place in option.positions}
     lost = tuple(line for line in dropped.values() if line)
-    spelling = " ".join(word for words in respelt.values() for word in words)
-    return Conversion({**respelt, **emptied}, spelling, (*_fallback(start.spelling, wanted, image), *lost))
+    spelling = " ".join(word for words in form_edits.values() for word in words)
+    return Conversion({**form_edits, **emptied}, spelling, (*_fallback(start.spelling, wanted, image), *lost))
 
 
 def _fallback(spelling: CommandForm, wanted: WorkerCommand, image: Image) -> tuple[str, ...]:
     chosen = wanted is WorkerCommand.SUBCOMMAND and spelling.form in {Form.SCRIPT, Form.SUBCOMMAND}
     if not chosen or image.has_subcommand or image.version is None:
         return ()
-    return (f"dask-cuda {spelled(image.version)} has no 'dask cuda worker', so dask-cuda-worker is used",)
+    return (f"dask-cuda {format_version(image.version)} has no 'dask cuda worker', so dask-cuda-worker is used",)
 
 
-def _respelt(spelling: CommandForm, wanted: WorkerCommand, image: Image) -> dict[int, tuple[str, ...]]:
+def _form_edits(spelling: CommandForm, wanted: WorkerCommand, image: Image) -> dict[int, tuple[str, ...]]:
     first, last = spelling.first, spelling.first + spelling.length - 1
     subcommand = wanted is WorkerCommand.SUBCOMMAND and image.has_subcommand
     old_module = ("dask_cuda.cli.dask_cuda_worker",)
@@ -85,7 +85,7 @@ def _respelt(spelling: CommandForm, wanted: WorkerCommand, image: Image) -> dict
             return {last: ("cuda", "worker")} if image.has_subcommand else {first: old_module, last: ()}
 
 
-def _dropped(given: Sequence[Given], image: Image) -> Iterator[tuple[tuple[str, ...], str]]:
+def _dropped(given: Sequence[GivenOption], image: Image) -> Iterator[tuple[tuple[str, ...], str]]:
     """The rows that go, by their names, each with its warning; an empty one where nothing is lost."""
     # Of an option given twice the last one counts, to click and so to us.
     last = {option.option.names: option for option in given}
@@ -95,22 +95,22 @@ def _dropped(given: Sequence[Given], image: Image) -> Iterator[tuple[tuple[str, 
             yield names, line
 
 
-def _without(given: Given, image: Image) -> str | None:
+def _without(given: GivenOption, image: Image) -> str | None:
     """Why an option goes, as a warning; empty where nothing is lost, None where it stays."""
     option = given.option
     if option.since is None:
-        return "" if given.effect in option.harmless else f"{given.name} dropped: {option.lost}"
+        return "" if given.setting in option.harmless else f"{given.name} dropped: {option.lost}"
     if not in_version(option, image.version):
         return f"{given.name} dropped: {_needs(option, image.version)}"
-    number = whole(given.effect)
+    number = whole(given.setting)
     if given.name == "--nthreads" and number is not None and number < 1:
         return f"--nthreads {number} dropped: dask-cuda takes 1 or more, and runs 1 thread for each GPU by default"
     return None
 
 
 def _needs(option: Option, version: Version | None) -> str:
-    since = "" if option.since is None else f"from {spelled(option.since)} on"
-    versions = since if option.until is None else f"before {spelled(option.until)}"
+    since = "" if option.since is None else f"from {format_version(option.since)} on"
+    versions = since if option.until is None else f"before {format_version(option.until)}"
     if version is None:
         return f"dask-cuda has it {versions}; set {_VERSION_KEY} to keep it"
-    return f"dask-cuda {spelled(version)} does not take it, only {versions}"
+    return f"dask-cuda {format_version(version)} does not take it, only {versions}"

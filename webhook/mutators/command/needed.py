@@ -8,9 +8,9 @@ several GPUs, and for fewer ports than GPUs. It uses TLS files only if all three
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from webhook.mutators.command.arguments import Given, whole
+from webhook.mutators.command.arguments import GivenOption, whole
 from webhook.mutators.command.image import Image
-from webhook.mutators.command.options import in_version, spelled
+from webhook.mutators.command.options import format_version, in_version
 from webhook.policy import PREFIX
 
 _VERSION_KEY = f"{PREFIX}dask-cuda-version"
@@ -48,7 +48,7 @@ class NeededOptionError(Exception):
         self.by_version = all(need.by_version for need in needs)
 
 
-def unmet(given: Sequence[Given], image: Image) -> Iterator[Need]:
+def unmet_needs(given: Sequence[GivenOption], image: Image) -> Iterator[Need]:
     """Yield why dask-cuda would not do what the options say that a worker needs."""
     # Of an option given twice click takes the last one.
     last = {option.option.names[0]: option for option in given}
@@ -56,7 +56,7 @@ def unmet(given: Sequence[Given], image: Image) -> Iterator[Need]:
         yield from _version_need(option, image)
         if image.gpus > 1 and option.option.single:
             yield Need(f"{option.name} works with one GPU only, and the worker has {image.gpus}")
-    if (ports := last.get("--worker-port")) and image.gpus > 1 and _ports(ports.effect) < image.gpus:
+    if (ports := last.get("--worker-port")) and image.gpus > 1 and _ports(ports.setting) < image.gpus:
         yield Need(f"--worker-port needs first:last with a port for each of {image.gpus} GPUs")
     if not last.keys().isdisjoint(_TLS) and not last.keys() >= set(_TLS):
         yield Need(f"it needs all of {', '.join(_TLS)}")
@@ -66,16 +66,16 @@ def unmet(given: Sequence[Given], image: Image) -> Iterator[Need]:
         yield Need("--contact-address needs --listen-address too")
 
 
-def _version_need(given: Given, image: Image) -> Iterator[Need]:
+def _version_need(given: GivenOption, image: Image) -> Iterator[Need]:
     option = given.option
     if not option.needed or in_version(option, image.version):
         return
     if option.since is None:
         yield Need(f"it has no {given.name}; drop it, or set {_KEEP}")
     elif image.version is None:
-        yield Need(f"{given.name} is new in {spelled(option.since)}; set {_VERSION_KEY}", by_version=True)
+        yield Need(f"{given.name} is new in {format_version(option.since)}; set {_VERSION_KEY}", by_version=True)
     else:
-        line = f"{spelled(image.version)} lacks {given.name}; use {spelled(option.since)} or {_KEEP}"
+        line = f"{format_version(image.version)} lacks {given.name}; use {format_version(option.since)} or {_KEEP}"
         yield Need(line, by_version=True)
 
 

@@ -149,6 +149,6 @@ def in_version(option: Option, version: Version | None) -> bool:
     return option.since <= version and (option.until is None or version < option.until)
 
 
-def spelled(version: Version) -> str:
+def format_version(version: Version) -> str:
     """A version as RAPIDS writes it."""
     return f"{version[0]:02}.{version[1]:02}"
