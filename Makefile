@@ -53,10 +53,10 @@ lock: $(VENV)/test.stamp       ## refresh the lock files
 
 	echo 'hatchling>=1.27' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade - -o deploy/build-requirements.txt
 
-bench-placement: $(VENV)/test.stamp  ## nodes used over the fewest possible, on a real scheduler; ARGS=--quick for about a minute
+bench-placement: $(VENV)/test.stamp  ## nodes over the minimum possible, on a real kube-scheduler; ARGS=--quick for about a minute
 	@$(BIN)/python -m tests.bench.placement $(ARGS)
 
-bench-scheduler: $(VENV)/test.stamp  ## what a worker's terms cost the scheduler, 5,000 pods on 1,000 nodes; ARGS="--pods N --rounds N"
+bench-scheduler: $(VENV)/test.stamp  ## cost of the placement terms to kube-scheduler, 5,000 pods on 1,000 nodes; ARGS="--pods N --rounds N"
 	@$(BIN)/python -m tests.bench.scheduler_cost $(ARGS)
 
 bench: $(VENV)/test.stamp      ## what an admission costs, beside a no-op app, a Go webhook and an in-process policy; ARGS=--quick

@@ -18,7 +18,7 @@ from tests.bench.load.hour import Do, Hour, Town
 from tests.bench.load.scrape import resident_mib
 from tests.bench.load.spread import Spread, spread
 from tests.bench.must import Must
-from tests.bench.room import rest
+from tests.bench.node_pools import rest
 from tests.e2e.bed import history
 from tests.e2e.bed.waiting import until
 from webhook.admission.decision_cache import CONTAINERS_KEPT, WORKERS_KEPT
