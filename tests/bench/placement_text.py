@@ -34,7 +34,7 @@ def summary(record: Mapping[str, Unstructured]) -> str:
         "The guide's selector matches every Dask worker of the namespace, so clusters attract each other: on a real\n"
         f"kube-scheduler their workers run on {guide} times the minimum number of nodes. dask-colocate also selects\n"
         f"by cluster name and takes the Dask scheduler into account: {default} times, with capacity hints {hints}\n"
-        "times. All placement rules are preferences: workers still start when nodes are full.\n"
+        "times.\n"
     )
 
 
