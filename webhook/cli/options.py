@@ -36,7 +36,8 @@ class ServeOptions:
         defaults: Policy where a namespace says nothing, as annotations without their prefix: "enabled=true; apart=5".
         events: Whether Dask objects get Kubernetes Events that say what was applied or refused.
         capacity_hints: Whether nodes and pods are watched, so that namespaces can ask for capacity-hint. Needs the
-            rights to list and watch both, and DaskClusters and DaskWorkerGroups for what other replicas told.
+            rights to list and watch both, DaskClusters and DaskWorkerGroups for other replicas' reservations, and
+            ResourceSlices, ResourceClaims and DeviceClasses where the API server serves them.
         log_level: Least severe lines to log.
         drain_seconds: How long a process that is told to stop goes on answering.
         vouched_seconds: How long namespaces' annotations count when the API server is not heard of; then objects are
@@ -95,7 +96,7 @@ class ReviewOptions:
     Attributes:
         namespace_file: Namespaces with their annotations. Without any, every namespace is taken as enabled.
         capacity_file: Nodes and Pods, as `kubectl get nodes,pods -A -o yaml` prints them, to plan capacity hints with
-            where no namespace says otherwise.
+            where no namespace says otherwise; ResourceSlices, ResourceClaims, DeviceClasses and DaskWorkerGroups too.
         namespace: Namespace of a live cluster, whose annotations hold. Without FILES, what lives there is reviewed.
         kubeconfig: File that says how to reach that cluster; without it KUBECONFIG or ~/.kube/config.
         context: Context of the kubeconfig; without it the current one.

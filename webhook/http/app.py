@@ -73,7 +73,7 @@ class Webhook:
         self._tell = tell
         self._namespaces = namespaces
         self._recorder = recorder
-        self._verdicts = DecisionCache(defaults, capacity.hint)
+        self._verdicts = DecisionCache(defaults, capacity.hints)
 
     async def answer(self, body: bytes, arrived: float | None = None) -> bytes:
         """The AdmissionReview that answers the one in `body`.

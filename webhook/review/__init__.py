@@ -17,7 +17,7 @@ from webhook.kube.capacity import NOT_WATCHED, Capacity
 from webhook.kube.manifests import Manifest, ManifestError
 from webhook.kube.namespaces.static import Static
 from webhook.mutators.patch import Operation
-from webhook.placement.model import NoHint
+from webhook.placement.model import Hints
 from webhook.policy import ENABLED, Annotations, Policy, resolve
 from webhook.workloads.unstructured import Unstructured, text
 
@@ -120,9 +120,9 @@ def _reviewed(manifest: Manifest, request: AdmissionRequest, assumptions: _Assum
     subject = handler.consider(request)
     if isinstance(subject, AdmissionResponse):
         return Reviewed(manifest, request, policy, subject, request.item)
-    asked = handler.question(request, subject, policy)
-    hint = asked if isinstance(asked, NoHint) else assumptions.capacity.hint(asked)
-    verdict = handler.decide(subject, policy, hint)
+    asked = handler.questions(request, subject, policy)
+    hints = asked if isinstance(asked, Hints) else assumptions.capacity.hints(asked)
+    verdict = handler.decide(subject, policy, hints)
     return Reviewed(manifest, request, policy, verdict, applied(request.item, verdict.operations))
 
 

@@ -183,9 +183,22 @@ def test_capacity_hints_bring_their_rights() -> None:
             "resources": ["daskclusters", "daskworkergroups"],
             "verbs": ["list", "watch"],
         },
+        {
+            "apiGroups": ["resource.k8s.io"],
+            "resources": ["deviceclasses", "resourceclaims", "resourceslices"],
+            "verbs": ["list", "watch"],
+        },
     ]
     assert "--capacity-hints" in arguments("capacityHints=true")
     assert "--capacity-hints" not in arguments()
+
+
+def test_rights_to_devices_need_an_api_server_that_serves_them() -> None:
+    """Helm grants the rights to `resource.k8s.io` only where the cluster serves its version 1."""
+    template = (CHART / "templates" / "rbac.yaml").read_text()
+    before, _, after = template.partition('{{- if .Capabilities.APIVersions.Has "resource.k8s.io/v1" }}')
+    assert "resource.k8s.io]" not in before
+    assert "resource.k8s.io]" in after.partition("{{- end }}")[0]
 
 
 @pytest.mark.parametrize("settings", [(), EVERYTHING, CERTIFICATES["cert-manager"]], ids=["plain", "all", "mounted"])
