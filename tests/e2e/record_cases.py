@@ -231,7 +231,7 @@ def _job(bed: Bed) -> None:
 
 
 def _example(file: str, **metadata: str) -> Object:
-    example: Object = yaml.safe_load((resources.files("webhook") / "examples" / file).read_text())
+    example: Object = yaml.safe_load((resources.files("webhook.cli") / "examples" / file).read_text())
     if not metadata:
         del example["metadata"]["namespace"]
     example["metadata"] |= metadata

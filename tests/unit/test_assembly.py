@@ -6,8 +6,8 @@ from typing import cast
 
 import pytest
 
-from webhook.cli.wiring import Hinted
-from webhook.kube.namespaces.watched import Watched
+from webhook.cli.wiring import HintedNamespaces
+from webhook.kube.namespaces.watched import WatchedNamespaces
 from webhook.policy import ENABLED, PREFIX, Annotations, Policy
 
 HINT = f"{PREFIX}capacity-hint"
@@ -18,7 +18,7 @@ class Known(dict[str, Annotations]):
 
     ready = True
 
-    def known(self, name: str) -> Annotations | None:
+    def cached(self, name: str) -> Annotations | None:
         """Its annotations."""
         return self.get(name)
 
@@ -29,7 +29,7 @@ class Known(dict[str, Annotations]):
 )
 def test_namespaces_with_hints(annotations: dict[str, str], hints: bool) -> None:
     """A namespace has hints where it is enabled and asks for them; one that is not known has none."""
-    hinted = Hinted(cast("Watched", Known(rapids=frozenset(annotations.items()))), Policy())
+    hinted = HintedNamespaces(cast("WatchedNamespaces", Known(rapids=frozenset(annotations.items()))), Policy())
     assert hinted.ready
     assert ("rapids" in hinted) is hints
     assert "unknown" not in hinted

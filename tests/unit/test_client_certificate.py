@@ -24,7 +24,7 @@ from certs.issue import Entropy, authority, leaf
 from certs.serving import BadAuthorityError, Serving
 from tests.unit.objects import cluster, review
 from tests.unit.test_drain import until_ready
-from webhook.http.limits import HANDSHAKE
+from webhook.http.limits import TLS_HANDSHAKE_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,7 +101,7 @@ def test_only_the_api_server_is_answered(tmp_path: Path) -> None:
             assert client.post("/mutate", content=BODY).status_code == 403
             assert client.get("/healthz").status_code == 200
             metrics = client.get("/metrics").text
-            assert 'dask_colocate_requests_turned_away_total{why="uncertified"} 1.0' in metrics
+            assert 'dask_colocate_requests_rejected_total{reason="no-client-certificate"} 1.0' in metrics
         with asking(port, other) as client, pytest.raises(httpx.TransportError):
             client.get("/healthz")
 
@@ -127,7 +127,7 @@ def port() -> Iterator[int]:
 def test_handshake_has_to_come(port: int) -> None:
     """A connection that says nothing of TLS is closed long before the 60 s that asyncio would wait."""
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.settimeout(3 * HANDSHAKE)
+        connection.settimeout(3 * TLS_HANDSHAKE_TIMEOUT)
         assert connection.recv(1) == b""
 
 

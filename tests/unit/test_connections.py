@@ -15,8 +15,8 @@ import uvicorn
 
 from tests.unit.objects import cluster, namespace, review
 from webhook.http.app import Webhook, create_app
-from webhook.http.limits import HEAD_LIMIT, REQUEST_LIMIT, ConnectionManager
-from webhook.kube.namespaces.static import Static
+from webhook.http.limits import MAX_HEADER_SIZE, MAX_REQUEST_SIZE, ConnectionManager
+from webhook.kube.namespaces.static import StaticNamespaces
 from webhook.policy import Policy
 from webhook.telemetry.recorder import Recorder
 
@@ -27,19 +27,21 @@ if TYPE_CHECKING:
     from webhook.policy import Annotations
 
 BODY = json.dumps(review(cluster())).encode()
-PATIENCE = 1.0
+REQUEST_TIMEOUT = 1.0
 
 
 class Server:
     """A server in a thread of this process."""
 
-    def __init__(self, namespaces: Namespaces, most: int) -> None:
+    def __init__(self, namespaces: Namespaces, max_connections: int) -> None:
         """Listen on a free port, with at most so many connections."""
         self.recorder = Recorder()
-        keeper = ConnectionManager(self.recorder.turned_away, patience=PATIENCE, most=most)
+        manager = ConnectionManager(
+            self.recorder.record_rejection, timeout=REQUEST_TIMEOUT, max_connections=max_connections
+        )
         app = create_app(Webhook(namespaces, Policy(), self.recorder), self.recorder, {})
         self.socket = socket.create_server(("127.0.0.1", 0))
-        config = uvicorn.Config(app, http=keeper.protocol, log_config=None, lifespan="off")  # type: ignore[arg-type]
+        config = uvicorn.Config(app, http=manager.protocol, log_config=None, lifespan="off")  # type: ignore[arg-type]
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, args=([self.socket],), daemon=True)
 
@@ -49,16 +51,16 @@ class Server:
         connection.settimeout(10)
         return connection
 
-    def count(self, why: str) -> float:
+    def count(self, reason: str) -> float:
         """How many were turned away."""
-        name = "dask_colocate_requests_turned_away_total"
-        return self.recorder.registry.get_sample_value(name, {"why": why}) or 0
+        name = "dask_colocate_requests_rejected_total"
+        return self.recorder.registry.get_sample_value(name, {"reason": reason}) or 0
 
 
 @contextmanager
-def serving(namespaces: Namespaces | None = None, most: int = 4096) -> Iterator[Server]:
+def serving(namespaces: Namespaces | None = None, max_connections: int = 4096) -> Iterator[Server]:
     """A server while the block runs."""
-    server = Server(namespaces or Static([namespace()]), most)
+    server = Server(namespaces or StaticNamespaces([namespace()]), max_connections)
     server.thread.start()
     while not server.server.started:
         time.sleep(0.01)
@@ -85,7 +87,7 @@ def answered(connection: socket.socket) -> bytes:
     received = b""
     while piece := connection.recv(65536):
         received += piece
-        if b"}}" in received or b"busy" in received:
+        if b"}}" in received or b"overloaded" in received:
             break
     return received
 
@@ -98,13 +100,13 @@ def test_slow_client_is_closed(server: Server, head: bytes) -> None:
         slow.sendall(head)
         slow.settimeout(0.3)
         received = b""
-        while time.monotonic() - began < 4 * PATIENCE and not received:
+        while time.monotonic() - began < 4 * REQUEST_TIMEOUT and not received:
             try:
                 received = slow.recv(99) or b"closed"
             except TimeoutError:
                 slow.sendall(b" " if b"\r\n\r\n" in head else b"")
         assert received.startswith(b"HTTP/1.1 408 ")
-    assert server.count("slow") == 1
+    assert server.count("timeout") == 1
 
 
 def test_connection_that_is_used_now_and_then_stays(server: Server) -> None:
@@ -113,8 +115,8 @@ def test_connection_that_is_used_now_and_then_stays(server: Server) -> None:
         for _ in range(2):
             connection.sendall(request() + BODY)
             assert answered(connection).startswith(b"HTTP/1.1 200")
-            time.sleep(2.5 * PATIENCE)
-    assert server.count("slow") == 0
+            time.sleep(2.5 * REQUEST_TIMEOUT)
+    assert server.count("timeout") == 0
 
 
 def test_headers_have_a_limit(server: Server) -> None:
@@ -122,26 +124,26 @@ def test_headers_have_a_limit(server: Server) -> None:
     with server.connect() as connection:
         connection.sendall(b"POST /mutate HTTP/1.1\r\nx: ")
         with suppress(OSError):
-            for _ in range(HEAD_LIMIT // 1024 + 2):
+            for _ in range(MAX_HEADER_SIZE // 1024 + 2):
                 connection.sendall(b"y" * 1024)
                 time.sleep(0.005)
         assert connection.recv(99).startswith(b"HTTP/1.1 431 ")
-    assert server.count("head") == 1
+    assert server.count("headers-too-large") == 1
 
 
 def test_answers_have_to_be_taken(server: Server) -> None:
     """Whoever asks on and on and reads no answer is closed, and nothing of it is kept."""
     with server.connect() as connection:
         connection.settimeout(0.2)
-        for _ in range(40 * int(PATIENCE)):
+        for _ in range(40 * int(REQUEST_TIMEOUT)):
             with suppress(OSError):  # nothing more is taken, and then it is closed
                 connection.sendall(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n" * 100)
-            if server.count("slow"):
+            if server.count("timeout"):
                 break
             time.sleep(0.1)
         time.sleep(0.5)
         assert not server.server.server_state.connections
-    assert server.count("slow") == 1
+    assert server.count("timeout") == 1
 
 
 def test_whole_request_has_a_limit(server: Server) -> None:
@@ -149,11 +151,11 @@ def test_whole_request_has_a_limit(server: Server) -> None:
     with server.connect() as connection:
         connection.sendall(b"POST /mutate HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n")
         with suppress(OSError):
-            for _ in range(REQUEST_LIMIT // 65536 + 2):
+            for _ in range(MAX_REQUEST_SIZE // 65536 + 2):
                 connection.sendall(b"x: " + b"y" * 65531 + b"\r\n")
         with suppress(ConnectionError):  # it may be closed with bytes of ours unread
             assert connection.recv(99).startswith(b"HTTP/1.1 413 ")
-    assert server.count("large") == 1
+    assert server.count("request-too-large") == 1
 
 
 def test_body_behind_an_early_answer_leaves_the_connection_as_it_was(server: Server) -> None:
@@ -162,10 +164,10 @@ def test_body_behind_an_early_answer_leaves_the_connection_as_it_was(server: Ser
         connection.sendall(request().replace(b"/mutate", b"/nowhere"))
         assert connection.recv(9999).startswith(b"HTTP/1.1 404 ")
         connection.sendall(BODY)
-        time.sleep(2.5 * PATIENCE)
+        time.sleep(2.5 * REQUEST_TIMEOUT)
         connection.sendall(request() + BODY)
         assert answered(connection).startswith(b"HTTP/1.1 200")
-    assert server.count("slow") == 0
+    assert server.count("timeout") == 0
 
 
 def test_body_that_does_not_follow_its_early_answer_is_waited_for(server: Server) -> None:
@@ -176,18 +178,18 @@ def test_body_that_does_not_follow_its_early_answer_is_waited_for(server: Server
         while piece := connection.recv(9999):
             received += piece
         assert received.count(b"HTTP/1.1") == 1
-    assert server.count("slow") == 1
+    assert server.count("timeout") == 1
 
 
 def test_idle_connections_do_not_keep_others_out() -> None:
     """With as many idle connections as are allowed, the next client is served, and one of the idle ones is closed."""
-    with serving(most=20) as server:
+    with serving(max_connections=20) as server:
         idle = [server.connect() for _ in range(20)]
         time.sleep(0.2)
         with server.connect() as connection:
             connection.sendall(request() + BODY)
             assert answered(connection).startswith(b"HTTP/1.1 200")
-        assert server.count("crowded") == 1
+        assert server.count("too-many-connections") == 1
         for each in idle:
             each.close()
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from webhook.http.graceful_shutdown import ANSWERS, Closing, GracefulShutdown
+from webhook.http.graceful_shutdown import RESPONSES_PER_CONNECTION, ConnectionCloseMiddleware, GracefulShutdown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +73,7 @@ def test_told_to_stop_it_answers_on_and_then_ends(server: subprocess.Popen[bytes
         answer = asking.get("/healthz")
         assert (answer.status_code, answer.headers["connection"]) == (200, "close")
         waiting = asking.get("/readyz")
-        assert (waiting.status_code, waiting.text) == (503, "waiting for: not told to stop\n")
+        assert (waiting.status_code, waiting.text) == (503, "not ready: shutting down\n")
     assert server.wait(SECONDS + 20) in {0, -signal.SIGTERM}
 
 
@@ -97,10 +97,10 @@ def test_every_thousandth_answer_closes_its_connection() -> None:
         sent.append(message)
 
     async def answers() -> None:
-        closing = Closing(app, GracefulShutdown())  # type: ignore[arg-type] # as much of ASGI as is needed
-        for _ in range(2 * ANSWERS):
+        closing = ConnectionCloseMiddleware(app, GracefulShutdown())  # type: ignore[arg-type] # as much of ASGI as is needed
+        for _ in range(2 * RESPONSES_PER_CONNECTION):
             await closing({"type": "http"}, lambda: None, send)  # type: ignore[arg-type, return-value]
 
     asyncio.run(answers())
     closed = [number for number, message in enumerate(sent, 1) if message["headers"]]  # type: ignore[index]
-    assert closed == [ANSWERS, 2 * ANSWERS]
+    assert closed == [RESPONSES_PER_CONNECTION, 2 * RESPONSES_PER_CONNECTION]

@@ -15,7 +15,7 @@ import pytest
 from kubernetes.client import ApiClient, Configuration
 
 from webhook.kube.namespaces import NamespaceUnknownError
-from webhook.kube.namespaces.watched import LIVE_DEADLINE, LIVE_MOST, Watched
+from webhook.kube.namespaces.watched import LIVE_READ_DEADLINE, MAX_LIVE_READS, WatchedNamespaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,14 +105,14 @@ def handler(script: Script) -> type[BaseHTTPRequestHandler]:
 
 
 @contextmanager
-def playing(script: Script, **limits: float) -> Iterator[Watched]:
+def playing(script: Script, **limits: float) -> Iterator[WatchedNamespaces]:
     """A started watch on a server that plays the script; a live read may take as long as a busy machine needs."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler(script))
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     configuration = Configuration()
     configuration.host = f"http://127.0.0.1:{server.server_port}"
     configuration.retries = False
-    watched = Watched(ApiClient(configuration), **{"live_deadline": 5.0, **limits})
+    watched = WatchedNamespaces(ApiClient(configuration), **{"live_read_deadline": 5.0, **limits})
     watched.start()
     try:
         yield watched
@@ -131,7 +131,7 @@ def until(holds: Callable[[], bool], seconds: float = 5.0) -> None:
         time.sleep(0.01)
 
 
-def value(watched: Watched, name: str) -> str | None:
+def value(watched: WatchedNamespaces, name: str) -> str | None:
     """Our annotation on a namespace, through the port."""
     return dict(asyncio.run(watched.annotations(name))).get(KEY)
 
@@ -203,7 +203,7 @@ def test_version_that_is_always_expired_is_listed_with_back_off(script: Script) 
 
 def test_stuck_connection_is_given_up(script: Script) -> None:
     """A watch that goes silent without an end is given up and resumed; what is known serves on, and its age shows."""
-    with playing(script, silence=0.5) as watched:
+    with playing(script, watch_read_timeout=0.5) as watched:
         until(lambda: sum("watch" in each for each in script.requests) >= 2)
         assert value(watched, "a") == "true"
         assert watched.age >= 0.5
@@ -211,7 +211,7 @@ def test_stuck_connection_is_given_up(script: Script) -> None:
 
 def test_what_is_known_is_vouched_for_so_long(script: Script) -> None:
     """When the API server has been silent for too long, a namespace is read live again, and unknown where it can't."""
-    with playing(script, vouched=0.3) as watched:
+    with playing(script, cache_max_age=0.3) as watched:
         until(lambda: watched.ready)
         until(lambda: watched.age > 0.3)
         assert value(watched, "a") == "live"
@@ -244,7 +244,7 @@ def test_unknown_namespace_is_read_live_once_for_all(script: Script) -> None:
     """Requests that wait for the same new namespace share one read, whose answer is not kept."""
     script.reads = 0.05
 
-    async def together(watched: Watched) -> list[Any]:
+    async def together(watched: WatchedNamespaces) -> list[Any]:
         return await asyncio.gather(*(watched.annotations("new") for _ in range(20)))
 
     with playing(script) as watched:
@@ -267,7 +267,7 @@ def test_name_that_no_namespace_has_is_unknown(script: Script, name: str) -> Non
     """What is no DNS label of at most 63 characters is unknown, and the API server is not asked."""
     with playing(script) as watched:
         until(lambda: sum("watch" in each for each in script.requests) == 1)
-        with pytest.raises(NamespaceUnknownError, match="no name of a namespace"):
+        with pytest.raises(NamespaceUnknownError, match="not a valid namespace name"):
             asyncio.run(watched.annotations(name))
         assert len(script.requests) == 2  # the list and the watch
 
@@ -276,26 +276,26 @@ def test_live_reads_have_a_limit(script: Script) -> None:
     """Of many names at once only so many are read; the others are unknown at once."""
     script.reads = 0.1
 
-    async def many(watched: Watched) -> list[Any]:
-        asked = (watched.annotations(f"new-{number}") for number in range(2 * LIVE_MOST))
+    async def many(watched: WatchedNamespaces) -> list[Any]:
+        asked = (watched.annotations(f"new-{number}") for number in range(2 * MAX_LIVE_READS))
         return await asyncio.gather(*asked, return_exceptions=True)
 
     with playing(script) as watched:
         until(lambda: watched.ready)
         answers = asyncio.run(many(watched))
-        assert sum(isinstance(each, NamespaceUnknownError) for each in answers) == LIVE_MOST
-        assert sum("/new-" in each["path"] for each in script.requests) == LIVE_MOST
+        assert sum(isinstance(each, NamespaceUnknownError) for each in answers) == MAX_LIVE_READS
+        assert sum("/new-" in each["path"] for each in script.requests) == MAX_LIVE_READS
 
 
 def test_live_read_has_a_deadline(script: Script) -> None:
     """A read that takes longer than 300 ms is given up, and the namespace is unknown for that request."""
     script.reads = 1.0
-    with playing(script, live_deadline=LIVE_DEADLINE) as watched:
+    with playing(script, live_read_deadline=LIVE_READ_DEADLINE) as watched:
         until(lambda: watched.ready)
         started = time.monotonic()
 
         async def ask() -> float:
-            with pytest.raises(NamespaceUnknownError, match=r"no answer|timed out"):
+            with pytest.raises(NamespaceUnknownError, match=r"no response|timed out"):
                 await watched.annotations("new")
             return time.monotonic() - started
 

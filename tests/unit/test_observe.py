@@ -13,8 +13,9 @@ from tests.unit.objects import cluster, review
 from webhook.admission import handler
 from webhook.admission.handler import AdmissionResponse, Status
 from webhook.policy import Policy
-from webhook.telemetry import recorder
-from webhook.telemetry.recorder import KINDS, Recorder
+from webhook.telemetry import logs
+from webhook.telemetry.metrics import KINDS
+from webhook.telemetry.recorder import Recorder
 from webhook.workloads.pod_templates import DaskObject
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def recorded(document: Unstructured, recorder: Recorder) -> None:
     found = handler.review_of(document)
     subject = handler.consider(found)
     verdict = handler.decide(subject, Policy(enabled=True)) if isinstance(subject, DaskObject) else subject
-    recorder.admitted(found, handler.answer(verdict), 0.0004)
+    recorder.record_admission(found, handler.answer(verdict), 0.0004)
 
 
 def test_kinds_are_bounded() -> None:
@@ -54,9 +55,9 @@ def test_decisions_and_time_are_counted() -> None:
 def test_gauge_is_read_with_the_metrics() -> None:
     """A gauge has the value of the moment it is asked for."""
     recorder, values = Recorder(), [1.0]
-    recorder.gauge("dask_colocate_namespaces", "Known.", lambda: values[-1])
+    recorder.add_gauge("dask_colocate_namespace_cache_size", "Known.", lambda: values[-1])
     values.append(7.0)
-    assert b"dask_colocate_namespaces 7.0" in recorder.metrics()
+    assert b"dask_colocate_namespace_cache_size 7.0" in recorder.metrics()
 
 
 def test_object_is_never_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -75,9 +76,9 @@ def test_workers_that_are_alike_leave_one_line(caplog: pytest.LogCaptureFixture)
     found = handler.review_of(review(cluster()))
     answer = handler.answer(AdmissionResponse(Status.DECIDED, warnings=("w",)))
     with caplog.at_level(logging.INFO):
-        Recorder().admitted(found, answer, 0.001)
+        Recorder().record_admission(found, answer, 0.001)
         answer.sent += 1
-        Recorder().admitted(found, answer, 0.001)
+        Recorder().record_admission(found, answer, 0.001)
     assert len(caplog.records) == 1
 
 
@@ -102,9 +103,9 @@ def _own_root() -> object:
 def test_log_lines_are_json() -> None:
     """Each line is an object with time, level, logger, message and what came with it."""
     stream = io.StringIO()
-    listener = recorder.log_to(stream, "INFO", lambda: None)
+    listener = logs.start_logging(stream, "INFO", lambda: None)
     found = handler.review_of(review(cluster()))
-    Recorder().admitted(found, handler.answer(AdmissionResponse(Status.DECIDED, warnings=("w",))), 0.001)
+    Recorder().record_admission(found, handler.answer(AdmissionResponse(Status.DECIDED, warnings=("w",))), 0.001)
     logging.getLogger("x").debug("not this one")
     listener.stop()
     (line,) = stream.getvalue().splitlines()
@@ -127,16 +128,16 @@ def test_slow_log_stops_nobody() -> None:
     """Lines beyond the queue are dropped and counted: a full disk or a slow terminal never holds up a request."""
     stream = Stuck()
     dropped: list[None] = []
-    listener = recorder.log_to(stream, "INFO", lambda: dropped.append(None))
+    listener = logs.start_logging(stream, "INFO", lambda: dropped.append(None))
     started = time.perf_counter()
-    for number in range(recorder.LOG_LINES + 1000):
+    for number in range(logs.QUEUE_SIZE + 1000):
         logging.getLogger("x").info("line %d", number)
     assert time.perf_counter() - started < 60  # waiting for the terminal would take half an hour
     lines = listener.queue
     assert isinstance(lines, queue.Queue)
-    assert lines.qsize() <= recorder.LOG_LINES
+    assert lines.qsize() <= logs.QUEUE_SIZE
     assert dropped
     while not lines.empty():  # what was taken in is not waited for
         lines.get_nowait()
     listener.stop()
-    assert len(stream.getvalue().splitlines()) < recorder.LOG_LINES
+    assert len(stream.getvalue().splitlines()) < logs.QUEUE_SIZE

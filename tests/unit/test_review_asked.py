@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from webhook.review import Reviewed
     from webhook.workloads.unstructured import Unstructured
 
-EXAMPLES = Path(str(resources.files("webhook"))) / "examples"
+EXAMPLES = Path(str(resources.files("webhook.cli"))) / "examples"
 STRIPPED = EXAMPLES / "cluster.yaml"
 GUIDE = EXAMPLES / "guide-cluster.yaml"
 
@@ -136,7 +136,7 @@ def test_every_broken_file_is_named_with_its_line(tmp_path: Path) -> None:
 
 def test_empty_directory_is_an_error(tmp_path: Path) -> None:
     """A directory with nothing to review is a slip of the user's, and is told."""
-    with pytest.raises(InputError, match=r"no \*\.yaml, \*\.yml, \*\.json in it"):
+    with pytest.raises(InputError, match=r"no \*\.yaml, \*\.yml, \*\.json files in this directory"):
         found_in([str(tmp_path)], io.StringIO(), tell)
 
 
@@ -193,7 +193,7 @@ def test_sarif_names_file_and_line() -> None:
 
 def test_sarif_rules_are_the_reasons() -> None:
     """Every reason is a rule with its meaning, and each result points at its own by id and index."""
-    (run,) = sarif([reviewed(STRIPPED.read_text()), reviewed(GUIDE.read_text())], "1.2.3", every=True)["runs"]
+    (run,) = sarif([reviewed(STRIPPED.read_text()), reviewed(GUIDE.read_text())], "1.2.3", include_skipped=True)["runs"]
     rules = run["tool"]["driver"]["rules"]
     assert [rule["id"] for rule in rules] == [reason.value for reason in Reason]
     assert all(rule["shortDescription"]["text"] for rule in rules)

@@ -19,7 +19,7 @@ from webhook.policy import PREFIX
 from webhook.review.recommendations import GUIDE_TERM_NODES
 from webhook.workloads.unstructured import Unstructured
 
-EXAMPLES = Path(str(resources.files("webhook"))) / "examples"
+EXAMPLES = Path(str(resources.files("webhook.cli"))) / "examples"
 STRIPPED, GUIDE = str(EXAMPLES / "cluster.yaml"), str(EXAMPLES / "guide-cluster.yaml")
 NAMESPACE = EXAMPLES / "namespace.yaml"
 RULE_NAMES = {name for rules in RULES.values() for name in rules}
@@ -35,7 +35,7 @@ def run(*arguments: str, stdin: str = "", **environment: str) -> subprocess.Comp
         capture_output=True,
         text=True,
         env=variables,
-        cwd=EXAMPLES.parents[1],
+        cwd=EXAMPLES.parents[2],
         timeout=60,
         check=False,
     )

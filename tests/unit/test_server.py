@@ -14,13 +14,13 @@ import pytest
 from tests.unit.objects import cluster, container, namespace, review, spec
 from webhook.admission import handler
 from webhook.http.app import (
-    BODY_LIMIT,
+    MAX_BODY_SIZE,
     Mutate,
     Webhook,
     create_app,
 )
 from webhook.kube.namespaces import Namespaces, NamespaceUnknownError
-from webhook.kube.namespaces.static import Static
+from webhook.kube.namespaces.static import StaticNamespaces
 from webhook.policy import PREFIX, Annotations, Policy
 from webhook.telemetry.recorder import Recorder
 
@@ -86,7 +86,7 @@ class Service:
 
 def served(**annotations: str) -> Service:
     """A service that knows one namespace, enabled."""
-    return Service(Static([namespace(**annotations)]))
+    return Service(StaticNamespaces([namespace(**annotations)]))
 
 
 # ---- the table ------------------------------------------------------------------------------------
@@ -106,9 +106,9 @@ def test_body_that_is_no_review_is_400(body: bytes) -> None:
 def test_body_over_the_limit_is_413() -> None:
     """A body that is larger than the limit is given up: HTTP 413 with a reason, counted."""
     service = served()
-    answer = service.send("POST", "/mutate", b" " * (BODY_LIMIT + 1))
+    answer = service.send("POST", "/mutate", b" " * (MAX_BODY_SIZE + 1))
     assert answer.status_code == 413
-    assert str(BODY_LIMIT) in answer.text
+    assert str(MAX_BODY_SIZE) in answer.text
     assert service.count("dask_colocate_malformed_requests_total") == 1
 
 
@@ -122,13 +122,13 @@ def test_body_of_unknown_length_is_given_up_at_the_limit() -> None:
             yield b" " * (1024 * 1024)
 
     assert served().send("POST", "/mutate", endless()).status_code == 413
-    assert len(sent) == BODY_LIMIT // (1024 * 1024) + 1
+    assert len(sent) == MAX_BODY_SIZE // (1024 * 1024) + 1
 
 
 def test_body_at_the_limit_is_read() -> None:
     """A body of exactly the limit is answered."""
     body = json.dumps(review(cluster())).encode()
-    answer = served().send("POST", "/mutate", body + b" " * (BODY_LIMIT - len(body)))
+    answer = served().send("POST", "/mutate", body + b" " * (MAX_BODY_SIZE - len(body)))
     assert answer.status_code == 200
 
 
@@ -227,7 +227,7 @@ def test_changed_annotations_count_at_once() -> None:
 
 def test_reviews_at_once_are_not_mixed_up() -> None:
     """Many reviews in flight are each answered with their own uid."""
-    webhook = Webhook(Static([namespace()]), Policy(), Recorder())
+    webhook = Webhook(StaticNamespaces([namespace()]), Policy(), Recorder())
 
     async def all_at_once() -> list[bytes]:
         bodies = [json.dumps(review(cluster(), uid=f"uid-{number}")).encode() for number in range(50)]
@@ -264,7 +264,7 @@ def test_alive_whatever_it_waits_for() -> None:
 def test_ready_when_all_say_so() -> None:
     """Ready is 200 when everything is, else 503 naming what it waits for."""
     waiting = Service(Asked(), {"namespaces": lambda: False, "certificate": lambda: True}).send("GET", "/readyz")
-    assert (waiting.status_code, waiting.text) == (503, "waiting for: namespaces\n")
+    assert (waiting.status_code, waiting.text) == (503, "not ready: namespaces\n")
     assert Service(Asked(), {"namespaces": lambda: True}).send("GET", "/readyz").status_code == 200
 
 

@@ -18,10 +18,10 @@ FILE = Path("some-file")
 @pytest.mark.parametrize(
     ("settings", "advice"),
     [
-        ({"tls_cert": FILE}, "give both, or neither"),
-        ({"tls_key": FILE, "namespaces_file": FILE}, "give both, or neither"),
-        ({"kubeconfig": FILE, "namespaces_file": FILE}, "give one"),
-        ({"namespaces_file": FILE, "capacity_hints": True}, "leave --namespaces-file out"),
+        ({"tls_cert": FILE}, "must be used together"),
+        ({"tls_key": FILE, "namespaces_file": FILE}, "must be used together"),
+        ({"kubeconfig": FILE, "namespaces_file": FILE}, "mutually exclusive"),
+        ({"namespaces_file": FILE, "capacity_hints": True}, "remove --namespaces-file"),
     ],
 )
 def test_what_cannot_work_together_is_refused(settings: Unstructured, advice: str) -> None:

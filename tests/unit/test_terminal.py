@@ -14,7 +14,7 @@ import pytest
 from tests.terminal import SECONDS, Terminal, argv, environment
 from webhook.cli.main import app
 
-EXAMPLES = Path(str(resources.files("webhook"))) / "examples"
+EXAMPLES = Path(str(resources.files("webhook.cli"))) / "examples"
 STRIPPED = str(EXAMPLES / "cluster.yaml")
 ESCAPE = "\x1b["
 GREEN = "\x1b[32m"
@@ -82,7 +82,7 @@ def test_nothing_to_review_is_told_in_a_terminal() -> None:
     """Without files a terminal is not waited for: status 2 and what to give."""
     with Terminal("review") as terminal:
         assert terminal.ended() == 2
-    assert "name FILES" in terminal.seen
+    assert "give files or directories" in terminal.seen
 
 
 def test_text_of_others_moves_no_cursor(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_completion_of_bash_knows_commands_and_flags() -> None:
         text=True,
         env=environment(SCRIPT=script),
         timeout=SECONDS,
-        cwd=EXAMPLES.parents[1],
+        cwd=EXAMPLES.parents[2],
         check=True,
     )
     assert [line.split() for line in done.stdout.splitlines()] == [

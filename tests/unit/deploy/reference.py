@@ -15,13 +15,13 @@ from tests.unit.deploy.chart import DEPLOY
 from webhook.admission.handler import Status
 from webhook.cli.main import app
 from webhook.cli.options import ServeOptions
-from webhook.cli.wiring import assemble
+from webhook.cli.wiring import build_server
 from webhook.http.app import Webhook, create_app
-from webhook.kube.namespaces.static import Static
+from webhook.kube.namespaces.static import StaticNamespaces
 from webhook.mutators import RULES
 from webhook.mutators.decision import Reason
 from webhook.policy import ANNOTATIONS, ENABLED, PREFIX, Policy
-from webhook.review import explained
+from webhook.review import describe_status
 from webhook.status.model import Cause, State
 from webhook.status.worker_findings import SAID
 from webhook.telemetry.recorder import Recorder
@@ -64,7 +64,9 @@ def reference() -> str:
         f'On a DaskCluster, DaskWorkerGroup, DaskJob or worker Pod `{ENABLED}: "false"` opts that object out.\n',
         _section("Rules", ("rule", "on pods of role", "what it does"), _rules()),
         _section("Reasons of decisions", ("reason", "meaning"), ((f"`{each}`", each.meaning) for each in Reason)),
-        _section("Statuses of admissions", ("status", "meaning"), ((f"`{each}`", explained(each)) for each in Status)),
+        _section(
+            "Statuses of admissions", ("status", "meaning"), ((f"`{each}`", describe_status(each)) for each in Status)
+        ),
         _section(
             "States of worker pods in `status`", ("state", "meaning"), ((f"`{each}`", each.meaning) for each in State)
         ),
@@ -110,7 +112,7 @@ def _metrics() -> Iterable[Sequence[str]]:
     with tempfile.TemporaryDirectory() as folder:
         kubeconfig = Path(folder, "kubeconfig")
         kubeconfig.write_text(json.dumps(_KUBECONFIG))
-        registry = assemble(ServeOptions(kubeconfig=kubeconfig, events=True, capacity_hints=True)).recorder.registry
+        registry = build_server(ServeOptions(kubeconfig=kubeconfig, events=True, capacity_hints=True)).recorder.registry
     named = registry._names_to_collectors  # noqa: SLF001 - no public way leads from a metric to its labels
     for metric in registry.collect():
         if metric.name not in named:  # the process's own, of which there are other ones on each system
@@ -122,7 +124,7 @@ def _metrics() -> Iterable[Sequence[str]]:
 
 def _endpoints() -> Iterable[Sequence[str]]:
     recorder = Recorder()
-    for route in create_app(Webhook(Static(()), Policy(), recorder), recorder, {}).routes:
+    for route in create_app(Webhook(StaticNamespaces(()), Policy(), recorder), recorder, {}).routes:
         if isinstance(route, Route):
             methods = ", ".join(sorted((route.methods or set()) - {"HEAD"}))
             yield f"`{methods} {route.path}`", (route.endpoint.__doc__ or "").partition("\n")[0]

@@ -19,7 +19,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from webhook.kube.capacity.peer_reservations import Groups, Hinted, collections
-from webhook.kube.client import Reader
+from webhook.kube.client import ApiReader
 from webhook.kube.informer import (
     SILENCE,
     Collection,
@@ -69,7 +69,7 @@ class Watched:
             clock: Seconds, never going back.
             silent: Seconds after which what was not heard of is stale.
         """
-        reader, self._clock, self._silent = Reader(client), clock, silent
+        reader, self._clock, self._silent = ApiReader(client), clock, silent
         self._hinted = hinted
         self._lock = threading.Lock()
         self._stock = Allocator()
