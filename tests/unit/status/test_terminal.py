@@ -135,4 +135,4 @@ def test_what_excludes_each_other() -> None:
     argv = [sys.executable, "-m", "webhook", "status", "--watch", "--html", "x.html"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "exclude each other" in done.stdout + done.stderr
+    assert "mutually exclusive" in done.stdout + done.stderr
