@@ -40,7 +40,7 @@ class ServeOptions:
         capacity_hints: Watch nodes and pods, so that namespaces can use the annotation capacity-hint. Requires
             permission to list and watch nodes, pods, DaskClusters and DaskWorkerGroups.
         log_level: Lowest level to log.
-        drain_seconds: Time to keep answering after SIGTERM.
+        drain_seconds: Seconds to keep answering after SIGTERM.
         namespace_cache_max_age: Seconds to use cached annotations after losing contact with the API server. Then
             objects are allowed unchanged.
         client_ca: PEM file with the CA of the API server's client certificate. `/mutate` then requires a client
