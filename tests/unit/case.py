@@ -14,7 +14,7 @@ import yaml
 from webhook.admission import handler
 from webhook.http.app import Webhook
 from webhook.kube.capacity import NOT_WATCHED
-from webhook.kube.capacity.static import StaticNamespaces as StaticCapacity
+from webhook.kube.capacity.static import Static as StaticCapacity
 from webhook.kube.namespaces import policy_annotations
 from webhook.kube.namespaces.static import StaticNamespaces
 from webhook.placement.model import NoHint, NoHintReason
