@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def test_annotations_are_those_of_the_prefix() -> None:
-    """Only our annotations are kept, and only those with text."""
+    """Only string annotations with the prefix are cached."""
     item = namespace(apart="5")
     item["metadata"]["annotations"] |= {"example.com/huge": "x" * 1000, f"{PREFIX}mode": None}
     assert policy_annotations(item) == {(ENABLED, "true"), (f"{PREFIX}apart", "5")}
@@ -23,12 +23,12 @@ def test_annotations_are_those_of_the_prefix() -> None:
 
 @pytest.mark.parametrize("item", [None, {}, {"metadata": None}, {"metadata": {"annotations": None}}])
 def test_namespace_without_annotations_has_none(item: Unstructured) -> None:
-    """Nothing there is nothing, whatever stands in its place."""
+    """Missing and null fields give no annotations."""
     assert policy_annotations(item) is NO_ANNOTATIONS
 
 
 def test_namespace_is_found() -> None:
-    """A Namespace among the manifests is known by its name; everything else among them is passed over."""
+    """Namespaces among the manifests are found by name; other objects are skipped."""
     known = StaticNamespaces(
         [cluster(), namespace("a"), namespace("b", mode="warn"), {"kind": "Namespace", "metadata": {}}]
     )
@@ -38,13 +38,13 @@ def test_namespace_is_found() -> None:
 
 
 def test_namespace_that_is_not_there_is_unknown() -> None:
-    """A name that no manifest has is an error, not an empty set: nothing is known of it."""
+    """An unknown name is an error, not an empty set of annotations."""
     with pytest.raises(NamespaceUnknownError, match="'c'"):
         asyncio.run(StaticNamespaces([namespace("a")]).annotations("c"))
 
 
-def test_later_manifest_counts() -> None:
-    """Of two Namespaces with one name the later one is what `kubectl apply` would leave."""
+def test_last_manifest_wins() -> None:
+    """Of two Namespaces with one name the last one wins, as with `kubectl apply`."""
     assert (f"{PREFIX}apart", "2") in asyncio.run(
         StaticNamespaces([namespace(apart="1"), namespace(apart="2")]).annotations("rapids")
     )
