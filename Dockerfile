@@ -26,7 +26,8 @@ RUN python -m pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
  && python -m pip --python /opt/dask-colocate/bin/python install --no-index --no-deps /wheels/*.whl
 
 FROM ${PYTHON_IMAGE}
-ARG VERSION=0.1.0
+# Set by `make image-push` from pyproject.toml.
+ARG VERSION=unreleased
 LABEL org.opencontainers.image.title="dask-colocate" \
       org.opencontainers.image.description="A Kubernetes admission webhook that keeps the GPU workers of a Dask cluster together" \
       org.opencontainers.image.version="${VERSION}" \

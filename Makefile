@@ -4,7 +4,11 @@ BIN     = $(VENV)/bin
 # The lock files are complete, so pip has nothing to resolve; what is imported is compiled then.
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile
 
-.PHONY: demo test browser clock test-faults generate fuzz unit lint lock render bench bench-placement bench-scheduler clean
+# Prints the path of a Go program at its pinned version; built from its module the first time.
+PROGRAM = $(BIN)/python -m tests.e2e.bed.binaries
+
+.PHONY: demo test browser clock test-faults generate fuzz unit lint lock render bench bench-placement bench-scheduler clean \
+  test-versions test-kind notes dist chart sbom release-dry-run image-push image-digest chart-push chart-digest
 demo: $(VENV)/demo.stamp       ## the main job, on this machine alone
 	@$(BIN)/dask-colocate demo
 
@@ -38,8 +42,9 @@ fuzz: $(VENV)/test.stamp       ## ten minutes of coverage-guided fuzzing
 unit: $(VENV)/test.stamp       ## the tests that need no control plane
 	@$(BIN)/python -m pytest -m "not bed and not faults"
 
-lint: $(VENV)/test.stamp
+lint: $(VENV)/test.stamp       ## every static check, of the code and of the workflows
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+	$$($(PROGRAM) actionlint) && $(BIN)/zizmor --offline --quiet .github
 
 lock: $(VENV)/test.stamp       ## refresh the lock files
 	$(BIN)/pip install --quiet uv
@@ -58,11 +63,68 @@ bench: $(VENV)/test.stamp      ## what an admission costs, beside a no-op app, a
 	@$(BIN)/python -m tests.bench.admission $(ARGS)
 
 render: $(VENV)/test.stamp     ## deploy/kustomize from deploy/chart, deploy/reference.md from the code
+	@$(BIN)/python -m tests.release.version render
+	@$(BIN)/python -m tests.unit.deploy.annotations
 	@$(BIN)/python -m tests.unit.deploy.chart
 	@$(BIN)/python -m tests.unit.deploy.reference
+	@$(BIN)/python -m tests.e2e.compatibility render
+
+test-versions: $(VENV)/test.stamp ## the compatibility suites on each supported Kubernetes; ARGS="1.30.0 --suite quota"
+	@$(BIN)/python -m tests.e2e.compatibility run $(ARGS)
+
+test-kind: $(VENV)/test.stamp  ## image and chart on a kind cluster that is deleted afterwards; needs docker; KIND_NODE=IMAGE
+	docker build --tag dask-colocate:test .
+	kind=$$($(PROGRAM) kind) && export KUBECONFIG=$$(mktemp) && trap "$$kind delete cluster --name dask-colocate; rm $$KUBECONFIG" EXIT \
+	  && $$kind create cluster --name dask-colocate $(if $(KIND_NODE),--image $(KIND_NODE)) --wait 120s \
+	  && $$kind load docker-image dask-colocate:test --name dask-colocate \
+	  && TEST_IMAGE=dask-colocate:test $(BIN)/python -m pytest tests/e2e/node
+
+# ---- release: .github/RELEASING.md gives the order ------------------------------------------------
+
+IMAGE     ?= dask-colocate
+DIGEST    ?=
+PLATFORMS ?= linux/amd64,linux/arm64
+VERSION    = $$($(BIN)/python -m tests.release.version)
+# The locked dependencies. Of an image that is in a registry: SBOM_SOURCE=registry:IMAGE@DIGEST
+SBOM_SOURCE ?= dir:deploy
+SBOM        ?= dist/dask-colocate.spdx.json
+
+notes: $(VENV)/test.stamp      ## the release notes; TAG=v1.2.3 is compared with the version
+	@$(BIN)/python -m tests.release.notes $(TAG)
+
+dist: $(VENV)/test.stamp       ## wheel and source distribution, as PyPI gets them
+	rm -rf dist && mkdir dist
+	$(BIN)/python -m build --outdir dist . && $(BIN)/twine check --strict dist/*.whl dist/*.tar.gz
+
+chart: $(VENV)/test.stamp      ## the chart package, which installs IMAGE at DIGEST or at its version
+	mkdir -p dist && rm -f dist/*.tgz
+	$$($(PROGRAM) helm) lint --strict deploy/chart
+	$(BIN)/python -m tests.release.chart --image $(IMAGE) --digest "$(DIGEST)" dist
+
+sbom: $(VENV)/test.stamp       ## the SBOM of SBOM_SOURCE in SPDX, validated
+	mkdir -p dist
+	$$($(PROGRAM) syft) scan $(SBOM_SOURCE) --source-name dask-colocate --source-version "$(VERSION)" --output spdx-json=$(SBOM)
+	$(BIN)/pyspdxtools --infile $(SBOM)
+
+release-dry-run: dist chart sbom ## everything above, uploaded to registries on this machine and read back
+	$(BIN)/python -m tests.release.dry_run dist
+
+image-push: $(VENV)/test.stamp ## the image for PLATFORMS, pushed to IMAGE with SBOM and provenance
+	mkdir -p dist
+	docker buildx build --platform $(PLATFORMS) --build-arg VERSION="$(VERSION)" --tag $(IMAGE):"$(VERSION)" \
+	  --sbom=true --provenance=mode=max --metadata-file dist/image.json --push .
+
+image-digest:                  ## digest of the image that image-push pushed
+	@sed -n 's/.*"containerimage.digest": "\([^"]*\)".*/\1/p' dist/image.json
+
+chart-push: $(VENV)/test.stamp ## the chart package, pushed to oci://CHARTS
+	$$($(PROGRAM) helm) push dist/dask-colocate-"$(VERSION)".tgz oci://$(CHARTS) > dist/chart.txt 2>&1; cat dist/chart.txt; grep -q '^Digest: ' dist/chart.txt
+
+chart-digest:                  ## digest of the chart that chart-push pushed
+	@sed -n 's/^Digest: //p' dist/chart.txt
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) dist
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dask-colocate needs Python 3.11 or newer; this is %s. Name another one: make PYTHON=python3.12" % sys.version.split()[0])'

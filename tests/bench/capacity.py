@@ -31,7 +31,14 @@ from tests.bench.machine import machine
 from tests.bench.must import Must
 from webhook.kube.capacity.watched import Watched
 from webhook.placement.constraints import constraints
-from webhook.placement.model import Demand, Group, Hosts
+from webhook.placement.model import (
+    Demand,
+    Group,
+    Hosts,
+    NoHint,
+    NoHintReason,
+    Questions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,6 +53,7 @@ RACKS = 313  # of 16 nodes
 SIZES = (1, 1, 1, 2, 2)  # GPUs of a pod: 56,000 of the 60,000 are taken, by chance, so that nearly no node is empty
 PACE = 500  # pod events a second
 SECONDS = 20
+NOTHING = NoHint(NoHintReason.NO_WORKERS_ADDED, "")
 
 
 # ---- what is served -------------------------------------------------------------------------------
@@ -242,7 +250,7 @@ def measure(port: int) -> Figures:
     while not watched.ready:
         time.sleep(0.005)
     started = time.perf_counter()
-    watched.hint(demand(0, 4))
+    watched.hints(Questions(demand(0, 4), NOTHING))
     first_plan = time.perf_counter() - started
     first, listing = time.monotonic() - began, time.process_time() - cpu
     before = seen(watched)
@@ -253,7 +261,7 @@ def measure(port: int) -> Figures:
         number += 1
         asked = demand(number, chance.choice((2, 3, 4, 6, 8, 8, 12, 16, 32)))
         wall, own = time.perf_counter(), time.thread_time()
-        answered += isinstance(watched.hint(asked), Hosts)
+        answered += isinstance(watched.hints(Questions(asked, NOTHING)).worker, Hosts)
         walls.append(time.perf_counter() - wall)
         cpus.append(time.thread_time() - own)
         time.sleep(0.005)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from dask_kubernetes.operator import make_cluster_spec  # type: ignore[import-untyped] # the package has no py.typed
 
-from tests.e2e.bed import process
+from tests.e2e.bed import process, versions
 from tests.e2e.bed.bed import KubectlError
 
 if TYPE_CHECKING:
@@ -40,6 +41,15 @@ def guide_cluster(workers: int) -> Object:
     cluster: Object = make_cluster_spec(name="guide", n_workers=workers)
     cluster["spec"]["worker"]["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "1"}}
     return cluster
+
+
+@pytest.mark.skipif(
+    "KUBEBUILDER_ASSETS" in os.environ and not os.environ.get(versions.VARIABLE),
+    reason="the programs are those of KUBEBUILDER_ASSETS, of any version",
+)
+def test_control_plane_is_of_the_selected_version(bed: Bed) -> None:
+    """The API server reports the version that `KUBERNETES_VERSION` selects, so no result is of another one."""
+    assert bed.api.get("/version")["gitVersion"] == versions.selected().tag
 
 
 def test_guide_cluster_runs(bed: Bed, kubectl: Kubectl, namespace: str, gpu_nodes: list[str]) -> None:

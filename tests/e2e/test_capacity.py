@@ -87,7 +87,7 @@ def test_workers_go_where_the_whole_cluster_fits(bed: Bed, kubectl: Kubectl, mak
         namespace = make_namespace(HINTED)
         bed.wait(lambda: all_known(bed, served), namespace, "all nodes are ready and known", 60)
         time.sleep(1)  # the last taint went with an event that the source has yet to hear of
-        written = json.loads(manifest("cluster", workers=3))
+        written = json.loads(manifest("cluster", workers=3, scheduler_gpu=False))
         kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps(written))
         pods = bed.wait_for_workers(namespace, CLUSTER, 3)
         assert {pod["spec"]["nodeName"] for pod in pods} == {fitting}
@@ -116,7 +116,10 @@ def test_clusters_of_one_moment_get_different_nodes(
     with installed(bed, "--capacity-hints") as served, bed.nodes(3, gpus=3, prefix="each") as names:
         namespace = make_namespace(HINTED)
         bed.wait(lambda: gauge(served, "ready") == 1 and gauge(served, "nodes") == 3, namespace, "all is known", 30)
-        listed = [json.loads(manifest("cluster", workers=3, name=f"demo-{number}")) for number in range(3)]
+        listed = [
+            json.loads(manifest("cluster", workers=3, scheduler_gpu=False, name=f"demo-{number}"))
+            for number in range(3)
+        ]
         for number, item in enumerate(listed):
             item["spec"]["scheduler"]["service"]["selector"]["dask.org/cluster-name"] = f"demo-{number}"
         text = "\n---\n".join(map(json.dumps, listed))
@@ -142,7 +145,11 @@ def test_without_the_rights_all_else_goes_on(
         assert all(pod["spec"]["affinity"]["podAffinity"] for pod in pods)
         assert 'reason="capacity-forbidden",rule="capacity-hint"' in served.client.get("/metrics").text
         said = [line for line in served.process.log.read_text().splitlines() if "cannot be followed" in line]
-        assert sorted(json.loads(line)["message"].partition(":")[0] for line in said) == ["nodes", "pods"]
+        assert sorted(json.loads(line)["message"].partition(":")[0] for line in said) == [
+            "deviceclasses",
+            "nodes",
+            "pods",
+        ]
 
 
 def test_lost_link_is_stale(

@@ -30,7 +30,7 @@ def worker_spec(pod: Object) -> Object:
 
 
 def without_what_goes_beyond_the_guide(spec: Object, name: str) -> Object:
-    """The spec less the three things the guide's has not: the cluster's name, the zone, the constraint. No more."""
+    """Return the spec without what the guide's lacks: the cluster's name, the zone and the spread. No more."""
     copy = json.loads(json.dumps(spec))
     host, zone = copy["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
     level = {**host["podAffinityTerm"], "topologyKey": "topology.kubernetes.io/zone"}

@@ -86,7 +86,7 @@ class Admissions:
                 self.calls.append((time.monotonic(), became))
 
     def _one(self, client: httpx.Client) -> Became:
-        item = json.loads(manifest("cluster", workers=1, name=f"load-{secrets.token_hex(4)}"))
+        item = json.loads(manifest("cluster", workers=1, scheduler_gpu=False, name=f"load-{secrets.token_hex(4)}"))
         try:
             answer = client.post(PATH.format(self.namespace), json=item)
             answer.raise_for_status()

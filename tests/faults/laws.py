@@ -13,13 +13,13 @@ import jsonpatch
 import orjson
 
 from webhook.admission.handler import LONGEST_UID, MalformedReviewError, Status
-from webhook.placement.model import MARKER, Hosts
+from webhook.placement.model import MARKER, Hints, Hosts
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
 
     from webhook.http.app import Webhook
-    from webhook.placement.model import Hint, Question
+    from webhook.placement.model import Questions
     from webhook.workloads.unstructured import Unstructured
 
 Answer = TypeVar("Answer")
@@ -37,17 +37,16 @@ COMMAND = re.compile(rf"({_TEMPLATE})/containers/\d+/(command|args)")
 TERM = re.compile(rf"({_TEMPLATE})/affinity/podAffinity/{_PREFERRED}/\d+")
 HINT = re.compile(rf"({_TEMPLATE})/affinity/nodeAffinity/{_PREFERRED}/\d+")
 GUIDE = {"matchExpressions": [{"key": "dask.org/component", "operator": "In", "values": ["worker"]}]}
-MARKED = {"key": MARKER, "operator": "DoesNotExist"}
 CONVERTED = re.compile(r"dask|cuda|worker|python|-m|-c")
 """In each word that a conversion may write or take away, but for options that are dropped, and their values."""
 
 
 class Plenty:
-    """A source of capacity that has the same two hosts for everybody."""
+    """Source of capacity with the same hosts for every object."""
 
-    def hint(self, question: Question) -> Hint:  # noqa: ARG002 - the port's signature
-        """Those."""
-        return Hosts(("node-a", "node-b"), "node-a, node-b")
+    def hints(self, questions: Questions) -> Hints:  # noqa: ARG002 - the port's signature
+        """Return two hosts for the workers and one for the Dask scheduler."""
+        return Hints(Hosts(("node-a", "node-b"), 4, "node-a, node-b"), Hosts(("node-c",), 1, "node-c"))
 
 
 class BrokenLawError(AssertionError):
@@ -183,7 +182,8 @@ def may_replace(path: str, there: Unstructured, value: Unstructured) -> bool:
         return there["podAffinityTerm"]["labelSelector"] == GUIDE
     # Whatever else is written into the expression: by its key and operator the item is the webhook's own.
     return bool(HINT.fullmatch(path)) and any(
-        isinstance(each, dict) and MARKED.items() <= each.items() for each in there["preference"]["matchExpressions"]
+        isinstance(each, dict) and each.get("key") == MARKER and each.get("operator") in {"NotIn", "DoesNotExist"}
+        for each in there["preference"]["matchExpressions"]
     )
 
 

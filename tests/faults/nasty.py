@@ -63,6 +63,14 @@ def _attracted(*terms: Unstructured) -> Unstructured:
     return cluster(spec(affinity={"podAffinity": preferred(*terms)}))
 
 
+def _scheduled(**fields: Unstructured) -> Unstructured:
+    """A DaskCluster whose scheduler holds a GPU, with `fields` in its pod spec."""
+    item = cluster()
+    item["spec"]["scheduler"]["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "1"}}
+    item["spec"]["scheduler"]["spec"] |= fields
+    return item
+
+
 def _nulls() -> bytes:
     nothing = dict.fromkeys(("command", "args", "resources", "name", "env"))
     template = {"metadata": None, "spec": {"containers": [nothing, None], "affinity": None}}
@@ -74,6 +82,7 @@ def _two_keys() -> bytes:
 
 
 _GUIDE = term(matchExpressions=[expression("dask.org/component", "In", "worker")])
+_NOT_WEB = expression("app", "NotIn", "web")
 _OPTIONS = ["dask-worker", *["--name", "x"] * 250_000]
 _DEEP_UPDATE = {"operation": "UPDATE", "oldObject": cluster(spec(x="@"))}
 _ENV = [{"name": f"X{number}", "value": "v" * 50} for number in range(20_000)]
@@ -159,6 +168,23 @@ BODIES: dict[str, Callable[[], bytes]] = {
     ),
     "100,000 spread constraints": lambda: body(
         cluster(spec(topologySpreadConstraints=[{"topologyKey": "x"}] * 100_000))
+    ),
+    "a scheduler with one spread constraint of 500,000 values": lambda: body(
+        _scheduled(
+            topologySpreadConstraints=[
+                {
+                    "topologyKey": "kubernetes.io/hostname",
+                    "labelSelector": {"matchExpressions": [expression("app", "NotIn", *["x"] * 500_000)]},
+                }
+            ]
+        )
+    ),
+    "a scheduler with 512 expressions for Dask pods": lambda: body(
+        _scheduled(affinity={"podAntiAffinity": preferred(*[term(matchExpressions=[_NOT_WEB])] * 128)})
+    ),
+    "a scheduler with 10,000 init containers": lambda: body(_scheduled(initContainers=_many(10_000)["containers"])),
+    "a scheduler of 256 containers with 256 resources each": lambda: body(
+        _scheduled(containers=_many(256, resources={"limits": {f"a.b/{n}": 1 for n in range(256)}})["containers"])
     ),
     "100,000 labels": lambda: body(pod(labels={**WORKER_LABELS, **{f"l{number}": "" for number in range(100_000)}})),
     "60,000 annotations of ours": lambda: body(

@@ -112,7 +112,9 @@ def test_no_replica_is_left(bed: Bed, replicas: Replicas, enabled: str, note: Ca
 
 def workers(bed: Bed, namespace: str, name: str) -> list[str]:
     """The pods of a new cluster that its operator has made; the bed's nodes have GPUs for three of them."""
-    bed.kubectl("apply", "-n", namespace, "-f", "-", stdin=manifest("cluster", workers=2, name=name))
+    bed.kubectl(
+        "apply", "-n", namespace, "-f", "-", stdin=manifest("cluster", workers=2, scheduler_gpu=False, name=name)
+    )
     return [pod["metadata"]["name"] for pod in bed.wait_for_workers(namespace, name, 2)]
 
 

@@ -17,7 +17,7 @@ from webhook.kube.capacity import NOT_WATCHED
 from webhook.kube.capacity.static import Static as StaticCapacity
 from webhook.kube.namespaces import policy_annotations
 from webhook.kube.namespaces.static import StaticNamespaces
-from webhook.placement.model import NoHint, NoHintReason
+from webhook.placement.model import Hints, NoHint, NoHintReason
 from webhook.policy import Policy, resolve
 from webhook.policy.defaults import default_policy
 from webhook.telemetry.recorder import Recorder
@@ -101,8 +101,8 @@ class Case:
         found = handler.consider(review)
         if isinstance(found, handler.AdmissionResponse):
             return found
-        asked = handler.question(review, found, self.policy)
-        return handler.decide(found, self.policy, asked if isinstance(asked, NoHint) else self.capacity.hint(asked))
+        asked = handler.questions(review, found, self.policy)
+        return handler.decide(found, self.policy, asked if isinstance(asked, Hints) else self.capacity.hints(asked))
 
     def subject(self, review: Unstructured) -> DaskObject | None:
         """What concerns us in `review`."""

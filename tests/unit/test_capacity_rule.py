@@ -16,18 +16,19 @@ from webhook.mutators.capacity import (
     NAME,
     NOTHING_ADDED,
     capacity_hint,
-    question,
-    told,
+    questions,
+    stored,
 )
 from webhook.mutators.decision import Reason
 from webhook.mutators.selector import PREFERRED
 from webhook.placement.model import (
+    Arrival,
     Demand,
     Group,
+    Hints,
     Hosts,
     NoHint,
     NoHintReason,
-    Recall,
 )
 from webhook.policy import Mode, Policy
 from webhook.workloads.pod_templates import read, updated
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from webhook.workloads.unstructured import Unstructured
 
 HINTING = Policy(enabled=True, capacity_hint=True)
-HOSTS = Hosts(("a", "b"), "two hosts")
+HOSTS = Hosts(("a", "b"), 4, "two hosts")
 USERS = st.fixed_dictionaries({"weight": st.integers(1, 100), "preference": st.just({"matchExpressions": []})})
 
 
@@ -48,7 +49,7 @@ def asked(item: Unstructured, before: Unstructured = None, policy: Policy = HINT
     subject = read(item)
     assert subject is not None
     subject = updated(subject, before) if before else subject
-    return question(subject, policy, "rapids", dry_run=request.get("dry_run", False))
+    return questions(subject, policy, "rapids", dry_run=request.get("dry_run", False)).worker
 
 
 def sized(item: Unstructured, replicas: int) -> Unstructured:
@@ -66,16 +67,16 @@ def hinted(item: Unstructured) -> Unstructured:
 
 
 @thorough
-@given(OBJECTS, st.sampled_from([HOSTS, Hosts(("c",), ""), NoHint(NoHintReason.STALE, "")]))
+@given(OBJECTS, st.sampled_from([HOSTS, Hosts(("c",), 2, ""), NoHint(NoHintReason.STALE, "")]))
 def test_second_pass_gives_nothing(item: Unstructured, hint: Hosts | NoHint) -> None:
     """Whatever is hinted, the second pass changes nothing: who is asked again names the hosts that stand there."""
     subject = read(item)
     if subject is None:
         return
-    first = plan(subject.targets, HINTING, hint)
+    first = plan(subject.targets, HINTING, Hints(hint, hint))
     again = read(jsonpatch.apply_patch(item, [each.as_json() for each in first.operations]))
     assert again is not None
-    second = plan(again.targets, HINTING, hint)
+    second = plan(again.targets, HINTING, Hints(hint, hint))
     assert not second.operations
 
 
@@ -89,7 +90,7 @@ def test_users_own_items_stay(items: list[Unstructured], place: int) -> None:
     subject = read(sized(group(worker), 5))
     assert subject is not None
     target = updated(subject, sized(group(worker), 2)).targets[0]
-    (operation,) = capacity_hint(target, HINTING, Hosts(("z",), "")).operations
+    (operation,) = capacity_hint(target, HINTING, Hosts(("z",), 5, "")).operations
     assert (operation.op, operation.path.rpartition("/")[2]) == ("replace", str(listed.index(own)))
 
 
@@ -111,10 +112,13 @@ def test_only_new_workers_of_a_group_are_asked_for() -> None:
     assert asked(sized(group(), 4), sized(group(), 4)) is NOTHING_ADDED
 
 
-def test_pod_asks_for_its_groups_plan() -> None:
-    """A pod without the item asks what its group was told; one that carries it asks nothing."""
-    assert isinstance(asked(pod()), Recall)
-    assert asked(hinted(pod())) is NOTHING_ADDED
+def test_pod_asks_with_the_hosts_and_the_size_that_it_carries() -> None:
+    """A pod asks in any case; what its item says decides whether the group outgrew it."""
+    without, hinted_pod = asked(pod()), asked(hinted(pod()))
+    assert isinstance(without, Arrival)
+    assert (without.demand.told, without.demand.planned) == ((), None)
+    assert isinstance(hinted_pod, Arrival)
+    assert (hinted_pod.demand.told, hinted_pod.demand.planned) == (("a", "b"), 4)
 
 
 def test_what_another_step_told_is_handed_on() -> None:
@@ -130,7 +134,7 @@ def test_hosts_that_stand_there_go_only_for_others() -> None:
         (HOSTS, Reason.HINT_PRESENT),
         (NoHint(NoHintReason.STALE, ""), Reason.HINT_PRESENT),
         (NoHint(NoHintReason.FULL, ""), Reason.HINT_PRESENT),
-        (Hosts(("c",), ""), Reason.HINT_REPLACED),
+        (Hosts(("c",), 2, ""), Reason.HINT_REPLACED),
     ]:
         assert capacity_hint(subject.targets[0], HINTING, hint).reason is reason
 
@@ -184,8 +188,8 @@ def test_no_object_is_too_much_to_ask_about(worker: Unstructured, make: Callable
     assert found.reason in {NoHintReason.UNREADABLE, NoHintReason.NO_GPU}
     subject = read(make(worker))
     assert subject is not None
-    with_hints = plan(subject.targets, HINTING, found).decisions
-    without = plan(subject.targets, Policy(enabled=True), found).decisions
+    with_hints = plan(subject.targets, HINTING, Hints(found, found)).decisions
+    without = plan(subject.targets, Policy(enabled=True)).decisions
     assert [each for each in with_hints if each.rule != NAME] == [each for each in without if each.rule != NAME]
 
 
@@ -194,8 +198,8 @@ def test_no_stored_object_is_too_much_to_read(worker: Unstructured) -> None:
     """A stored group that carries hosts beside more than anyone writes was told nothing."""
     (own,) = sequence(hinted(group()), "spec", "worker", "spec", "affinity", "nodeAffinity", PREFERRED)
     affinity = {**mapping(worker, "affinity"), "nodeAffinity": {PREFERRED: [own]}}
-    found = told(group({**worker, "affinity": affinity}))
-    assert found is None or found.gpus == 1
+    (found,) = stored(group({**worker, "affinity": affinity}))
+    assert found.demand is None or found.demand.gpus == 1
 
 
 def test_every_lack_is_a_reason() -> None:

@@ -29,6 +29,7 @@ OWNED = {
     "affinity": (f"/affinity/podAffinity/{PREFERRED}",),
     "apart": (f"/affinity/podAntiAffinity/{PREFERRED}",),
     "emptier": ("/topologySpreadConstraints",),
+    "scheduler-placement": (f"/affinity/podAffinity/{PREFERRED}", f"/affinity/podAntiAffinity/{PREFERRED}"),
     "gpu": ("/containers/{index}/resources/limits/{resource}",),
     "scheduler-gpu": ("/containers/{index}/resources/limits/{resource}",),
     "command": ("/containers/{index}/command", "/containers/{index}/args"),

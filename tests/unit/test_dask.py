@@ -72,6 +72,16 @@ def test_scheduler_is_a_target_of_its_own(make: Unstructured) -> None:
     assert "dask.org/workergroup-name" not in scheduler.labels
 
 
+def test_pod_of_a_scheduler_is_a_target() -> None:
+    """A Dask scheduler's pod is read by its component label, and its container by the scheduler's command."""
+    containers = ({"name": "proxy", "image": "envoy"}, container("dask-scheduler", name="dask"))
+    labels = {**WORKER_LABELS, "dask.org/component": "scheduler"}
+    scheduler = worker_of(pod(spec(*containers), labels=labels))
+    assert (scheduler.role, scheduler.pointer, scheduler.cluster) == (Role.SCHEDULER, "/spec", "demo")
+    assert scheduler.container is not None
+    assert scheduler.container.name == "dask"
+
+
 @pytest.mark.parametrize(
     "item",
     [
@@ -87,7 +97,7 @@ def test_scheduler_is_a_target_of_its_own(make: Unstructured) -> None:
         {**cluster(), "spec": {"worker": [], "scheduler": "x"}},
         {**group(), "spec": {"worker": {"spec": {}}}},
         pod(labels=None),
-        pod(labels={**WORKER_LABELS, "dask.org/component": "scheduler"}),
+        pod(labels={**WORKER_LABELS, "dask.org/component": "job-runner"}),
         {**pod(), "spec": None},
     ],
 )

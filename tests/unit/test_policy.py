@@ -15,6 +15,7 @@ from webhook.policy import (
     GuideAffinity,
     Mode,
     Policy,
+    SchedulerPlacement,
     TargetGroup,
     TopologyLevel,
     WorkerCommand,
@@ -53,6 +54,8 @@ WELL_FORMED = [
     ("scheduler-gpu", "keep", None),
     ("scheduler-gpu", "0", 0),
     ("scheduler-gpu", "2", 2),
+    ("scheduler-placement", "share", SchedulerPlacement.SHARE),
+    ("scheduler-placement", "keep", SchedulerPlacement.KEEP),
     ("targets", "pods", frozenset({TargetGroup.PODS})),
     ("targets", "pods, resources", frozenset(TargetGroup)),
 ]
@@ -96,6 +99,7 @@ MALFORMED = [
     ("apart", "-0"),
     ("capacity-hint", "on"),
     ("scheduler-gpu", "none"),
+    ("scheduler-placement", "spread"),
     ("targets", ""),
     ("targets", "pods,deployments"),
 ]

@@ -1,14 +1,7 @@
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
+from tests.unit.deploy.annotations import README, ROW
 from webhook.policy import ANNOTATIONS, PREFIX, Policy
-
-README = Path(__file__).parents[2] / "README.md"
-ROW = re.compile(
-    r"^\| `(?P<key>[a-z-]+)` \| (?P<accepted>.+?) \| `(?P<default>[^`]*)` \| (?P<meaning>.+?) \|$", re.MULTILINE
-)
 
 
 def test_annotation_table_is_the_policys() -> None:

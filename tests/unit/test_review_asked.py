@@ -145,7 +145,7 @@ def test_empty_directory_is_an_error(tmp_path: Path) -> None:
 
 def test_each_added_line_has_its_decision() -> None:
     """Every added line belongs to the rule that added it, also if two rules share a parent."""
-    one = reviewed(STRIPPED.read_text(), apart="5")
+    one = reviewed(STRIPPED.read_text(), apart="5", scheduler_placement="keep")
     owners = {
         line.text.strip(): line.decision.reason for line in diff(one) if line.sign == "+" and line.decision is not None
     }
@@ -166,6 +166,7 @@ def test_first_line_of_each_change_has_the_reason() -> None:
         "gpu: gpu-limit-added",
         "affinity: affinity-added",
         "emptier: emptier-added",
+        "scheduler-placement: scheduler-placement-added",
     ]
     assert lines[0].startswith("@@ -")
 

@@ -144,6 +144,7 @@ def test_explain_shows_every_rule() -> None:
         ("gpu", "kept", "gpu-already-set"),
         ("command", "kept", "command-already-dask-cuda"),
         ("capacity-hint", "skipped", "capacity-hint-off"),
+        ("scheduler-placement", "kept", "scheduler-placement-already-set"),
         ("scheduler-gpu", "skipped", "gpu-limit-off"),
     }
     assert all(len(row) > 3 for row in rows if row and row[0] in RULE_NAMES)

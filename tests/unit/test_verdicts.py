@@ -15,7 +15,13 @@ from webhook.kube.capacity import NOT_WATCHED
 from webhook.kube.namespaces import policy_annotations
 from webhook.mutators import of_container
 from webhook.mutators.selector import PREFERRED
-from webhook.placement.model import MARKER
+from webhook.placement.model import (
+    MARKER,
+    Arrival,
+    Hints,
+    NoHint,
+    NoHintReason,
+)
 from webhook.policy import ENABLED, PREFIX, Policy
 from webhook.policy.defaults import default_policy
 from webhook.workloads.pod_templates import (
@@ -29,7 +35,7 @@ from webhook.workloads.pod_templates import (
 
 if TYPE_CHECKING:
     from webhook.mutators.decision import Decision
-    from webhook.placement.model import Hint, Question
+    from webhook.placement.model import Questions
     from webhook.policy import Annotations
     from webhook.workloads.unstructured import Unstructured
 
@@ -54,20 +60,35 @@ def worker(number: int, **fields: Unstructured) -> Unstructured:
 
 def test_workers_of_a_group_are_decided_on_once() -> None:
     """Pods that differ only in what is their own share one answer."""
-    verdicts = DecisionCache(Policy(), NOT_WATCHED.hint)
+    verdicts = DecisionCache(Policy(), NOT_WATCHED.hints)
     assert answered(verdicts, worker(1)) is answered(verdicts, worker(2))
 
 
-def test_workers_that_carry_hosts_are_decided_on_once() -> None:
-    """Where pods carry their group's hosts nothing is asked, and they share one answer too."""
+def test_roles_are_told_apart() -> None:
+    """Two pods that differ in their component label alone get the decisions of their own roles."""
+    verdicts = DecisionCache(Policy(), NOT_WATCHED.hints)
+    scheduler = worker(1)
+    scheduler["metadata"]["labels"]["dask.org/component"] = "scheduler"
+    roles = [{each.role for each in answered(verdicts, item).verdict.decisions} for item in (worker(2), scheduler)]
+    assert roles == [{Role.WORKER}, {Role.SCHEDULER}]
+
+
+def test_workers_with_the_same_hint_are_decided_on_once() -> None:
+    """Pods that carry their group's hosts and get the same hint share one answer."""
     with_hints = frozenset({*ON, (f"{PREFIX}capacity-hint", "true")})
-    marked = {"preference": {"matchExpressions": [{"key": MARKER, "operator": "DoesNotExist"}]}, "weight": 30}
-    hosts = {"nodeAffinity": {PREFERRED: [marked]}}
-    verdicts = DecisionCache(Policy(), lambda asked: pytest.fail(f"asked {asked}"))
+    marked = {"preference": {"matchExpressions": [{"key": MARKER, "operator": "NotIn", "values": ["2"]}]}, "weight": 30}
+    told: list[Questions] = []
+
+    def hints(questions: Questions) -> Hints:
+        told.append(questions)
+        return questions.without(NoHint(NoHintReason.NO_WORKERS_ADDED, "not outgrown"))
+
+    verdicts = DecisionCache(Policy(), hints)
     first, second = (worker(number) for number in (1, 2))
     for each in (first, second):
-        each["spec"]["affinity"] = hosts
+        each["spec"]["affinity"] = {"nodeAffinity": {PREFERRED: [marked]}}
     assert answered(verdicts, first, with_hints) is answered(verdicts, second, with_hints)
+    assert [type(each.worker) for each in told] == [Arrival, Arrival]
     assert answered(verdicts, first) is not answered(verdicts, first, with_hints)
 
 
@@ -77,16 +98,16 @@ def test_workers_that_carry_hosts_are_decided_on_once() -> None:
 )
 def test_what_a_rule_looks_at_tells_pods_apart(fields: Unstructured) -> None:
     """A pod with another command or other resources is decided on for itself."""
-    verdicts = DecisionCache(Policy(), NOT_WATCHED.hint)
+    verdicts = DecisionCache(Policy(), NOT_WATCHED.hints)
     answered(verdicts, worker(1))
-    fresh = answered(DecisionCache(Policy(), NOT_WATCHED.hint), worker(2, **fields))
+    fresh = answered(DecisionCache(Policy(), NOT_WATCHED.hints), worker(2, **fields))
     assert answered(verdicts, worker(2, **fields)).behind_uid == fresh.behind_uid
     assert answered(verdicts, worker(2, **fields)) is not answered(verdicts, worker(1))
 
 
 def test_namespace_tells_answers_apart() -> None:
     """The same pod under other annotations is decided on anew."""
-    verdicts = DecisionCache(Policy(), NOT_WATCHED.hint)
+    verdicts = DecisionCache(Policy(), NOT_WATCHED.hints)
     asked = handler.review_of(review(worker(1)))
     subject = verdicts.consider(asked)
     assert isinstance(subject, DaskObject)
@@ -103,10 +124,10 @@ def test_namespace_tells_answers_apart() -> None:
 def test_memory_changes_no_answer(case: Case) -> None:
     """Decided for the first time or from memory, a case's verdict is that of the pure core."""
 
-    def hint(question: Question) -> Hint:
-        return case.capacity.hint(question)  # made anew each time: what was promised before is forgotten
+    def hints(questions: Questions) -> Hints:
+        return case.capacity.hints(questions)  # made anew each time: what was promised before is forgotten
 
-    verdicts = DecisionCache(default_policy(case.settings.get("defaults", "")), hint)
+    verdicts = DecisionCache(default_policy(case.settings.get("defaults", "")), hints)
     asked, plain = handler.review_of(case.review), case.verdict(case.review)
     found = verdicts.consider(asked)
     if isinstance(found, AdmissionResponse):
@@ -125,7 +146,7 @@ def decided(verdicts: DecisionCache, item: Unstructured) -> dict[str, Decision]:
 
 def test_container_is_decided_on_once_for_all_clusters() -> None:
     """Clusters that run the same container share what is decided on it, and have their own affinity."""
-    verdicts = DecisionCache(Policy(), NOT_WATCHED.hint)
+    verdicts = DecisionCache(Policy(), NOT_WATCHED.hints)
     one, two = (decided(verdicts, cluster(name=name, uid=name)) for name in ("one", "two"))
     assert {rule for rule in one if one[rule] is two[rule]} == {"apart", "gpu", "command", "capacity-hint"}
     assert "cluster two" in two["affinity"].detail
@@ -146,15 +167,15 @@ def test_container_is_decided_on_once_for_all_clusters() -> None:
 )
 def test_what_a_rule_looks_at_tells_containers_apart(item: Unstructured) -> None:
     """Decided on after another one, a container's decisions are those of the pure core."""
-    verdicts = DecisionCache(Policy(), NOT_WATCHED.hint)
+    verdicts = DecisionCache(Policy(), NOT_WATCHED.hints)
     decided(verdicts, cluster())
-    assert decided(verdicts, item) == decided(DecisionCache(Policy(), NOT_WATCHED.hint), item)
+    assert decided(verdicts, item) == decided(DecisionCache(Policy(), NOT_WATCHED.hints), item)
 
 
 @pytest.mark.parametrize("length", [1, LARGEST_CONTAINER_KEPT])
 def test_large_container_is_not_kept(length: int) -> None:
     """A container over the bound is decided on each time, to the same end."""
-    verdicts = DecisionCache(Policy(), NOT_WATCHED.hint)
+    verdicts = DecisionCache(Policy(), NOT_WATCHED.hints)
     one, two = (decided(verdicts, cluster(spec(container("dask-worker", "x" * length)), name)) for name in ("a", "b"))
     assert (one["command"] is two["command"]) == (length == 1)
     assert one["command"] == two["command"]
@@ -185,7 +206,7 @@ def test_worker_too_large_or_too_deep_is_decided_on_all_the_same() -> None:
     large = worker(1, args=["dask-worker", "x" * LARGEST_KEPT])
     nested = pod(spec(affinity={"podAffinity": preferred(term(**deep))}))
     for item in (large, nested):
-        assert answered(DecisionCache(Policy(), NOT_WATCHED.hint), item).verdict.status is Status.DECIDED
+        assert answered(DecisionCache(Policy(), NOT_WATCHED.hints), item).verdict.status is Status.DECIDED
 
 
 def test_answer_is_json_whatever_the_uid() -> None:

@@ -1,7 +1,8 @@
 """Decisions that are kept: the hot path decides once on what comes again.
 
 A thousand workers of a cluster are a thousand reviews and one decision: what their pods share with each other is the
-same to the byte. Everything here is bounded, and a pure function of its key, so that nothing can go stale.
+same to the byte. The pod of a Dask scheduler is cached like that of a worker; its role is part of the key. Everything
+here is bounded, and a pure function of its key, so that nothing can go stale.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from webhook.admission import handler
 from webhook.admission.handler import AdmissionRequest, AdmissionResponse, RenderedResponse
 from webhook.mutators import of_container
 from webhook.mutators.decision import Decision
-from webhook.placement.model import Hint, NoHint, Question
+from webhook.placement.model import Hints, Questions
 from webhook.policy import Annotations, Policy, resolve
 from webhook.workloads import pod_templates
 from webhook.workloads.pod_templates import DaskObject, PodTemplate
@@ -24,7 +25,7 @@ POLICIES_KEPT = 128
 # Worker groups that start workers at about the same time: usually 10 KiB each, 0.6 MiB in all. A pod of 4 KiB that is
 # all words of two letters takes 60 KiB once it is parsed: 4 MiB.
 WORKERS_KEPT = 64
-LARGEST_KEPT = 4 * 1024  # bytes of one worker pod, as `dask.shared` leaves it; usually 1 KiB
+LARGEST_KEPT = 4 * 1024  # bytes of one pod, as `dask.shared` leaves it; usually 1 KiB
 # Containers that run Dask under the policies there are: teams use a few commands for all their clusters. At most
 # 256 * (1 KiB + 12 KiB, a list of words of two letters each), usually 0.6 MiB.
 CONTAINERS_KEPT = 256
@@ -34,29 +35,29 @@ LARGEST_CONTAINER_KEPT = 1024  # bytes, as `dask.contained` leaves it; usually 2
 class DecisionCache:
     """Answers for subjects under namespaces' annotations."""
 
-    def __init__(self, defaults: Policy, ask: Callable[[Question], Hint]) -> None:
+    def __init__(self, defaults: Policy, ask: Callable[[Questions], Hints]) -> None:
         """Decide with the installation's `defaults`; `ask` about free capacity, of which nothing is kept."""
         self._ask = ask
         self._policy = lru_cache(POLICIES_KEPT)(lambda annotations: resolve(dict(annotations), defaults))
-        self._subject = lru_cache(WORKERS_KEPT)(lambda seen: pod_templates.worker_pod(orjson.loads(seen)))
-        self._of_worker = lru_cache(WORKERS_KEPT)(self._decide)
+        self._subject = lru_cache(WORKERS_KEPT)(lambda seen: pod_templates.pod_subject(orjson.loads(seen)))
+        self._of_pod = lru_cache(WORKERS_KEPT)(self._decide)
         self._contained = lru_cache(CONTAINERS_KEPT)(
             lambda seen, policy: of_container(pod_templates.container_target(orjson.loads(seen)), policy)
         )
 
     def consider(self, review: AdmissionRequest) -> DaskObject | AdmissionResponse:
-        """As `admission.consider`: the same Subject for each worker pod of a group."""
+        """Return what `admission.consider` returns, with one Subject for all pods of a worker group."""
         return handler.consider(review, self._read)
 
     def answer(self, review: AdmissionRequest, subject: DaskObject, annotations: Annotations) -> RenderedResponse:
         """What is answered for a review's subject from `consider`, whose namespace carries `annotations`."""
         policy = self._policy(annotations)
-        asked = handler.question(review, subject, policy)
-        if isinstance(asked, NoHint) and subject.kind == "Pod":
-            answer: RenderedResponse = self._of_worker(subject, annotations, asked)
+        asked = handler.questions(review, subject, policy)
+        hints = asked if isinstance(asked, Hints) else self._ask(asked)
+        if subject.kind == "Pod":
+            answer: RenderedResponse = self._of_pod(subject, annotations, hints)
             return answer
-        hint = asked if isinstance(asked, NoHint) else self._ask(asked)
-        return handler.answer(handler.decide(subject, policy, hint, self._of_container))
+        return handler.answer(handler.decide(subject, policy, hints, self._of_container))
 
     def _read(self, item: Unstructured) -> DaskObject | None:
         key = _key(pod_templates.shared(item))
@@ -65,8 +66,8 @@ class DecisionCache:
         subject: DaskObject = self._subject(key)
         return subject
 
-    def _decide(self, subject: DaskObject, annotations: Annotations, hint: NoHint) -> RenderedResponse:
-        return handler.answer(handler.decide(subject, self._policy(annotations), hint, self._of_container))
+    def _decide(self, subject: DaskObject, annotations: Annotations, hints: Hints) -> RenderedResponse:
+        return handler.answer(handler.decide(subject, self._policy(annotations), hints, self._of_container))
 
     def _of_container(self, target: PodTemplate, policy: Policy) -> Mapping[str, Decision]:
         key = _key(pod_templates.contained(target))

@@ -30,12 +30,7 @@ from webhook.mutators import (
 )
 from webhook.mutators.decision import Decision, Outcome, Reason
 from webhook.mutators.patch import Operation
-from webhook.placement.model import (
-    UNWATCHED,
-    Hint,
-    NoHint,
-    Question,
-)
+from webhook.placement.model import UNWATCHED, Hints, Questions
 from webhook.policy import Policy, Problem, TargetGroup, object_problems, opted_out
 from webhook.workloads import pod_templates
 from webhook.workloads.unstructured import (
@@ -191,17 +186,18 @@ def _same_spec(review: AdmissionRequest) -> bool:
         return False
 
 
-def question(review: AdmissionRequest, subject: pod_templates.DaskObject, policy: Policy | None) -> Question | NoHint:
-    """What has to be asked about free capacity before `decide`; where nothing has, the hint to decide with."""
-    if policy is None or not (policy.enabled and policy.capacity_hint):
+def questions(review: AdmissionRequest, subject: pod_templates.DaskObject, policy: Policy | None) -> Questions | Hints:
+    """Return the questions about free capacity to ask before `decide`, or the hints where there is nothing to ask."""
+    if policy is None or not (policy.enabled and policy.capacity_hint and _group(subject) in policy.targets):
         return UNWATCHED
-    return capacity.question(subject, policy, review.namespace, dry_run=review.dry_run)
+    asked = capacity.questions(subject, policy, review.namespace, dry_run=review.dry_run)
+    return asked.hints or asked
 
 
 def decide(
     subject: pod_templates.DaskObject,
     policy: Policy | None,
-    hint: Hint = UNWATCHED,
+    hints: Hints = UNWATCHED,
     contained: OfContainer = of_container,
 ) -> AdmissionResponse:
     """The verdict on a subject.
@@ -209,7 +205,7 @@ def decide(
     Args:
         subject: From `consider`.
         policy: Of its namespace; None when the namespace could not be read.
-        hint: The answer to `question`.
+        hints: The answer to `questions`.
         contained: `of_container`, or the same with a memory.
     """
     if policy is None:
@@ -217,10 +213,9 @@ def decide(
     if not policy.enabled:
         return _ended(Status.NOT_ENABLED, *policy.problems)
     problems = (*policy.problems, *object_problems(subject.annotations))
-    group = TargetGroup.PODS if subject.kind == "Pod" else TargetGroup.RESOURCES
-    if group not in policy.targets:
+    if _group(subject) not in policy.targets:
         return _ended(Status.NOT_TARGETED, *problems)
-    decided = plan(subject.targets, policy, hint, contained)
+    decided = plan(subject.targets, policy, hints, contained)
     return AdmissionResponse(
         Status.DECIDED,
         decisions=decided.decisions,
@@ -228,6 +223,10 @@ def decide(
         warnings=_lines((*(problem.text for problem in problems), *decided.warnings)),
         audit=_audit(decided, policy),
     )
+
+
+def _group(subject: pod_templates.DaskObject) -> TargetGroup:
+    return TargetGroup.PODS if subject.kind == "Pod" else TargetGroup.RESOURCES
 
 
 def failed() -> AdmissionResponse:

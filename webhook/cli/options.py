@@ -38,7 +38,8 @@ class ServeOptions:
         defaults: Policy defaults, as annotations without their prefix: "enabled=true; apart=5".
         events: Write Kubernetes Events on Dask objects for applied and refused decisions.
         capacity_hints: Watch nodes and pods, so that namespaces can use the annotation capacity-hint. Requires
-            permission to list and watch nodes, pods, DaskClusters and DaskWorkerGroups.
+            permission to list and watch nodes, pods, DaskClusters, DaskWorkerGroups and, if the API server serves them,
+            ResourceSlices, ResourceClaims and DeviceClasses.
         log_level: Lowest level to log.
         drain_seconds: Seconds to keep answering after SIGTERM.
         namespace_cache_max_age: Seconds to use cached annotations after losing contact with the API server. Then
@@ -97,7 +98,8 @@ class ReviewOptions:
     Attributes:
         files: Files and directories to review.
         namespace_file: Namespaces with their annotations. Default: every namespace is enabled.
-        capacity_file: Nodes and Pods for capacity hints, as written by `kubectl get nodes,pods -A -o yaml`.
+        capacity_file: Nodes and Pods for capacity hints, as written by `kubectl get nodes,pods -A -o yaml`; also
+            ResourceSlices, ResourceClaims, DeviceClasses and DaskWorkerGroups.
         namespace: Namespace of a live cluster whose annotations apply. Without FILES, its Dask objects are reviewed.
         kubeconfig: Kubeconfig file. Default: KUBECONFIG or ~/.kube/config.
         context: Context of the kubeconfig. Default: the current context.

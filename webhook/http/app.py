@@ -73,7 +73,7 @@ class Webhook:
         self._namespaces = namespaces
         self._recorder = recorder
         self._on_response = on_response
-        self._decisions = DecisionCache(defaults, capacity.hint)
+        self._decisions = DecisionCache(defaults, capacity.hints)
 
     async def answer(self, body: bytes, received_at: float | None = None) -> bytes:
         """Return the AdmissionReview that responds to the one in `body`.

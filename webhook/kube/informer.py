@@ -63,6 +63,10 @@ class ExpiredError(Exception):
     """The resource version is too old to resume from (410): only a new list helps."""
 
 
+class NotServedError(Exception):
+    """The API server does not serve this API (404)."""
+
+
 class ForbiddenError(Exception):
     """RBAC does not grant it (401, 403)."""
 
@@ -159,7 +163,8 @@ class Informer:
     def _failed(self, error: Exception) -> None:
         """Said once, until it is another problem or it is over."""
         if type(self.problem) is not type(error):
-            _log.warning("%s: cannot be followed, trying again: %s", self.name, error)
+            level = logging.INFO if isinstance(error, NotServedError) else logging.WARNING
+            _log.log(level, "%s: cannot be followed, trying again: %s", self.name, error)
         self.problem = error
 
     def _heard(self) -> None:
@@ -228,6 +233,8 @@ class Informer:
 def _refusal(code: Unstructured, message: str) -> Exception:
     if code == HTTPStatus.GONE:
         return ExpiredError(message)
+    if code == HTTPStatus.NOT_FOUND:
+        return NotServedError(message)
     return ForbiddenError(message) if code in {HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED} else OSError(message)
 
 

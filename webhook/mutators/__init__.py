@@ -23,9 +23,10 @@ from webhook.mutators.decision import (
 )
 from webhook.mutators.gpu import gpu, scheduler_gpu
 from webhook.mutators.patch import Operation, UnpatchableError, combine
+from webhook.mutators.scheduler_placement import scheduler_placement
 from webhook.mutators.spread import emptier
-from webhook.placement.model import UNWATCHED, Hint
-from webhook.policy import Mode, Policy
+from webhook.placement.model import UNWATCHED, Hints
+from webhook.policy import Mode, Policy, SchedulerPlacement
 from webhook.workloads.pod_templates import PodTemplate, Role
 from webhook.workloads.unstructured import TooLargeError
 
@@ -38,7 +39,16 @@ RULES: Mapping[Role, Mapping[str, Rule]] = {
         "command": command,
         "capacity-hint": capacity_hint,
     },
-    Role.SCHEDULER: {"scheduler-gpu": scheduler_gpu},
+    Role.SCHEDULER: {
+        "scheduler-placement": scheduler_placement,
+        "scheduler-gpu": scheduler_gpu,
+        "capacity-hint": capacity_hint,
+    },
+}
+# Rules that take the hint for their role as a further argument.
+_HINTED: Mapping[str, Callable[..., Decision]] = {
+    "scheduler-placement": scheduler_placement,
+    "capacity-hint": capacity_hint,
 }
 # Under which policies a rule looks at no more of a target than its Dask container: some always, others when the
 # namespace turned them off and they look at nothing. A rule that is not here sees every target whole.
@@ -46,6 +56,7 @@ _CONTAINED: Mapping[str, Callable[[Policy], bool]] = {
     "affinity": lambda policy: not policy.topology,
     "apart": lambda policy: not policy.apart,
     "emptier": lambda policy: not policy.emptier_first,
+    "scheduler-placement": lambda policy: policy.scheduler_placement is SchedulerPlacement.KEEP or not policy.topology,
     "gpu": lambda _: True,
     "command": lambda _: True,
     "capacity-hint": lambda policy: not policy.capacity_hint,
@@ -89,29 +100,30 @@ def of_container(target: PodTemplate, policy: Policy) -> Mapping[str, Decision]:
 
 
 def plan(
-    targets: Sequence[PodTemplate], policy: Policy, hint: Hint = UNWATCHED, contained: OfContainer = of_container
+    targets: Sequence[PodTemplate], policy: Policy, hints: Hints = UNWATCHED, contained: OfContainer = of_container
 ) -> Plan:
     """What happens to the targets under the policy. Pure; raises nothing for any parsed JSON.
 
     Args:
         targets: Of one object.
         policy: Of its namespace.
-        hint: The hosts where its workers fit, or why none are named.
+        hints: The hosts where its pods fit, or why none are named.
         contained: `of_container`, or the same with a memory.
     """
     decisions = (
         said.get(name) or _decide(name, rule, target, policy)
         for target in targets
         for said in (contained(target, policy),)
-        for name, rule in _rules(target.role, hint).items()
+        for name, rule in _rules(target.role, hints).items()
     )
     return Plan(tuple(map(_only_told, decisions) if policy.mode is Mode.WARN else decisions))
 
 
-def _rules(role: Role, hint: Hint) -> Mapping[str, Rule]:
-    if role is not Role.WORKER or hint is UNWATCHED:
+def _rules(role: Role, hints: Hints) -> Mapping[str, Rule]:
+    if hints is UNWATCHED:
         return RULES[role]
-    return {**RULES[role], "capacity-hint": partial(capacity_hint, hint=hint)}
+    hinted = {name: partial(rule, hint=hints.of(role)) for name, rule in _HINTED.items() if name in RULES[role]}
+    return {**RULES[role], **hinted}
 
 
 def _decide(name: str, rule: Rule, target: PodTemplate, policy: Policy) -> Decision:

@@ -1,38 +1,40 @@
 """Rule `capacity-hint`: prefer the hosts where the whole cluster fits.
 
 Owns: the one item of `/affinity/nodeAffinity/preferredDuringSchedulingIgnoredDuringExecution` that carries its marker.
-Items of the user's are never touched, and count beside it as they always did.
+The user's own items are never changed, and count beside it.
 
-The item names hosts and asks for the absence of a node label that no node has: an expression that is always true, and
-by which the rule knows its own item again, wherever in the list it stands after others have changed it. A node that
-does carry the label is named by no hint.
+The item names hosts. Its second expression is the marker: `colocate.dask.org/hint NotIn [SIZE]`, where SIZE is the
+number of pods for which the hosts were planned. No node carries that label, so the expression is always true; by it the
+rule finds its item wherever it stands in the list. Items of earlier versions say `DoesNotExist` and name no size.
 
-Who is asked for hosts, and when:
-
-| object | asked |
+| object | question |
 |---|---|
-| DaskCluster, DaskJob created | for all its workers; the operator copies the item into the group and the pods |
-| DaskWorkerGroup created | the same, beside those the cluster has |
-| DaskWorkerGroup whose `replicas` grew | for those that are new; the item is replaced, and only new pods get it |
-| any other update | nobody: an item that the update took away is put back as it was |
-| Pod without the item | what its group was told, while that is remembered: one pod says nothing of how many there are |
+| DaskCluster, DaskJob created | hosts for all its workers and for its Dask scheduler; the operator copies both items |
+| DaskWorkerGroup created | hosts for all its workers, beside those of the cluster's other groups |
+| DaskWorkerGroup whose `replicas` grew | hosts for the added workers; the item is replaced, and only new pods get it |
+| any other update | none: an item that the update removed is put back as it was |
+| Pod created | hosts for its group's missing pods, where the pod has no item or its group outgrew the item's size |
 
-Hosts that stand in a manifest already stay while they are promised to the group or have room for it: so the operator's
-copy and a reinvocation change nothing, and hosts out of an export or a backup, good at another time, are planned anew.
+Hosts in a manifest stay while they are reserved for the group or have room for it: so the operator's copy and a
+reinvocation change nothing, while hosts out of an export or a backup are planned anew.
 
-`kubectl scale daskworkergroup` goes through the scale subresource, which has no pod spec: the item stays as it was.
+`kubectl scale daskworkergroup` updates the scale subresource, which carries no pod spec. The group's item then stays as
+it was, and the pods that the operator copies it into get a fresh one when they are created.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from webhook.mutators.decision import Decision, DecisionBuilder, Reason
+from webhook.mutators.hint_item import Items, hosts_of, item_for, items_of, size_of
 from webhook.mutators.patch import END, put
 from webhook.mutators.selector import PREFERRED, about_workers
+from webhook.mutators.terms import about_dask_pods
 from webhook.placement import objects
 from webhook.placement.constraints import constraints
 from webhook.placement.model import (
-    MARKER,
     UNWATCHED,
+    Arrival,
     Demand,
     Group,
     Hint,
@@ -40,13 +42,13 @@ from webhook.placement.model import (
     NoHint,
     NoHintReason,
     Question,
-    Recall,
+    Questions,
+    scheduler_of,
 )
-from webhook.policy import Mode, Policy
+from webhook.policy import Mode, Policy, SchedulerPlacement
 from webhook.policy.topology_presets import HOSTNAME
 from webhook.workloads import accelerators
 from webhook.workloads.pod_templates import (
-    WORKER_GROUP_NAME,
     DaskObject,
     PodTemplate,
     Role,
@@ -57,30 +59,33 @@ from webhook.workloads.unstructured import (
     Unstructured,
     mapping,
     sequence,
-    text,
 )
 
 NAME = "capacity-hint"
-# kube-scheduler scales a pod's node preferences to 0-100: where this is the only one, any weight does the same. Beside
-# a user's own it is one among others, and a strong wish of theirs, up to 100, outweighs it.
-WEIGHT = 30
-
-Items = Sequence[tuple[int, Unstructured]]
-"""The rule's own items, each with its place in the list."""
 
 
-def capacity_hint(target: PodTemplate, policy: Policy, hint: Hint = UNWATCHED) -> Decision:
+def capacity_hint(target: PodTemplate, policy: Policy, hint: Hint = UNWATCHED.worker) -> Decision:
     """Prefer the hosts of the hint; where there are none, say why."""
     rule = DecisionBuilder(NAME, target)
     if not policy.capacity_hint:
         return rule.skipped(Reason.CAPACITY_HINT_OFF, "capacity-hint is off")
+    return _unhinted(rule, policy) or _ruled(rule, items_of(target), items_of(target.before), hint)
+
+
+def _unhinted(rule: DecisionBuilder, policy: Policy) -> Decision | None:
+    """Return the decision on pods that get no hint, whatever is free; None for all other pods."""
+    target = rule.target
     if not policy.topology:
         return rule.skipped(Reason.TOPOLOGY_NONE, "the namespace's topology is none")
-    if _kept_apart(target):
-        return rule.kept(Reason.ANTI_AFFINITY_PRESENT, "the manifest keeps workers apart itself")
+    if target.role is Role.SCHEDULER and policy.scheduler_placement is SchedulerPlacement.KEEP:
+        return rule.skipped(Reason.SCHEDULER_PLACEMENT_KEEP, "scheduler-placement is keep")
+    if _placed(target):
+        if target.role is Role.WORKER:
+            return rule.kept(Reason.ANTI_AFFINITY_PRESENT, "the manifest keeps workers apart itself")
+        return rule.kept(Reason.SCHEDULER_PLACEMENT_PRESENT, "the manifest already places the Dask scheduler")
     if target.cluster is None:
         return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster has no name yet; its worker group will")
-    return _ruled(rule, _own(target), _own(target.before) if target.before else (), hint)
+    return None
 
 
 _REASONS = {reason.value: reason for reason in Reason}
@@ -88,9 +93,9 @@ _REASONS = {reason.value: reason for reason in Reason}
 
 def _ruled(rule: DecisionBuilder, standing: Items, before: Items, hint: Hint) -> Decision:
     match hint:
-        case Hosts(names, detail) if list(names) != _hosts(standing):
+        case Hosts(names, size, detail) if list(names) != hosts_of(standing) or size_of(standing) not in {None, size}:
             reason = Reason.HINT_REPLACED if standing else Reason.HINT_ADDED
-            return _put(rule, reason, detail, (standing, _item(names)))
+            return _put(rule, reason, detail, (standing, item_for(names, size)))
         case NoHint(_, detail) if before and not standing:
             return _put(rule, Reason.HINT_RESTORED, f"hosts are named as before: {detail}", ((), before[0][1]))
         case NoHint(lack, detail) if not standing:
@@ -98,8 +103,19 @@ def _ruled(rule: DecisionBuilder, standing: Items, before: Items, hint: Hint) ->
     return rule.kept(Reason.HINT_PRESENT, f"hosts stay as they were: {hint.detail}")
 
 
-def question(subject: DaskObject, policy: Policy, namespace: str, *, dry_run: bool) -> Question | NoHint:
-    """What the rule has to ask about an object, or why nothing. Total, like the rules.
+# ---- questions about an object that is being admitted ---------------------------------------------
+
+
+class _Request(NamedTuple):
+    """An object's namespace, the policy there, and whether the object is stored."""
+
+    policy: Policy
+    namespace: str
+    binding: bool
+
+
+def questions(subject: DaskObject, policy: Policy, namespace: str, *, dry_run: bool) -> Questions:
+    """Return what the rule has to ask about an object, for each role. Total, like the rules.
 
     Args:
         subject: The object.
@@ -107,134 +123,128 @@ def question(subject: DaskObject, policy: Policy, namespace: str, *, dry_run: bo
         namespace: Its namespace.
         dry_run: Whether nothing will be stored.
     """
+    request = _Request(policy, namespace, binding=not dry_run and policy.mode is Mode.ENFORCE)
+    targets = {target.role: target for target in subject.targets}
+    return Questions(*(_readable(subject.kind, targets.get(role), request) for role in (Role.WORKER, Role.SCHEDULER)))
+
+
+def _readable(kind: str, target: PodTemplate | None, request: _Request) -> Question | NoHint:
     try:
-        return _question(subject, policy, namespace, dry_run=dry_run)
+        return _question(kind, target, request)
     except TooLargeError as error:
         return NoHint(NoHintReason.UNREADABLE, str(error))
 
 
-def _question(subject: DaskObject, policy: Policy, namespace: str, *, dry_run: bool) -> Question | NoHint:
-    worker = _worker(subject)
-    if worker is None or worker.cluster is None or not policy.topology or _kept_apart(worker):
+def _question(kind: str, target: PodTemplate | None, request: _Request) -> Question | NoHint:
+    if target is None or target.cluster is None or not request.policy.topology or _placed(target):
         return NOTHING_ADDED
-    group = _group(worker, namespace, worker.cluster)
-    if subject.kind == "Pod":
-        return NOTHING_ADDED if _own(worker) else Recall(group)
-    added = worker.replicas - (worker.before.replicas if worker.before else 0)
-    if added <= 0 or (worker.before and subject.kind != "DaskWorkerGroup"):
+    if target.role is Role.SCHEDULER and request.policy.scheduler_placement is SchedulerPlacement.KEEP:
         return NOTHING_ADDED
-    return _demand(worker, policy, group, added, binding=not dry_run and policy.mode is Mode.ENFORCE)
+    if kind == "Pod":
+        demand = _demand(target, request, 1)
+        return Arrival(demand) if isinstance(demand, Demand) else demand
+    added = target.replicas - (target.before.replicas if target.before else 0)
+    if added <= 0 or (target.before and kind != "DaskWorkerGroup"):
+        return NOTHING_ADDED
+    return _demand(target, request, added)
 
 
 NOTHING_ADDED = NoHint(NoHintReason.NO_WORKERS_ADDED, "no workers are added")
 
 
-def _demand(worker: PodTemplate, policy: Policy, group: Group, workers: int, *, binding: bool) -> Demand | NoHint:
-    resource, gpus = _takes(worker, policy)
+def _demand(target: PodTemplate, request: _Request, pods: int) -> Demand | NoHint:
+    resource, gpus = _takes(target, request.policy)
     if gpus <= 0:
-        return NoHint(NoHintReason.NO_GPU, "the workers ask for no GPU, or for several kinds")
-    standing, before = _own(worker), _own(worker.before) if worker.before else ()
-    told = tuple(_hosts(standing)) if _is_fresh(standing, before) else ()
+        return NoHint(NoHintReason.NO_GPU, f"the {target.role}s request no GPU, or several kinds")
+    standing = items_of(target)
+    # Hosts that this request, or the object's creator, wrote: what stood there before the update is an earlier answer.
+    told = tuple(hosts_of(standing)) if hosts_of(standing) != hosts_of(items_of(target.before)) else ()
     return Demand(
-        group=group,
-        workers=workers,
-        before=worker.replicas - workers,
+        group=_group(target, request.namespace),
+        workers=pods,
+        before=target.replicas - pods,
         gpus=gpus,
         resource=resource,
-        constraints=constraints(worker.spec),
-        rack=next((level.key for level in policy.topology if level.key != HOSTNAME), ""),
-        binding=binding,
+        constraints=constraints(target.spec),
+        rack=next((level.key for level in request.policy.topology if level.key != HOSTNAME), ""),
+        binding=request.binding,
         told=told,
+        planned=size_of(standing) if told else None,
     )
 
 
-def told(item: Unstructured) -> Demand | None:
-    """The hosts that a stored DaskCluster or DaskWorkerGroup was told, and for what; None for any other object."""
-    try:
-        return _told(item)
-    except TooLargeError:  # it was told nothing: see `question`
-        return None
+def _group(target: PodTemplate, namespace: str) -> Group:
+    cluster = target.cluster or ""
+    if target.role is Role.SCHEDULER:
+        return scheduler_of(namespace, cluster)
+    return objects.worker_group(namespace, cluster, target.labels)
 
 
-def group_of(item: Unstructured) -> Group | None:
-    """The group of a stored DaskWorkerGroup's workers, or of a DaskCluster's first ones."""
-    worker = _worker(read(item))
-    return _group(worker, worker.namespace, worker.cluster) if worker and worker.cluster else None
-
-
-def _worker(subject: DaskObject | None) -> PodTemplate | None:
-    return next((each for each in subject.targets if each.role is Role.WORKER), None) if subject else None
-
-
-def _group(worker: PodTemplate, namespace: str, cluster: str) -> Group:
-    return Group(namespace, cluster, worker.labels.get(WORKER_GROUP_NAME, ""))
-
-
-def _told(item: Unstructured) -> Demand | None:
-    worker = _worker(read(item))
-    if worker is None or worker.cluster is None or not _own(worker):
-        return None
-    group = _group(worker, worker.namespace, worker.cluster)
-    # The GPUs stand in a stored object, so the namespace's policy is not needed to count them.
-    found = _demand(worker, Policy(), group, worker.replicas, binding=True)
-    return found if isinstance(found, Demand) else None
-
-
-def _takes(worker: PodTemplate, policy: Policy) -> tuple[str, int]:
-    """The resource and how much of it one worker takes, with what rule `gpu` is about to add."""
-    container = worker.container
+def _takes(target: PodTemplate, policy: Policy) -> tuple[str, int]:
+    """Return the GPU resource and how much of it one pod requests once rules `gpu` and `scheduler-gpu` have applied."""
+    container, resource = target.container, policy.gpu_resource
     if container is None or accelerators.claims(container.raw):
-        return policy.gpu_resource, 0
-    asked = accelerators.asked(container.raw, policy.gpu_resource)
-    if asked and policy.gpu_resource not in asked:
+        return resource, 0
+    asked = accelerators.asked(container.raw, resource)
+    if asked and resource not in asked:
         resource = next(iter(asked)) if len(asked) == 1 else ""
-    else:
-        resource = policy.gpu_resource
-    return resource, objects.requests(worker.spec).get(resource, 0) + (0 if asked else policy.gpu_limit)
+    limit = 0 if asked else policy.gpu_limit if target.role is Role.WORKER else policy.scheduler_gpu or 0
+    return resource, objects.requests(_limited(target, resource, limit)).get(resource, 0)
 
 
-def _kept_apart(target: PodTemplate) -> bool:
-    return any(not term.attracts for term in about_workers(target))
+def _limited(target: PodTemplate, resource: str, limit: int) -> Unstructured:
+    """Return the pod spec with a limit on the Dask container."""
+    if not limit or target.container is None:
+        return target.spec
+    index, raw = target.container.index, target.container.raw
+    limits = {**mapping(raw, "resources", "limits"), resource: str(limit)}
+    containers = list(sequence(target.spec, "containers"))
+    containers[index] = {**raw, "resources": {**mapping(raw, "resources"), "limits": limits}}
+    return {**target.spec, "containers": containers}
 
 
-# ---- the rule's own item --------------------------------------------------------------------------
+def _placed(target: PodTemplate) -> bool:
+    """Return whether the manifest keeps workers apart, or relates the Dask scheduler to Dask pods on the same node."""
+    if target.role is Role.WORKER:
+        return any(not term.attracts for term in about_workers(target))
+    workers = target.workers
+    return bool(about_dask_pods(target, *Role) or (workers and about_dask_pods(workers, Role.SCHEDULER)))
 
 
-def _own(target: PodTemplate) -> Items:
-    found = sequence(mapping(target.spec, "affinity", "nodeAffinity"), PREFERRED)
-    return tuple((place, item) for place, item in enumerate(found) if any(map(_marks, _expressions(item))))
+# ---- stored objects -------------------------------------------------------------------------------
 
 
-def _is_fresh(standing: Items, before: Items) -> bool:
-    """Whether hosts stand there that this request, or the object's maker, brought: they are no earlier answer."""
-    return bool(standing) and _hosts(standing) != _hosts(before)
+class Stored(NamedTuple):
+    """A group in a stored object.
+
+    Attributes:
+        group: The worker group, or the Dask scheduler.
+        size: Pods that it wants.
+        demand: For all its pods, with the hosts that its item names; None without an item.
+    """
+
+    group: Group
+    size: int
+    demand: Demand | None
 
 
-def _expressions(item: Unstructured) -> Sequence[Unstructured]:
-    return sequence(item, "preference", "matchExpressions")
+def stored(item: Unstructured) -> Iterator[Stored]:
+    """Yield the groups of a stored DaskCluster or DaskWorkerGroup."""
+    subject = read(item)
+    for target in subject.targets if subject else ():
+        if target.cluster:
+            yield Stored(_group(target, target.namespace), target.replicas, _hinted(target))
 
 
-def _marks(expression: Unstructured) -> bool:
-    return text(expression, "key") == MARKER and text(expression, "operator") == "DoesNotExist"
-
-
-def _hosts(items: Items) -> list[str]:
-    return [
-        host
-        for _, item in items[:1]
-        for expression in _expressions(item)
-        if text(expression, "key") == HOSTNAME
-        for host in sequence(expression, "values")
-        if isinstance(host, str)
-    ]
-
-
-def _item(hosts: Sequence[str]) -> Mapping[str, Unstructured]:
-    named = {"key": HOSTNAME, "operator": "In", "values": list(hosts)}
-    return {
-        "weight": WEIGHT,
-        "preference": {"matchExpressions": [named, {"key": MARKER, "operator": "DoesNotExist"}]},
-    }
+def _hinted(target: PodTemplate) -> Demand | None:
+    try:
+        if not items_of(target):
+            return None
+        # A stored object carries its GPU limits, so the namespace's policy is not needed to count them.
+        found = _demand(target, _Request(Policy(), target.namespace, binding=True), target.replicas)
+    except TooLargeError:  # it got no hint: see `_question`
+        return None
+    return found if isinstance(found, Demand) else None
 
 
 def _put(rule: DecisionBuilder, reason: Reason, detail: str, change: tuple[Items, Unstructured]) -> Decision:

@@ -62,6 +62,19 @@ class Reason(StrEnum):
         "workers ask for CPU or memory, so the scheduler itself sees which hosts are empty",
     )
     SPREAD_PRESENT = "spread-already-set", "the manifest says itself how workers stand at this level"
+    # scheduler-placement
+    SCHEDULER_PLACEMENT_ADDED = (
+        "scheduler-placement-added",
+        "the Dask scheduler prefers nodes that run other Dask schedulers and none of its own workers",
+    )
+    SCHEDULER_PLACEMENT_PRESENT = (
+        "scheduler-placement-already-set",
+        "the manifest or an earlier pass already places Dask schedulers or workers at the node",
+    )
+    SCHEDULER_PLACEMENT_KEEP = "scheduler-placement-keep", "the namespace's scheduler-placement is keep"
+    SCHEDULER_WITHOUT_GPU = "scheduler-without-gpu", "the Dask scheduler holds no GPU"
+    SCHEDULER_HINTED = "scheduler-hinted", "a capacity hint places the Dask scheduler"
+    SCHEDULER_POD = "scheduler-pod", "the DaskCluster or DaskJob decides; the Dask scheduler's pod copies its template"
     # gpu, scheduler-gpu
     GPU_LIMIT_ADDED = "gpu-limit-added", "the Dask container gets a GPU limit"
     GPU_LIMIT_COMPLETED = (
@@ -90,17 +103,17 @@ class Reason(StrEnum):
     NOT_A_CUDA_DEVICE = "not-a-cuda-device", "the worker's accelerator is none of NVIDIA's"
     # capacity-hint
     CAPACITY_HINT_OFF = "capacity-hint-off", "the namespace's capacity-hint is false"
-    HINT_ADDED = "hint-added", "the hosts where all workers of the group fit are preferred"
+    HINT_ADDED = "hint-added", "the hosts where all pods of the group fit are preferred"
     HINT_REPLACED = "hint-replaced", "the group grew, or its hosts have no room: those where it fits now are preferred"
     HINT_RESTORED = "hint-restored", "a manifest without the preferred hosts was applied again; they stay"
     HINT_PRESENT = "hint-already-set", "the preferred hosts are there already, from an earlier pass"
     CAPACITY_UNKNOWN = "capacity-unknown", "this installation does not watch capacity, or has not seen all of it yet"
     CAPACITY_FORBIDDEN = "capacity-forbidden", "the installation may not list nodes or pods"
     CAPACITY_STALE = "capacity-stale", "the API server was not heard of for too long to trust what is known"
-    CAPACITY_FULL = "capacity-full", "not all workers find room"
-    GROUP_UNKNOWN = "worker-group-unknown", "the pod does not say which worker group it belongs to"
-    NO_WORKERS_ADDED = "no-workers-added", "the update adds no workers"
-    NO_GPU_ASKED = "no-gpu-asked", "the workers ask for no GPU, or for several kinds of them"
+    CAPACITY_FULL = "capacity-full", "not all workers fit, or the Dask scheduler does not"
+    GROUP_UNKNOWN = "worker-group-unknown", "the pod's worker group is not in the cache, so its size is not known"
+    NO_WORKERS_ADDED = "no-workers-added", "no workers are added, or their group has not outgrown its hint"
+    NO_GPU_ASKED = "no-gpu-asked", "the pods request no GPU, or several kinds of them"
     # any rule
     MALFORMED = "malformed", "a field on the way is not of the type that Kubernetes gives it"
     WARN_MODE = "warn-mode", "the namespace's mode is warn: the change is told, not made"

@@ -51,18 +51,28 @@ def about_workers(target: PodTemplate) -> tuple[Term, ...]:
     Raises:
         CrowdedError: There are more than anyone writes.
     """
+    return tuple(term for term in pod_terms(target) if takes_in(term.raw, target))
+
+
+def pod_terms(target: PodTemplate) -> Sequence[Term]:
+    """Return the pod affinity and anti-affinity terms of a target, malformed ones left out.
+
+    Raises:
+        CrowdedError: There are more than anyone writes.
+    """
     if not mapping(target.spec, "affinity"):  # as in most specs, and three rules ask
         return ()
     terms, size = [], 0
     for term in _terms(target.spec):
-        size += _size(term.raw)
+        size += size_of(term.raw)
         if size > MOST:
             raise TooLargeError("terms and labels in affinity", MOST)
         terms.append(term)
-    return tuple(term for term in terms if takes_in(term.raw, target))
+    return terms
 
 
-def _size(term: Unstructured) -> int:
+def size_of(term: Unstructured) -> int:
+    """Return the number of labels, expressions and values in a pod affinity term or spread constraint, plus one."""
     selector = mapping(term, "labelSelector")
     expressions = sequence(selector, "matchExpressions")
     values = (sequence(each, "values") for each in expressions[:MOST])
@@ -82,9 +92,9 @@ def _terms(spec: Unstructured) -> Iterator[Term]:
                 yield Term(attracts, None, item, item)
 
 
-def takes_in(term: Unstructured, target: PodTemplate) -> bool:
-    """Whether `term` selects pods that carry the target's labels and live in its namespace."""
-    return _reaches(term, target.namespace) and _selects(term, target.labels)
+def takes_in(term: Unstructured, target: PodTemplate, labels: Mapping[str, str] | None = None) -> bool:
+    """Whether `term` selects pods in the target's namespace that carry `labels`, by default the target's."""
+    return _reaches(term, target.namespace) and _selects(term, target.labels if labels is None else labels)
 
 
 def _reaches(term: Unstructured, namespace: str) -> bool:

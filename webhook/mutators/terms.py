@@ -1,20 +1,35 @@
-"""The terms that rule `affinity` writes, and the one it may replace: not the user's word for any rule.
+"""The terms that rule `affinity` writes and may replace, and whether a manifest places Dask's pods itself.
 
-Whoever decides by how the manifest says that workers stand to each other has to leave these out.
+A rule that looks for a user's own terms has to leave out the terms of rule `affinity`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from webhook.mutators.selector import Term
+from webhook.mutators.selector import (
+    MOST,
+    Term,
+    matches,
+    pod_terms,
+    size_of,
+    takes_in,
+)
 from webhook.policy import AffinityScope, GuideAffinity, Policy, TopologyLevel
+from webhook.policy.topology_presets import HOSTNAME
 from webhook.workloads.pod_templates import (
     CLUSTER_NAME,
     COMPONENT,
     WORKER,
+    WORKER_GROUP_NAME,
     PodTemplate,
+    Role,
 )
-from webhook.workloads.unstructured import Unstructured
+from webhook.workloads.unstructured import (
+    TooLargeError,
+    Unstructured,
+    mapping,
+    sequence,
+)
 
 # The guide "Colocate Dask workers on Kubernetes while using nodes with multiple GPUs", rapidsai/deployment.
 GUIDE_TERM = {
@@ -73,3 +88,45 @@ def spoken_for(target: PodTemplate, policy: Policy, standing: Sequence[Term]) ->
         and not (term.attracts and term.index is not None and (term.raw == ours or str(term.index) in replaced))
         for term in standing
     )
+
+
+# The name of no cluster: a selector that leaves out the target's own cluster selects it.
+_OTHER_CLUSTER = "another-cluster"
+
+
+def about_dask_pods(target: PodTemplate, *roles: Role) -> tuple[Term, ...]:
+    """Return the terms that relate a target's pods to Dask pods of these roles on the same node.
+
+    The related pods may be those of the target's own cluster or of another one.
+
+    Raises:
+        TooLargeError: There are more terms than anyone writes.
+    """
+    terms = [term for term in pod_terms(target) if term.topology_key == HOSTNAME]
+    related = _dask_pods(target, roles) if terms else ()
+    return tuple(term for term in terms if any(takes_in(term.raw, target, labels) for labels in related))
+
+
+def spreads_dask_pods(target: PodTemplate, *roles: Role) -> bool:
+    """Return whether a topology spread constraint counts Dask pods of these roles on each node.
+
+    Raises:
+        TooLargeError: The constraints are larger than anyone writes.
+    """
+    constraints = sequence(target.spec, "topologySpreadConstraints")
+    if len(constraints) > MOST or sum(map(size_of, constraints)) > MOST:
+        raise TooLargeError("spread constraints and labels in them", MOST)
+    selectors = [mapping(item).get("labelSelector") for item in constraints if _at_node(item)]
+    related = _dask_pods(target, roles) if selectors else ()
+    # A constraint without a selector counts no pods.
+    return any(isinstance(each, dict) and matches(each, labels) for each in selectors for labels in related)
+
+
+def _at_node(constraint: Unstructured) -> bool:
+    return bool(mapping(constraint).get("topologyKey") == HOSTNAME)
+
+
+def _dask_pods(target: PodTemplate, roles: Sequence[Role]) -> Sequence[Mapping[str, str]]:
+    """The known labels of pods of these roles: of the target's own cluster, then of another cluster."""
+    own = {key: value for key, value in target.labels.items() if key != WORKER_GROUP_NAME}
+    return [{**cluster, COMPONENT: role.value} for cluster in (own, {CLUSTER_NAME: _OTHER_CLUSTER}) for role in roles]

@@ -1,4 +1,4 @@
-"""Nodes, pods that hold accelerators, what a cluster asks for, and what it is told."""
+"""Nodes, pods that hold accelerators, the questions about a Dask object's pods, and the hints that answer them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,9 +6,10 @@ from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
 from webhook.placement.constraints import Constraints, Taint
+from webhook.workloads.pod_templates import Role
 
-# A node that carries this label is named by no hint: the marker by which a hint's own term is known asks for its
-# absence (`webhook.mutators.capacity`).
+# Key of the expression that marks a hint's own node affinity term (`webhook.mutators.capacity`). A node that carries a
+# label with this key is never named by a hint.
 MARKER = "colocate.dask.org/hint"
 # Of a node affinity term. etcd and the scheduler read it with each pod; more hosts than this are no choice.
 MOST_HOSTS = 50
@@ -45,11 +46,24 @@ class Node:
 
 
 class Group(NamedTuple):
-    """A worker group: the namespace, the Dask cluster, and the group's own name."""
+    """A worker group, or the Dask scheduler of a cluster.
+
+    Attributes:
+        namespace: Of the Dask cluster.
+        cluster: Name of the Dask cluster.
+        name: Name of the worker group; empty for the Dask scheduler.
+        role: Of its pods.
+    """
 
     namespace: str
     cluster: str
     name: str
+    role: Role = Role.WORKER
+
+
+def scheduler_of(namespace: str, cluster: str) -> Group:
+    """Return the group of a cluster's Dask scheduler."""
+    return Group(namespace, cluster, "", Role.SCHEDULER)
 
 
 Asks: TypeAlias = tuple[tuple[str, int], ...]
@@ -72,30 +86,31 @@ class PodUsage:
 
 
 class Share(NamedTuple):
-    """So many workers on one node."""
+    """Number of pods of one group on one node."""
 
     node: str
     workers: int
 
 
 Plan: TypeAlias = tuple[Share, ...]
-"""Where the workers of a demand go, the fullest node first."""
+"""Nodes of a demand's pods, in the order in which they fill."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
-    """Workers that are about to start.
+    """Pods of one group that are about to start.
 
     Attributes:
-        group: Whose they are.
-        workers: How many; at least one where a plan is wanted.
-        before: How many the group wanted before, whether they run or not.
-        gpus: What each of them takes, at least one.
-        resource: Of this extended resource.
+        group: Their group.
+        workers: How many start; at least one where a plan is wanted.
+        before: Pods that the group wanted before, running or not.
+        gpus: GPUs of each pod, at least one.
+        resource: The extended resource of these GPUs.
         constraints: What a node must be like.
         rack: The node label of a rack; "" where the namespace keeps workers together on nodes only.
-        binding: Whether the answer will be used, so that what it names is promised: not so on a dry run.
-        told: The hosts that the manifest names already, by an earlier answer of this webhook.
+        binding: Whether the object is stored, so that the plan reserves GPUs: False on a dry run.
+        told: Hosts that the manifest names, from an earlier hint.
+        planned: Size of the group for which these hosts were named; None where the item does not say.
     """
 
     group: Group
@@ -107,44 +122,45 @@ class Demand:
     binding: bool = True
     before: int = 0
     told: tuple[str, ...] = ()
+    planned: int | None = None
 
     @property
     def wanted(self) -> int:
-        """All workers of the group."""
+        """All pods of the group."""
         return self.before + self.workers
+
+    def outgrown(self, size: int) -> bool:
+        """Return whether a group of this size has more pods than its hosts were named for."""
+        return self.planned is not None and self.planned < size
 
 
 @dataclass(frozen=True, slots=True)
-class Recall:
-    """A worker pod, whose group may have been planned.
+class Arrival:
+    """A pod that is being created; the size of its group is read from the stored DaskWorkerGroup.
 
     Attributes:
-        group: Whose it is.
+        demand: For this pod alone.
     """
 
-    group: Group
-
-
-Question: TypeAlias = Demand | Recall
-"""What rule `capacity-hint` asks."""
+    demand: Demand
 
 
 class NoHintReason(StrEnum):
     """Why there is no hint; each is a reason of rule `capacity-hint` too."""
 
-    UNKNOWN = "capacity-unknown"  # nobody watches, or the first list is not complete
+    UNKNOWN = "capacity-unknown"  # capacity is not watched, or the first list is not complete
     FORBIDDEN = "capacity-forbidden"  # RBAC
-    STALE = "capacity-stale"  # the watch has not been heard of for too long
-    FULL = "capacity-full"  # not all workers find room
-    GROUP_UNKNOWN = "worker-group-unknown"  # one pod, and nothing says how many there will be
-    NO_WORKERS_ADDED = "no-workers-added"  # an update that starts none
-    NO_GPU = "no-gpu-asked"  # the workers take no GPU, or more than one kind
-    UNREADABLE = "malformed"  # there is more of something than anyone writes
+    STALE = "capacity-stale"  # the watch has been silent for too long
+    FULL = "capacity-full"  # not all pods fit
+    GROUP_UNKNOWN = "worker-group-unknown"  # a pod whose worker group is not in the cache
+    NO_WORKERS_ADDED = "no-workers-added"  # no pod starts that needs a new hint
+    NO_GPU = "no-gpu-asked"  # the pods request no GPU, or more than one kind
+    UNREADABLE = "malformed"  # a list in the object is longer than the webhook reads
 
 
 @dataclass(frozen=True, slots=True)
 class NoHint:
-    """No hosts, and why.
+    """Reason for a missing hint.
 
     Attributes:
         reason: As a code.
@@ -157,16 +173,53 @@ class NoHint:
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """The hosts to prefer.
+    """Hosts to prefer.
 
     Attributes:
-        names: Values of `kubernetes.io/hostname`, at most `MOST_HOSTS`, the ones that fill first before the others.
+        names: Values of `kubernetes.io/hostname`, at most `MOST_HOSTS`, in the order in which they fill.
+        size: Size of the group that these hosts are planned for.
         detail: For people: one line.
     """
 
     names: tuple[str, ...]
+    size: int
     detail: str
 
 
 Hint: TypeAlias = Hosts | NoHint
-UNWATCHED = NoHint(NoHintReason.UNKNOWN, "this installation does not watch capacity")
+Question: TypeAlias = Demand | Arrival
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """Hints for one Dask object, by the role of its pods."""
+
+    worker: Hint
+    scheduler: Hint
+
+    def of(self, role: Role) -> Hint:
+        """Return the hint for pods of a role."""
+        return self.worker if role is Role.WORKER else self.scheduler
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Questions about one Dask object, by the role of its pods; a NoHint where there is nothing to ask."""
+
+    worker: Question | NoHint
+    scheduler: Question | NoHint
+
+    @property
+    def hints(self) -> Hints | None:
+        """The hints where neither role has a question; else None."""
+        if isinstance(self.worker, NoHint) and isinstance(self.scheduler, NoHint):
+            return Hints(self.worker, self.scheduler)
+        return None
+
+    def without(self, reason: NoHint) -> Hints:
+        """Return the hints where capacity is not known: `reason` for each role with a question."""
+        return Hints(*(each if isinstance(each, NoHint) else reason for each in (self.worker, self.scheduler)))
+
+
+_UNWATCHED = NoHint(NoHintReason.UNKNOWN, "this installation does not watch capacity")
+UNWATCHED = Hints(_UNWATCHED, _UNWATCHED)

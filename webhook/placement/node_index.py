@@ -9,8 +9,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from webhook.placement.constraints import Constraints
+from webhook.placement.dra import Devices
 from webhook.placement.model import Group, Node, PodUsage
+from webhook.placement.objects import DEVICE_CLASS
 from webhook.placement.pool import Pool
+from webhook.workloads.pod_templates import Role
 
 Key = TypeVar("Key")
 # Kinds of workers are distinct sets of selectors and tolerations: one or a few for each team. 16 pools of 5,000 nodes
@@ -30,8 +33,9 @@ class NodeIndex:
     """Free capacity of every node. Not safe for threads: whoever shares it has the lock."""
 
     def __init__(self, on_bound: Callable[[Group, str], None] = lambda _group, _node: None) -> None:
-        """Empty; `on_bound` hears of each worker that was bound since, with its group and its node."""
+        """Start empty; call `on_bound` with the group and the node of each worker or Dask scheduler that is bound."""
         self._on_bound = on_bound
+        self.devices = Devices(self._reclassified)
         self._nodes: dict[str, Node] = {}
         self._by_host: dict[str, str] = {}
         self._pods: dict[str, PodUsage] = {}
@@ -54,8 +58,8 @@ class NodeIndex:
         """The nodes with bound workers of a cluster."""
         return tuple(self._workers.get((namespace, cluster), ()))
 
-    def workers_of(self, group: Group) -> int:
-        """How many workers of a group are bound."""
+    def bound_of(self, group: Group) -> int:
+        """Return how many pods of a group are bound."""
         return self._groups[group]
 
     def free_on(self, name: str, resource: str) -> int:
@@ -121,6 +125,7 @@ class NodeIndex:
     def _take(self, held: PodUsage, sign: int) -> None:
         if held.group:
             _count(self._groups, held.group, sign)
+        if held.group and held.group.role is Role.WORKER:
             workers = self._workers[held.group.namespace, held.group.cluster]
             _count(workers, held.node, sign)
             if not workers:
@@ -131,19 +136,38 @@ class NodeIndex:
     def _refresh(self, name: str, resource: str) -> None:
         node = self._nodes.get(name)
         for kind, pool in self._pools.items() if node else ():
-            if kind.resource == resource and node and name in pool.racks:
-                pool.put(name, pool.racks[name], self._free(node, resource))
+            if node and name in pool.racks and (kind.resource == resource or resource.startswith(DEVICE_CLASS)):
+                pool.put(name, pool.racks[name], self._free(node, kind.resource))
+
+    def _reclassified(self, name: str) -> None:
+        """Update the pools after a change of a node's devices."""
+        node = self._nodes.get(name)
+        for kind, pool in self._pools.items() if node else ():
+            if node:
+                self._place(node, kind, pool)
 
     def _place(self, node: Node, kind: Kind, pool: Pool) -> None:
-        if kind.resource in node.extended and node.takes(kind.constraints):
+        offers = kind.resource in node.extended or self.devices.total(node.name, kind.resource)
+        if offers and node.takes(kind.constraints):
             rack = node.labels.get(kind.rack, "")
             pool.put(node.name, rack, self._free(node, kind.resource))
         else:
             pool.drop(node.name)
 
     def _free(self, node: Node, resource: str) -> int:
-        taken = self._taken.get(node.name)
-        return node.extended.get(resource, 0) - (taken[resource] if taken else 0)
+        """Return the free amount: of the device plugin's, where the node has any, else of devices (see `dra`)."""
+        taken = self._taken.get(node.name, _NOTHING)
+        if allocatable := node.extended.get(resource, 0):
+            return allocatable - taken[resource]
+        implicitly = taken[self.devices.implicit_name(resource)]
+        return (
+            self.devices.total(node.name, resource)
+            - self.devices.held(node.name, resource)
+            - (taken[resource] + implicitly)
+        )
+
+
+_NOTHING: Counter[str] = Counter()
 
 
 def _count(counter: Counter[Key], key: Key, amount: int) -> None:

@@ -14,6 +14,7 @@ from webhook.placement.model import (
     Group,
     Node,
     PodUsage,
+    scheduler_of,
 )
 from webhook.policy.topology_presets import HOSTNAME
 from webhook.workloads.pod_templates import (
@@ -33,6 +34,8 @@ from webhook.workloads.unstructured import (
 # Pods in these phases hold nothing; a watch with a field selector on them tells of their end as of a deletion.
 ENDED = ("Succeeded", "Failed")
 
+# Followed by a DeviceClass's name: the extended resource that every DeviceClass has without naming one.
+DEVICE_CLASS = "deviceclass.resource.kubernetes.io/"
 _LONGEST_QUANTITY = len(str(2**63))
 _FACTORS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
@@ -51,7 +54,7 @@ def node(item: Unstructured) -> Node:
 
 
 def held(item: Unstructured) -> PodUsage | None:
-    """What a raw Pod holds, or None: it is not bound, has ended, or asks for no extended resource."""
+    """Return the extended resources of a raw Pod; None where it is not bound, has ended or requests none."""
     bound = text(item, "spec", "nodeName")
     if bound is None or text(item, "status", "phase") in ENDED:
         return None
@@ -60,34 +63,43 @@ def held(item: Unstructured) -> PodUsage | None:
 
 
 def group(pod: Unstructured) -> Group | None:
-    """The worker group a raw Pod is of, by the operator's labels; None where it is no Dask worker."""
+    """Return the worker group or Dask scheduler of a raw Pod, by the operator's labels; None for any other pod."""
     labels = mapping(pod, "metadata", "labels")
     cluster = labels.get(CLUSTER_NAME)
-    if labels.get(COMPONENT) != Role.WORKER or not isinstance(cluster, str):
+    if not isinstance(cluster, str):
         return None
-    name = text(labels, WORKER_GROUP_NAME) or f"{cluster}-default"
-    return _group(text(pod, "metadata", "namespace") or "", cluster, name)
+    namespace = text(pod, "metadata", "namespace") or ""
+    if labels.get(COMPONENT) == Role.SCHEDULER:
+        return _scheduler(namespace, cluster)
+    return worker_group(namespace, cluster, labels) if labels.get(COMPONENT) == Role.WORKER else None
+
+
+def worker_group(namespace: str, cluster: str, labels: Mapping[str, Unstructured]) -> Group:
+    """Return the worker group of pods with these labels; without a group's name that is the cluster's default one."""
+    return _group(namespace, cluster, text(labels, WORKER_GROUP_NAME) or f"{cluster}-default")
 
 
 def requests(spec: Unstructured) -> dict[str, int]:
-    """Extended resources that a raw pod spec asks for, and how much of each.
+    """Return the extended resources that a raw pod spec requests, as kube-scheduler adds them up.
 
-    Containers and side-cars run together; an init container runs beside the side-cars before it.
+    Containers and sidecars (init containers with `restartPolicy: Always`) run together. Any other init container runs
+    alone, beside the sidecars before it: the pod needs the maximum. Pod-level `resources` hold CPU, memory and huge
+    pages only, and a RuntimeClass's `overhead` is not written before admission.
     """
     containers = sequence(spec, "containers")
     if len(containers) == 1 and not sequence(spec, "initContainers"):  # most pods, and half of the time
         return {name: amount for name, amount in _asked(containers[0]).items() if amount > 0}
     together: Counter[str] = Counter()
     peak: Counter[str] = Counter()
-    for each in containers:
-        together.update(_asked(each))
-    beside: Counter[str] = Counter()
-    for each in sequence(spec, "initContainers"):
-        if text(each, "restartPolicy") == "Always":
-            beside.update(_asked(each))
+    for container in containers:
+        together.update(_asked(container))
+    sidecars: Counter[str] = Counter()
+    for container in sequence(spec, "initContainers"):
+        if text(container, "restartPolicy") == "Always":
+            sidecars.update(_asked(container))
         else:
-            peak |= beside + Counter(_asked(each))
-    return dict((together + beside) | peak)
+            peak |= sidecars + Counter(_asked(container))
+    return dict((together + sidecars) | peak)
 
 
 def _asked(container: Unstructured) -> Mapping[str, int]:
@@ -98,11 +110,11 @@ def _asked(container: Unstructured) -> Mapping[str, int]:
 
 
 def _extended(quantities: Mapping[str, Unstructured]) -> dict[str, int]:
-    """The extended resources among quantities; Kubernetes' own have no domain, or its own."""
+    """Return the extended resources among quantities; Kubernetes' own have no domain, or its own."""
     return {
         name: quantity(amount)
         for name, amount in quantities.items()
-        if "/" in name and "kubernetes.io/" not in name and amount is not None
+        if amount is not None and "/" in name and ("kubernetes.io/" not in name or name.startswith(DEVICE_CLASS))
     }
 
 
@@ -135,3 +147,8 @@ def _kept(asks: Asks) -> Asks:
 @lru_cache(4096)
 def _group(namespace: str, cluster: str, name: str) -> Group:
     return Group(namespace, cluster, name)
+
+
+@lru_cache(4096)
+def _scheduler(namespace: str, cluster: str) -> Group:
+    return scheduler_of(namespace, cluster)

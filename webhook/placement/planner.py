@@ -70,6 +70,22 @@ def plan(pool: Pool, wanted: Wanted) -> Plan | None:
     return None if chosen is None else (*shares, *_filled(pool, chosen, left, wanted.gpus)[0])
 
 
+def best_fit(pool: Pool, wanted: Wanted) -> str | None:
+    """Return the node with the fewest free GPUs that still holds one pod, so that emptier nodes stay whole.
+
+    Of equally full nodes one that runs none of the cluster's workers comes first: it leaves them room to grow. Nodes in
+    the racks of the cluster's workers come before the rest.
+    """
+    free = min((free for free in pool.counts if free >= wanted.gpus), default=None)
+    if free is None:
+        return None
+    home = dict.fromkeys(sorted({pool.racks[node] for node in wanted.current if node in pool.racks}))
+    racks = chain(home, (rack for rack in rotated(pool.racks_with(free, 1), wanted.seed) if rack not in home))
+    nodes = (node for rack in racks for node in rotated(pool.nodes_of(free, rack), wanted.seed >> 16))
+    first = next(nodes)
+    return next((node for node in chain((first,), nodes) if node not in wanted.current), first)
+
+
 def _filled(pool: Pool, nodes: Sequence[str], workers: int, gpus: int) -> tuple[list[Share], int]:
     """Fill nodes one after another; also the number of workers that found no room."""
     shares = []

@@ -1,7 +1,8 @@
-"""What was promised to a worker group and is not bound yet: so two clusters of one second don't get the same hosts.
+"""GPUs reserved for pods that are not bound yet, so that two clusters of one second don't get the same hosts.
 
-A promise sets GPUs aside until its workers are bound, one by one, or `PATIENCE` is over: a cluster that was refused
-after the webhook's answer, or whose pods wait for something else, gives its hosts back.
+A reservation belongs to a worker group or to a Dask scheduler. It shrinks as its pods are bound, one by one, and
+expires after `PATIENCE`: a cluster that was rejected after the webhook's answer, or whose pods wait for something else,
+gives its hosts back.
 """
 
 from collections import OrderedDict, defaultdict
@@ -14,6 +15,7 @@ from webhook.placement.model import (
     Plan,
     Share,
 )
+from webhook.workloads.pod_templates import Role
 
 # Seconds. The operator makes a cluster's workers within a few of them; a worker that is still not bound after a minute
 # waits for something that no promise brings.
@@ -57,7 +59,7 @@ class Reservations:
 
     @property
     def workers(self) -> int:
-        """How many workers are promised a place and not bound."""
+        """Pods, workers and Dask schedulers, with a reservation that are not bound."""
         return sum(sum(each.open.values()) for each in tuple(self._promises.values()))
 
     def promise(self, demand: Demand, plan: Plan, now: float) -> None:
@@ -94,9 +96,9 @@ class Reservations:
         return sum(promise.open.values()) if promise else 0
 
     def nodes_of(self, namespace: str, cluster: str) -> set[str]:
-        """The nodes promised to any group of a cluster and not taken yet."""
+        """Return the nodes that are reserved for workers of a cluster which are not bound yet."""
         groups = self._groups.get((namespace, cluster), ())
-        return {node for group in groups for node in self._promises[group].open}
+        return {node for group in groups if group.role is Role.WORKER for node in self._promises[group].open}
 
     def bound(self, group: Group, node: str) -> None:
         """A worker of the group stands on a node: one place less is kept for it, if not there then elsewhere."""

@@ -19,6 +19,7 @@ from webhook.policy.model import (
     Mode,
     Policy,
     Problem,
+    SchedulerPlacement,
     TargetGroup,
     TopologyLevel,
     WorkerCommand,
@@ -37,6 +38,7 @@ __all__ = [
     "Mode",
     "Policy",
     "Problem",
+    "SchedulerPlacement",
     "TargetGroup",
     "TopologyLevel",
     "WorkerCommand",
@@ -149,6 +151,13 @@ ANNOTATIONS = (
         "GPUs for the Dask scheduler; `keep` leaves it as written",
         values.scheduler_gpu,
         unset="keep",
+    ),
+    Annotation(
+        "scheduler-placement",
+        "share, keep",
+        "`share`: a Dask scheduler that holds a GPU prefers nodes that run other Dask schedulers, and workers avoid "
+        "their own scheduler's node",
+        SchedulerPlacement,
     ),
     Annotation(
         "targets",

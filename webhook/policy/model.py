@@ -37,8 +37,15 @@ class GuideAffinity(StrEnum):
     UPGRADE = "upgrade"
 
 
+class SchedulerPlacement(StrEnum):
+    """Whether Dask schedulers share nodes, away from their own workers."""
+
+    SHARE = "share"
+    KEEP = "keep"
+
+
 class TargetGroup(StrEnum):
-    """What is patched: the Dask custom resources, the worker pods, or both."""
+    """What is patched: the Dask custom resources, the pods of workers and Dask schedulers, or both."""
 
     RESOURCES = "resources"
     PODS = "pods"
@@ -93,5 +100,6 @@ class Policy:
     emptier_first: bool = True
     capacity_hint: bool = False
     scheduler_gpu: int | None = None
+    scheduler_placement: SchedulerPlacement = SchedulerPlacement.SHARE
     targets: frozenset[TargetGroup] = frozenset(TargetGroup)
     problems: tuple[Problem, ...] = ()

@@ -17,7 +17,7 @@ from webhook.kube.capacity import NOT_WATCHED, Capacity
 from webhook.kube.manifests import Manifest, ManifestError
 from webhook.kube.namespaces.static import StaticNamespaces
 from webhook.mutators.patch import Operation
-from webhook.placement.model import NoHint
+from webhook.placement.model import Hints
 from webhook.policy import ENABLED, Annotations, Policy, resolve
 from webhook.workloads.unstructured import Unstructured, text
 
@@ -121,9 +121,9 @@ def _review_object(manifest: Manifest, request: AdmissionRequest, context: _Cont
     subject = handler.consider(request)
     if isinstance(subject, AdmissionResponse):
         return Reviewed(manifest, request, policy, subject, request.item)
-    question = handler.question(request, subject, policy)
-    hint = question if isinstance(question, NoHint) else context.capacity.hint(question)
-    response = handler.decide(subject, policy, hint)
+    questions = handler.questions(request, subject, policy)
+    hints = questions if isinstance(questions, Hints) else context.capacity.hints(questions)
+    response = handler.decide(subject, policy, hints)
     return Reviewed(manifest, request, policy, response, apply_patch(request.item, response.operations))
 
 

@@ -95,11 +95,14 @@ class Floor:
         return max(own, min((room.devices.get(key, 0) - taken[key]) // n + own for key, n in ask.devices))
 
 
-def floor(nodes: Iterable[Unstructured], standing: Iterable[tuple[Unstructured, Ask]], devices: Devices) -> Floor:
-    """The floor of raw Nodes and of the pods that stand on them, with what these ask for."""
+def floor(nodes: Sequence[Unstructured], standing: Iterable[tuple[Unstructured, Ask]], devices: Devices) -> Floor:
+    """Return the floor of raw Nodes, of the pods that are bound to them, and of the claims on their devices."""
     taken: dict[str, Counter[str]] = defaultdict(Counter)
     for pod, ask in standing:
         taken[node_of(pod)].update(dict(ask.devices))
+        taken[node_of(pod)].subtract(dict(ask.claimed))
+    for node in nodes:
+        taken[name(node)].update(devices.held(node))
     return Floor({name(node): _room_of(node, devices) for node in nodes}, taken)
 
 

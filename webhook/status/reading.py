@@ -65,6 +65,9 @@ _NAMESPACES = _Kind("namespaces", "v1", "Namespace")
 _NODES = _Kind("nodes", "v1", "Node")
 _CLUSTERS = _Kind(f"daskclusters.{GROUP}", f"{GROUP}/v1", "DaskCluster")
 _PODS = _Kind("pods", "v1", "Pod")
+_DEVICE_CLASSES = _Kind("deviceclasses.resource.k8s.io", "resource.k8s.io/v1", "DeviceClass")
+_RESOURCE_SLICES = _Kind("resourceslices.resource.k8s.io", "resource.k8s.io/v1", "ResourceSlice")
+_RESOURCE_CLAIMS = _Kind("resourceclaims.resource.k8s.io", "resource.k8s.io/v1", "ResourceClaim")
 _SERVICES = _Kind("services", "v1", "Service")
 _DEPLOYMENTS = _Kind("deployments", "apps/v1", "Deployment")
 _SLICES = _Kind("endpointslices", "discovery.k8s.io/v1", "EndpointSlice")
@@ -111,9 +114,15 @@ class _Reading:
         behind = [installation.deployment_of(service, deployments) for service in services]
         slices = tuple(one for where in spaces for one in self._slices(where))
         watching = zip(services, behind, strict=True)
+        nodes = self._all(_NODES, self._core.list_node)
+        served = self._devices(_DEVICE_CLASSES) if nodes else ()  # without nodes no device can be shown
+        classes = tuple(each for each in served if text(each, "spec", "extendedResourceName"))
         return Snapshot(
             namespaces=self._namespaces(),
-            nodes=self._all(_NODES, self._core.list_node),
+            nodes=nodes,
+            device_classes=classes,
+            resource_slices=self._devices(_RESOURCE_SLICES) if classes else (),
+            resource_claims=self._devices(_RESOURCE_CLAIMS) if classes else (),
             clusters=self._clusters(),
             pods=self._pods(),
             configurations=configurations,
@@ -147,6 +156,12 @@ class _Reading:
             return self._all(_CLUSTERS, partial(self._custom.list_cluster_custom_object, **about))
         call = partial(self._custom.list_namespaced_custom_object, **about, namespace=self._only)
         return self._all(_CLUSTERS, call, self._only)
+
+    def _devices(self, kind: _Kind) -> tuple[Unstructured, ...]:
+        """Return all objects of a kind of Dynamic Resource Allocation; none where the API is not served."""
+        group, version = kind.version.split("/")
+        about = {"group": group, "version": version, "plural": kind.resource.partition(".")[0]}
+        return self._all(kind, partial(self._custom.list_cluster_custom_object, **about))
 
     def _pods(self) -> tuple[Unstructured, ...]:
         """All pods, since any of them may hold GPUs; where that is refused, those of the one namespace asked about."""

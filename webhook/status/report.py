@@ -38,7 +38,7 @@ def report(snapshot: Snapshot) -> Report:
     parts = installation.parts_of(snapshot)
     policies = _policies(snapshot, parts)
     resources = (Policy().gpu_resource, *(policy.gpu_resource for policy in policies.values()))
-    devices = Devices(tuple(dict.fromkeys(resources)))
+    devices = pods.devices(snapshot, tuple(dict.fromkeys(resources)))
     standing = tuple(_standing(snapshot, parts, policies, devices))
     ground = floor(snapshot.nodes, [(one.pod, one.ask) for one in standing if pods.node_of(one.pod)], devices)
     clusters = _clusters(snapshot, standing, policies, ground)

@@ -48,6 +48,9 @@ class Snapshot:
         namespaces: Namespaces.
         nodes: All nodes.
         pods: Of all namespaces, or of the one asked about where no others may be read.
+        device_classes: DeviceClasses that serve an extended resource.
+        resource_slices: ResourceSlices; none where no DeviceClass does.
+        resource_claims: ResourceClaims of all namespaces; none where no DeviceClass does.
         clusters: DaskClusters.
         configurations: MutatingWebhookConfigurations of dask-colocate; see `installation.is_ours`.
         services: Those that the configurations call.
@@ -63,6 +66,9 @@ class Snapshot:
     namespaces: tuple[Unstructured, ...] = ()
     nodes: tuple[Unstructured, ...] = ()
     pods: tuple[Unstructured, ...] = ()
+    device_classes: tuple[Unstructured, ...] = ()
+    resource_slices: tuple[Unstructured, ...] = ()
+    resource_claims: tuple[Unstructured, ...] = ()
     clusters: tuple[Unstructured, ...] = ()
     configurations: tuple[Unstructured, ...] = ()
     services: tuple[Unstructured, ...] = ()

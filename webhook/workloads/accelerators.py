@@ -13,6 +13,10 @@ from webhook.workloads.unstructured import (
 # Resources of one container. An extended resource is a device plugin's; a node has a handful.
 _MOST_RESOURCES = 256
 
+# Init containers of one pod spec, and resources of all its containers. A pod has a handful of either; each resource is
+# matched in a microsecond.
+_MOST_INIT_CONTAINERS, _MOST_POD_RESOURCES = 256, 4096
+
 # Accelerators by the names their device plugins advertise. What is not here (rdma/hca, vpc.amazonaws.com/efa,
 # nvidia.com/hostdev, smarter-devices/fuse) goes along with a GPU and says nothing about wanting one.
 _ACCELERATOR = re.compile(
@@ -53,6 +57,22 @@ def asked(container: Unstructured, gpu_resource: str) -> dict[str, Unstructured]
     }
 
 
+def requested(spec: Unstructured, gpu_resource: str) -> bool:
+    """Return whether any container of a pod spec requests an accelerator; init containers count, zeros do not.
+
+    Raises:
+        TooLargeError: The pod spec has more init containers or resources than anyone writes.
+    """
+    init = sequence(spec, "initContainers")
+    if len(init) > _MOST_INIT_CONTAINERS:
+        raise TooLargeError("init containers", _MOST_INIT_CONTAINERS)
+    containers = (*sequence(spec, "containers"), *init)
+    fields = [mapping(each, "resources", field) for each in containers for field in ("requests", "limits")]
+    if sum(map(len, fields)) > _MOST_POD_RESOURCES:
+        raise TooLargeError("resources in a pod", _MOST_POD_RESOURCES)
+    return any(claims(each) or not all(map(none_wanted, asked(each, gpu_resource).values())) for each in containers)
+
+
 def claims(container: Unstructured) -> bool:
     """Whether a container uses resource claims (dynamic resource allocation, which Dask's CRDs prune)."""
     return bool(sequence(container, "resources", "claims"))
@@ -75,14 +95,14 @@ _QUANTITY = re.compile(r"\+?0*(\d{1,9})(?:\.0*)?")
 
 def cuda_count(container: Unstructured, gpu_resource: str) -> int:
     """How many CUDA devices a container asks for, as far as its quantities are plain numbers."""
-    return sum(counted(container, gpu_resource).values())
-
-
-def counted(container: Unstructured, gpu_resource: str) -> dict[str, int]:
-    """The CUDA devices a container asks for, by resource, as far as their quantities are plain numbers."""
     quantities = (
-        (name, _QUANTITY.fullmatch(written(quantity).strip()))
+        _QUANTITY.fullmatch(written(quantity).strip())
         for name, quantity in asked(container, gpu_resource).items()
-        if name == gpu_resource or _COUNTED.fullmatch(name)
+        if name == gpu_resource or is_cuda_device(name)
     )
-    return {name: int(found[1]) for name, found in quantities if found}
+    return sum(int(found[1]) for found in quantities if found)
+
+
+def is_cuda_device(name: str) -> bool:
+    """Return whether each unit of an extended resource is one device to CUDA."""
+    return _COUNTED.fullmatch(name) is not None

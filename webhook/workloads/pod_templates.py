@@ -78,6 +78,7 @@ class PodTemplate(NamedTuple):
         replicas: How many pods are wanted; 1 where the object does not say, as the CRDs have it.
         alone: Whether it is a pod without an owner: whoever creates it, and reads warnings, is no controller.
         before: The same target before an update.
+        workers: Of a scheduler's pod template: the workers' in the same object. None for any other target.
     """
 
     role: Role
@@ -90,6 +91,7 @@ class PodTemplate(NamedTuple):
     replicas: int = 1
     alone: bool = False
     before: "PodTemplate | None" = None
+    workers: "PodTemplate | None" = None
 
     @property
     def selectable(self) -> bool:
@@ -149,11 +151,9 @@ def _job(item: Unstructured) -> DaskObject:
 
 def _clustered(item: Unstructured, kind: str, path: tuple[str, ...]) -> DaskObject:
     name = text(item, "metadata", "name")
-    targets = (
-        _target(item, Role.WORKER, (*path, "worker"), _names(name, f"{name}-default" if name else None)),
-        _target(item, Role.SCHEDULER, (*path, "scheduler"), _names(name, None)),
-    )
-    return _subject(item, kind, (*path, "worker"), targets)
+    worker = _target(item, Role.WORKER, (*path, "worker"), _names(name, f"{name}-default" if name else None))
+    scheduler = _target(item, Role.SCHEDULER, (*path, "scheduler"), _names(name, None))
+    return _subject(item, kind, (*path, "worker"), (worker, scheduler and scheduler._replace(workers=worker)))
 
 
 def _worker_group(item: Unstructured) -> DaskObject:
@@ -163,7 +163,9 @@ def _worker_group(item: Unstructured) -> DaskObject:
     )
 
 
-# What a worker pod has for itself alone: the operator's name for the worker, the ReplicaSet's hash.
+# Roles whose pods are admitted. The pod that runs a DaskJob's script is labelled `job-runner`, a role of its own.
+_ROLES: Mapping[str, Role] = {role.value: role for role in Role}
+# Labels that differ between the pods of one group: the operator's name for the worker, the ReplicaSet's hash.
 _OWN_LABELS = frozenset({"dask.org/worker-name", "pod-template-hash"})
 # All that rules look at in a pod, its spec and its containers. What is not here reaches no rule.
 _SEEN_IN_METADATA = ("namespace", "annotations")
@@ -172,16 +174,16 @@ _SEEN_IN_CONTAINER = ("name", "command", "args", "resources", "restartPolicy")
 
 
 def shared(item: Unstructured) -> Unstructured | None:
-    """A worker pod with no more than it shares with its cluster's other workers; None for any other object.
+    """Return a worker's or Dask scheduler's pod without the fields that no rule reads; None for any other object.
 
-    The pods of a worker group differ in names, environment and volumes, which no rule looks at: what is decided
-    on one holds for all. Lists keep their length, so that pointers into them stay right.
+    The pods of a worker group differ in names, environment and volumes, which no rule reads: a decision on one pod
+    is valid for all. Lists keep their length, so that pointers into them stay right.
     """
     if _kind(item) != ("", "Pod"):
         return None
     metadata, spec = mapping(item, "metadata"), mapping(item, "spec")
     labels = _labels(metadata)
-    if labels.get(COMPONENT) != WORKER or not _readable(spec):
+    if labels.get(COMPONENT) not in _ROLES or not _readable(spec):
         return None
     for key in _OWN_LABELS:
         labels.pop(key, None)
@@ -205,15 +207,16 @@ def _seen_container(raw: Unstructured) -> Unstructured:
     return {key: raw[key] for key in _SEEN_IN_CONTAINER if key in raw}
 
 
-def worker_pod(seen: Unstructured) -> DaskObject:
-    """The Subject of a worker pod, and of all others that `shared` leaves the same `seen` of."""
+def pod_subject(seen: Unstructured) -> DaskObject:
+    """Return the Subject of every pod for which `shared` returns `seen`."""
     metadata, spec = seen["metadata"], seen["spec"]
     labels = metadata["labels"]
+    role = _ROLES[labels[COMPONENT]]
     target = PodTemplate(
-        role=Role.WORKER,
+        role=role,
         spec=spec,
         pointer="/spec",
-        container=_container(spec, Role.WORKER),
+        container=_container(spec, role),
         cluster=labels.get(CLUSTER_NAME) or None,
         namespace=text(metadata, "namespace") or "",
         labels=labels,
@@ -251,7 +254,7 @@ def container_target(seen: Unstructured) -> PodTemplate:
 
 def _pod(item: Unstructured) -> DaskObject | None:
     seen = shared(item)
-    return None if seen is None else worker_pod(seen)
+    return None if seen is None else pod_subject(seen)
 
 
 _READERS: Mapping[tuple[str, str], Callable[[Unstructured], DaskObject | None]] = {

@@ -77,7 +77,7 @@ def cluster(bed: Bed, count: int, seconds: float) -> Burst:
     """Scale a DaskCluster from 1 to `count` workers through the operator; what is there after `seconds` counts."""
     with serving(bed) as served, bed.nodes(-(-count // GPUS), GPUS):
         namespace = bed.create_namespace(bodies.ENABLED)
-        bed.kubectl("apply", "-n", namespace, "-f", "-", stdin=manifest("cluster", 1))
+        bed.kubectl("apply", "-n", namespace, "-f", "-", stdin=manifest("cluster", 1, scheduler_gpu=False))
         (made,) = bed.api.items(CLUSTERS.format(namespace, "").rstrip("/"))
         bed.wait_for_workers(namespace, made["metadata"]["name"], 1)
 
@@ -121,11 +121,11 @@ def others(bed: Bed, count: int) -> Quiet:
     """Create other pods in a namespace that is enabled, and write to a DaskCluster's metadata as its operator does."""
     with serving(bed) as served:
         namespace = bed.create_namespace(bodies.ENABLED)
-        bed.kubectl("apply", "-n", namespace, "-f", "-", stdin=manifest("cluster", 1))
+        bed.kubectl("apply", "-n", namespace, "-f", "-", stdin=manifest("cluster", 1, scheduler_gpu=False))
         (made,) = bed.api.items(CLUSTERS.format(namespace, "").rstrip("/"))
         before = scrape.total(_own(served), ADMISSIONS)
         pod = installed.worker()
-        pod["metadata"]["labels"] = {"dask.org/component": "scheduler"}
+        pod["metadata"]["labels"] = {"dask.org/component": "job-runner"}
         shot = _created(bed, namespace, pod, count, served.process.child.pid)
         if shot.failed:
             raise AssertionError(f"{shot.failed} of {count} pods were refused")

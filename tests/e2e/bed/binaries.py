@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.e2e.bed import toolchain
+from tests.e2e.bed import toolchain, versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-KUBERNETES, ETCD, KWOK, HELM = "v1.37.2", "v3.7.0", "v0.8.0", "v4.3.1"
-_MAJOR, _MINOR, _ = KUBERNETES.removeprefix("v").split(".")
+SELECTED = versions.selected()
+KUBERNETES, ETCD, KWOK, HELM = SELECTED.tag, "v3.7.0", "v0.8.0", "v4.3.1"
 _STAMP = "-X k8s.io/component-base/version."
-_RELEASE = f"-s -w {_STAMP}gitVersion={KUBERNETES} {_STAMP}gitMajor={_MAJOR} {_STAMP}gitMinor={_MINOR}"
+_RELEASE = f"-s -w {_STAMP}gitVersion={KUBERNETES} {_STAMP}gitMajor=1 {_STAMP}gitMinor={SELECTED.minor}"
 
 
 class UnavailableError(Exception):
@@ -78,6 +78,19 @@ CONTROL_PLANE = (
 CHART_TOOLS = (Program(name="helm", package="helm.sh/helm/v4/cmd/helm", module="helm.sh/helm/v4", version=HELM),)
 
 
+def _tool(name: str, module: str, version: str, folder: str = "") -> Program:
+    return Program(name=name, package=f"{module}{folder}", module=module, version=version)
+
+
+# Programs of the linters and the release, each at the version that CI runs.
+RELEASE_TOOLS = (
+    _tool("actionlint", "github.com/rhysd/actionlint", "v1.7.12", "/cmd/actionlint"),
+    _tool("kind", "sigs.k8s.io/kind", "v0.33.0"),
+    _tool("registry", "github.com/google/go-containerregistry", "v0.22.1", "/cmd/registry"),
+    _tool("syft", "github.com/anchore/syft", "v1.57.1", "/cmd/syft"),
+)
+
+
 def locate(programs: tuple[Program, ...] = CONTROL_PLANE) -> dict[str, Path]:
     """The path of each program by name; what is missing is built, with progress on the terminal."""
     missing = [each for each in programs if not _present(each)]
@@ -97,7 +110,8 @@ def cache() -> Path:
 
 
 def _present(program: Program) -> Path | None:
-    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    # The folder holds one Kubernetes version, which may not be the selected one.
+    assets = None if os.environ.get(versions.VARIABLE) else os.environ.get("KUBEBUILDER_ASSETS")
     places = [Path(assets) / program.name] if assets else []
     return next((each for each in (*places, _cached(program)) if os.access(each, os.X_OK)), None)
 
@@ -111,13 +125,14 @@ def _build(program: Program) -> None:
     """Compile into a temporary name and rename: a run beside this one sees all of the file or none."""
     target = _cached(program)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(), tempfile.TemporaryDirectory(dir=target.parent) as folder:
+    with _lock(target.with_suffix(".lock")), tempfile.TemporaryDirectory(dir=target.parent) as folder:
         if target.exists():  # built by another run while this one waited for the lock
             return
-        go = toolchain.go(cache())
+        with _lock(cache() / "toolchain.lock"):
+            go = toolchain.go(cache())
         work = Path(folder)
         _write_module(program, go, work)
-        argv = [go, "build", "-trimpath", "-ldflags", program.flags, "-o", "program", program.package]
+        argv = [go, "build", "-mod=mod", "-trimpath", "-ldflags", program.flags, "-o", "program", program.package]
         toolchain.run(argv, work, {**os.environ, "CGO_ENABLED": "0"})
         (work / "program").rename(target)
 
@@ -133,8 +148,7 @@ def _write_module(program: Program, go: str, folder: Path) -> None:
     if program.module == "k8s.io/kubernetes":
         at = f"{program.module}@{program.version}"
         told = json.loads(toolchain.run([go, "mod", "download", "-json", at], folder, environment))
-        release = program.version.replace("v1.", "v0.", 1)
-        sisters = [f"-require={each}@{release}" for each in _sisters(Path(told["GoMod"]).read_text())]
+        sisters = [f"-require={each}@{SELECTED.staging}" for each in _sisters(Path(told["GoMod"]).read_text())]
         toolchain.run([go, "mod", "edit", *sisters], folder, environment)
     toolchain.run([go, "get", "-tool", f"{program.package}@{program.version}"], folder, environment)
 
@@ -145,9 +159,9 @@ def _sisters(gomod: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _lock() -> Iterator[None]:
-    """Only one run builds at a time: two would compile the same packages twice."""
-    with (cache() / "lock").open("w") as file:
+def _lock(path: Path) -> Iterator[None]:
+    """Hold a lock file, so that one run at a time builds a program; other programs' builds do not wait."""
+    with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -160,7 +174,7 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    every = CONTROL_PLANE + CHART_TOOLS
+    every = CONTROL_PLANE + CHART_TOOLS + RELEASE_TOOLS
     wanted = tuple(each for each in every if each.name in sys.argv[1:]) or CONTROL_PLANE
     for path in locate(wanted).values():
         sys.stdout.write(f"{path}\n")

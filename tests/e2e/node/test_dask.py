@@ -99,7 +99,7 @@ def pretend(cluster: Cluster, node: str, capacity: dict[str, str | None]) -> Non
 
 def spec(image: str) -> Object:
     """The plain example, with the image that this cluster has."""
-    cluster: Object = json.loads(manifest("cluster", workers=2))
+    cluster: Object = json.loads(manifest("cluster", workers=2, scheduler_gpu=False))
     for part in ("worker", "scheduler"):
         for container in cluster["spec"][part]["spec"]["containers"]:
             container |= {"image": image, "imagePullPolicy": "IfNotPresent"}

@@ -2,36 +2,9 @@
 
 from __future__ import annotations
 
-from tests.unit.capacity.made import DEMO, GPU, demand, node, pod
-from webhook.placement.allocator import Allocator, kind
-from webhook.placement.model import (
-    Group,
-    Hint,
-    Hosts,
-    NoHint,
-    NoHintReason,
-    Recall,
-)
-
-
-def stock(*gpus: int) -> Allocator:
-    """Nodes `n0`, `n1`, ... with so many GPUs."""
-    made = Allocator(patience=60)
-    for number, each in enumerate(gpus):
-        made.index.put_node(node(f"n{number}", each))
-    return made
-
-
-def names(hint: Hint) -> set[str]:
-    """The hosts of a hint."""
-    assert isinstance(hint, Hosts), hint
-    return set(hint.names)
-
-
-def lack(hint: Hint) -> NoHintReason:
-    """Why there is no hint."""
-    assert isinstance(hint, NoHint), hint
-    return hint.reason
+from tests.unit.capacity.made import DEMO, GPU, demand, lack, names, node, pod, stock
+from webhook.placement.allocator import kind
+from webhook.placement.model import Arrival, Group, NoHintReason
 
 
 def cluster(name: str) -> Group:
@@ -90,7 +63,7 @@ def test_shrunk_group_gives_back() -> None:
     told = room.hint(demand(6), 0)
     room.heard(demand(2, told=("n1",)), 0)
     assert room.ledger.open_of(DEMO) == 2
-    assert names(room.hint(Recall(DEMO), 0)) == names(told)
+    assert names(room.hint(Arrival(demand(1)), 0)) == names(told)
     assert room.index.free_on("n1", GPU) == 6
     room.heard(demand(2, told=("n1",)), 0)
     assert room.ledger.open_of(DEMO) == 2
@@ -134,13 +107,13 @@ def test_second_group_of_a_cluster_joins_the_first() -> None:
 def test_pod_is_told_what_its_group_was_told() -> None:
     """A pod without the term gets its group's hosts while some are open; without a plan its size is unknown."""
     room = stock(8)
-    assert lack(room.hint(Recall(DEMO), 0)) is NoHintReason.GROUP_UNKNOWN
+    assert lack(room.hint(Arrival(demand(1)), 0)) is NoHintReason.GROUP_UNKNOWN
     room.hint(demand(2), 0)
-    assert names(room.hint(Recall(DEMO), 1)) == {"n0"}
+    assert names(room.hint(Arrival(demand(1)), 1)) == {"n0"}
     room.index.put_pod("1", pod("n0", 1, DEMO))
-    assert names(room.hint(Recall(DEMO), 1)) == {"n0"}
+    assert names(room.hint(Arrival(demand(1)), 1)) == {"n0"}
     room.index.put_pod("2", pod("n0", 1, DEMO))
-    assert lack(room.hint(Recall(DEMO), 1)) is NoHintReason.GROUP_UNKNOWN
+    assert lack(room.hint(Arrival(demand(1)), 1)) is NoHintReason.GROUP_UNKNOWN
 
 
 def test_what_another_replica_told_is_promised_here() -> None:

@@ -15,11 +15,10 @@ import pytest
 from kubernetes.client import ApiClient, Configuration
 from prometheus_client import CollectorRegistry, generate_latest
 
-from tests.unit.capacity.made import GPU, demand
+from tests.unit.capacity.made import GPU, demand, questions
 from webhook.kube.capacity.watched import HOLDING, Metrics, Watched
 from webhook.placement.model import (
     Group,
-    Hint,
     Hosts,
     NoHint,
     NoHintReason,
@@ -30,9 +29,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from webhook.kube.capacity.peer_reservations import Hinted
-    from webhook.placement.model import Demand
+    from webhook.placement.model import Demand, Hint, Question
 
 OTHER = Group("rapids", "other", "other-default")
+
+
+class Source(Watched):
+    """A source that is asked about workers only."""
+
+    def hint(self, question: Question) -> Hint:
+        """Return the hint for workers."""
+        return self.hints(questions(question)).worker
 
 
 class Script:
@@ -125,15 +132,21 @@ def handler(script: Script) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+class Server(ThreadingHTTPServer):
+    """A server for the connections of all collections, which come at once."""
+
+    request_queue_size = 16
+
+
 @contextmanager
-def playing(script: Script, silent: float = 130, hinted: Hinted | None = None) -> Iterator[Watched]:
+def playing(script: Script, silent: float = 130, hinted: Hinted | None = None) -> Iterator[Source]:
     """A started source on a server that plays the script."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(script))
+    server = Server(("127.0.0.1", 0), handler(script))
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     configuration = Configuration()
     configuration.host = f"http://127.0.0.1:{server.server_port}"
     configuration.retries = False
-    watched = Watched(ApiClient(configuration), hinted, silent=silent)
+    watched = Source(ApiClient(configuration), hinted, silent=silent)
     watched.start()
     try:
         yield watched
@@ -192,6 +205,7 @@ def test_pages_are_joined_and_what_vanished_is_forgotten() -> None:
     script.watches["pods"] = [event("ERROR", gone)]
     with playing(script) as watched:
         until(lambda: any(each.get("resourceVersion") == "20" for each in script.requests))
+        until(lambda: watched.ready)
         assert watched.counts()[1] == 1
         assert names(watched.hint(asking(8))) == ("a",)
         assert any(each.get("continue") == "more" for each in script.requests)
@@ -203,7 +217,8 @@ def test_events_are_followed() -> None:
     script.watches["nodes"] = [event("ADDED", node("c", 4, 11)) + event("DELETED", node("b", 8, 12))]
     script.watches["pods"] = [event("ADDED", pod("2", "c", 1, 11)) + event("DELETED", pod("1", "a", 3, 12))]
     with playing(script) as watched:
-        until(lambda: sum("watch" in each and "dask" not in each["path"] for each in script.requests) == 4)
+        until(lambda: sum("watch" in each and "/api/v1/" in each["path"] for each in script.requests) == 4)
+        until(lambda: watched.ready)
         assert names(watched.hint(asking(3))) == ("c",)
         assert names(watched.hint(asking(8))) == ("a",)
         assert lack(watched.hint(asking(12))) is NoHintReason.FULL

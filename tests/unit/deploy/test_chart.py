@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
-from tests.unit.deploy.chart import CHART, DEPLOY, NAME, only, rendered, run
+from tests.unit.deploy.chart import CHART, NAME, only, rendered, run
 from webhook.policy import ANNOTATIONS
 
 if TYPE_CHECKING:
@@ -184,9 +183,22 @@ def test_capacity_hints_bring_their_rights() -> None:
             "resources": ["daskclusters", "daskworkergroups"],
             "verbs": ["list", "watch"],
         },
+        {
+            "apiGroups": ["resource.k8s.io"],
+            "resources": ["deviceclasses", "resourceclaims", "resourceslices"],
+            "verbs": ["list", "watch"],
+        },
     ]
     assert "--capacity-hints" in arguments("capacityHints=true")
     assert "--capacity-hints" not in arguments()
+
+
+def test_rights_to_devices_need_an_api_server_that_serves_them() -> None:
+    """Helm grants the rights to `resource.k8s.io` only where the cluster serves its version 1."""
+    template = (CHART / "templates" / "rbac.yaml").read_text()
+    before, _, after = template.partition('{{- if .Capabilities.APIVersions.Has "resource.k8s.io/v1" }}')
+    assert "resource.k8s.io]" not in before
+    assert "resource.k8s.io]" in after.partition("{{- end }}")[0]
 
 
 @pytest.mark.parametrize("settings", [(), EVERYTHING, CERTIFICATES["cert-manager"]], ids=["plain", "all", "mounted"])
@@ -262,12 +274,3 @@ def test_release_with_any_name() -> None:
     (deployment,) = (each for each in objects if each["kind"] == "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert {"--service=prod-dask-colocate", "--service-namespace=gpu"} <= set(container["args"])
-
-
-def test_one_version() -> None:
-    """Package, chart and image carry one version."""
-    project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]
-    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    image = (DEPLOY.parent / "Dockerfile").read_text()
-    assert chart["version"] == chart["appVersion"] == project["version"]
-    assert f"ARG VERSION={project['version']}\n" in image

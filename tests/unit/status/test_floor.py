@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from tests.bench.fewest import FullError
 from tests.bench.fewest import fewest as fewest_of_bench
-from tests.unit.status.made import Worker, node, other_pod
+from tests.unit.capacity.test_dra import SPECIAL, claim, device_class, resource_slice
+from tests.unit.status.made import Worker, node, other_pod, snapshot
 from webhook.status.minimum_nodes import fewest
 from webhook.status.node_usage import floor
-from webhook.status.pods import Ask, Devices, node_of
+from webhook.status.pods import Ask, Devices, devices, node_of
 
 if TYPE_CHECKING:
     from webhook.status.model import Spread
@@ -97,3 +98,28 @@ def test_what_a_pod_asks_for() -> None:
     containers = [{"resources": {"limits": {GPU: "1"}}}, {"resources": {"limits": {GPU: 2, mig: "1"}}}]
     pod = {"spec": {"containers": containers, "initContainers": [{"resources": {"limits": {mig: "4"}}}]}}
     assert dict(DEVICES.ask(pod).devices) == {GPU: 3, mig: 4}
+
+
+def test_devices_count_as_capacity_hints_count_them() -> None:
+    """With Dynamic Resource Allocation: the devices that a class serves, each held once, by request or claim."""
+    bare = node("a", 0)
+    served, claiming = other_pod("served", "a", 2), other_pod("claiming", "a", 0)
+    special = claim("gpu-0", "gpu-1", annotations=SPECIAL)
+    own = claim("gpu-2")
+    own["metadata"] |= {"namespace": claiming["metadata"]["namespace"], "name": "own"}
+    own["status"]["reservedFor"] = [{"resource": "pods", "name": "claiming", "uid": "1"}]
+    items = resource_slice("a", gpus=4, migs=3) | {"metadata": {"name": "a"}}
+    taken = snapshot(device_classes=(device_class(),), resource_slices=(items,), resource_claims=(special, own))
+    found = devices(taken, (GPU,))
+    asks = [(pod, found.ask(pod)) for pod in (served, claiming)]
+    assert [ask.gpus for _, ask in asks] == [2, 1]
+    ground = floor([bare], asks, found)
+    assert ground.rooms["a"].devices == {GPU: 4}
+    assert ground.taken["a"] == {GPU: 3}
+
+
+def test_device_plugin_comes_before_devices() -> None:
+    """A node whose device plugin and driver publish the same GPUs has them once."""
+    taken = snapshot(device_classes=(device_class(),), resource_slices=(resource_slice("a", gpus=4),))
+    assert devices(taken, (GPU,)).allocatable(node("a", 4)) == {GPU: 4}
+    assert devices(taken, (GPU,)).held(node("a", 4)) == {}

@@ -3,22 +3,22 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from webhook.placement.model import UNWATCHED, Hint, Question
+from webhook.placement.model import UNWATCHED, Hints, Questions
 
 
 class Capacity(Protocol):
-    """Answers what rule `capacity-hint` asks."""
+    """Source of capacity hints."""
 
-    def hint(self, question: Question) -> Hint:
-        """The hosts to prefer, or why there are none. Called on the request path: it does no I/O."""
+    def hints(self, questions: Questions) -> Hints:
+        """Return the hosts to prefer, or why there are none. Called on the request path: it does no I/O."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotWatched:
     """An installation without capacity hints."""
 
-    def hint(self, question: Question) -> Hint:  # noqa: ARG002 - the port's signature
-        """No hint, whatever is asked."""
+    def hints(self, questions: Questions) -> Hints:  # noqa: ARG002 - the port's signature
+        """Return no hint for any question."""
         return UNWATCHED
 
 

@@ -1,7 +1,8 @@
-"""What other replicas told: the hosts in Dask's clusters and worker groups, a moment after those are stored.
+"""Reservations of other replicas, and the sizes of worker groups, from stored DaskClusters and DaskWorkerGroups.
 
 Replicas share no memory. But each hint is stored in the object that it was given to, so a watch of these objects tells
-every replica of the others' promises, and a replica that was restarted of its own.
+every replica the others' reservations, and a restarted replica its own. A worker group's size is needed when a pod is
+created that its group's hint does not cover.
 """
 
 import time
@@ -9,114 +10,128 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from webhook.kube.informer import Collection, Sink
-from webhook.mutators.capacity import group_of, told
+from webhook.mutators.capacity import Stored, stored
 from webhook.placement.model import Demand, Group
-from webhook.workloads.pod_templates import GROUP
+from webhook.workloads.pod_templates import GROUP, Role
 from webhook.workloads.unstructured import Unstructured
 
 PATIENCE = 0.1  # seconds
 
 
 class Hinted(Protocol):
-    """The namespaces that ask for capacity hints: what stands in objects of others was told by nobody."""
+    """Namespaces with capacity hints: in any other namespace an item of ours in an object is no hint."""
 
     @property
     def ready(self) -> bool:
-        """Whether it is known which they are."""
+        """Return whether all of them are known."""
 
     def __contains__(self, name: str) -> bool:
-        """Whether a namespace is one of them."""
+        """Return whether a namespace is one of them."""
 
 
-class Groups:
-    """Hears of worker groups."""
+class Groups(Protocol):
+    """Receiver of worker groups and Dask schedulers."""
 
-    def __init__(
-        self, heard: Callable[[Demand], None], gone: Callable[[Group], None], ready: Callable[[], bool]
-    ) -> None:
-        """Tell `heard` of every group that carries hosts, whenever it has changed; not before it is `ready`.
+    def sized(self, group: Group, size: int) -> None:
+        """Set how many workers a worker group wants."""
 
-        And tell `gone` of every group that is deleted.
-        """
-        self.heard = heard
-        self.gone = gone
+    def heard(self, demand: Demand) -> None:
+        """Take a group with hosts."""
+
+    def gone(self, group: Group) -> None:
+        """Remove a group."""
+
+
+class WorkerGroups:
+    """Sink for stored DaskWorkerGroups."""
+
+    def __init__(self, groups: Groups, ready: Callable[[], bool]) -> None:
+        """Pass each group on to `groups`, whenever it has changed; not before `ready` returns true."""
+        self.groups = groups
         self._ready = ready
         self._seen: set[Group] = set()
         self.known: set[Group] = set()
 
     def put(self, item: Unstructured) -> None:
-        """A group is there, or has changed."""
-        if group := group_of(item):
-            self.known.add(group)
-        if demand := told(item):
-            self.heard(demand)
+        """Pass on a group that was added or modified."""
+        for found in stored(item):
+            self.known.add(found.group)
+            self.groups.sized(found.group, found.size)
+            if found.demand:
+                self.groups.heard(found.demand)
 
     def drop(self, item: Unstructured) -> None:
-        """A group is gone, and what it was promised."""
-        if group := group_of(item):
-            self._end(group)
+        """Remove a group and its reservation."""
+        for found in stored(item):
+            self._end(found.group)
 
     def begin(self) -> None:
-        """A list begins: once nodes and pods are known, without which no promise could be counted."""
+        """Begin a list, once nodes and pods are known: without them no reservation can be counted."""
         self.wait()
         self._seen = set()
 
     def wait(self) -> None:
-        """Until what is heard can be counted."""
+        """Wait until reservations can be counted."""
         while not self._ready():
             time.sleep(PATIENCE)
 
     def keep(self, items: Sequence[Unstructured]) -> None:
-        """A page of a list."""
+        """Take a page of a list."""
         for item in items:
-            self._seen |= {group for group in (group_of(item),) if group}
+            self._seen |= {found.group for found in stored(item)}
             self.put(item)
 
     def listed(self) -> None:
-        """The list is complete: what it did not hold is gone."""
+        """Remove what a complete list did not hold."""
         for group in self.known - self._seen:
             self._end(group)
         self._seen = set()
 
     def _end(self, group: Group) -> None:
         self.known.discard(group)
-        self.gone(group)
+        self.groups.gone(group)
 
 
 class Clusters:
-    """Hears of clusters: one counts until it has its group, which is scaled without it."""
+    """Sink for stored DaskClusters: their Dask schedulers, and their workers until the worker group is stored."""
 
-    def __init__(self, groups: Groups) -> None:
-        """Beside these groups."""
-        self._groups = groups
+    def __init__(self, workers: WorkerGroups) -> None:
+        """Use the receiver of `workers`, and skip the groups that it knows."""
+        self._workers = workers
 
     def put(self, item: Unstructured) -> None:
-        """A cluster is there, or has changed."""
-        demand = told(item)
-        if demand and demand.group not in self._groups.known:
-            self._groups.heard(demand)
+        """Pass on a cluster that was added or modified."""
+        for found in self._own(item):
+            if found.demand:
+                self._workers.groups.heard(found.demand)
 
     def drop(self, item: Unstructured) -> None:
-        """A cluster is gone; its groups follow by themselves."""
-        group = group_of(item)
-        if group and group not in self._groups.known:
-            self._groups.gone(group)
+        """Remove a cluster's scheduler; its worker groups are deleted on their own."""
+        for found in self._own(item):
+            self._workers.groups.gone(found.group)
+
+    def _own(self, item: Unstructured) -> Iterator[Stored]:
+        return (
+            found
+            for found in stored(item)
+            if found.group.role is Role.SCHEDULER or found.group not in self._workers.known
+        )
 
     def begin(self) -> None:
-        """A list begins."""
-        self._groups.wait()
+        """Begin a list."""
+        self._workers.wait()
 
     def keep(self, items: Sequence[Unstructured]) -> None:
-        """A page of a list."""
+        """Take a page of a list."""
         for item in items:
             self.put(item)
 
     def listed(self) -> None:
-        """The list is complete."""
+        """End a list."""
 
 
-def collections(groups: Groups) -> Iterator[Collection]:
-    """What is followed: worker groups first."""
-    sinks: tuple[tuple[str, Sink], ...] = (("daskworkergroups", groups), ("daskclusters", Clusters(groups)))
+def collections(workers: WorkerGroups) -> Iterator[Collection]:
+    """Yield what is watched: worker groups first."""
+    sinks: tuple[tuple[str, Sink], ...] = (("daskworkergroups", workers), ("daskclusters", Clusters(workers)))
     for plural, sink in sinks:
         yield Collection(name=plural, path=f"/apis/{GROUP}/v1/{plural}", sink=sink)

@@ -1,53 +1,54 @@
-"""Capacity as an API server has it: nodes and the pods that hold accelerators, each followed by a thread.
+"""Capacity as an API server has it: nodes, the pods that hold accelerators, and devices, each watched by a thread.
 
-Dask's clusters and worker groups are followed too, for the hosts that other replicas told them; without the right to
-read those all goes on, and replicas know less of each other.
+DaskClusters and worker groups are watched too, for other replicas' reservations and the sizes of groups; without the
+right to read these, hints go on. Devices of Dynamic Resource Allocation are watched where the API server serves
+`resource.k8s.io/v1`; without it, or without the right, nodes with a device plugin are all that counts.
 
-A question is answered from memory, under a lock that an event holds for microseconds. Nobody waits for this source: as
-long as it has not listed everything, may not, or has not been heard of for too long, there is no hint and a reason.
+A question is answered from memory, under a lock that an event holds for microseconds. No request waits for a list:
+until everything is listed, and where the API server forbids it or has been silent for too long, there is no hint and a
+reason.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 
 from kubernetes.client import ApiClient
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from webhook.kube.capacity.peer_reservations import Groups, Hinted, collections
+from webhook.kube.capacity import sinks
+from webhook.kube.capacity.peer_reservations import Hinted, WorkerGroups, collections
 from webhook.kube.client import ApiReader
 from webhook.kube.informer import (
     SILENCE,
     Collection,
     ForbiddenError,
     Informer,
+    NotServedError,
+    Sink,
 )
 from webhook.placement import objects
 from webhook.placement.allocator import Allocator
 from webhook.placement.model import (
     Demand,
     Group,
-    Hint,
+    Hints,
     NoHint,
     NoHintReason,
-    Question,
+    Questions,
 )
-from webhook.placement.node_index import NodeIndex
-from webhook.workloads.unstructured import Unstructured, text
 
 _log = logging.getLogger(__name__)
 
-# Seconds without a word, from the watch as it should be, and from one that broke off: that it could not be resumed for
-# this long is no hiccup.
+# Seconds without an event or a bookmark on a healthy watch, and on one that broke off and could not be resumed.
 SILENT = SILENCE
 BROKEN = 10.0
 
 # Pods that are bound and have not ended: no others hold anything.
 HOLDING = ",".join(("spec.nodeName!=", *(f"status.phase!={phase}" for phase in objects.ENDED)))
+_DEVICES = "/apis/resource.k8s.io/v1"
 
 
 class Watched:
@@ -61,55 +62,77 @@ class Watched:
         clock: Callable[[], float] = time.monotonic,
         silent: float = SILENT,
     ) -> None:
-        """Nothing is asked before `start`.
+        """Send no request before `start`.
 
         Args:
             client: Used for every call.
-            hinted: Where hosts in stored objects count; None for every namespace.
+            hinted: Namespaces whose stored objects count; None for every namespace.
             clock: Seconds, never going back.
-            silent: Seconds after which what was not heard of is stale.
+            silent: Seconds after which a silent watch is stale.
         """
-        reader, self._clock, self._silent = ApiReader(client), clock, silent
+        self._reader, self._clock, self._silent = ApiReader(client), clock, silent
         self._hinted = hinted
         self._lock = threading.Lock()
         self._stock = Allocator()
-        nodes, pods = _nodes(self._stock.index, self._lock), _pods(self._stock.index, self._lock)
+        index, lock, devices = self._stock.index, self._lock, self._stock.index.devices
         self._followers = (
-            Informer(Collection(name="nodes", path="/api/v1/nodes", sink=nodes), reader, clock),
-            Informer(
-                Collection(name="pods", path="/api/v1/pods", query={"fieldSelector": HOLDING}, sink=pods), reader, clock
-            ),
+            self._follower("nodes", "/api/v1/nodes", sinks.nodes(index, lock)),
+            self._follower("pods", "/api/v1/pods", sinks.pods(index, lock), fieldSelector=HOLDING),
         )
-        groups = Groups(self._heard, self._gone, lambda: self.ready and (hinted is None or hinted.ready))
-        self._told = tuple(Informer(each, reader, clock) for each in collections(groups))
+        classes = sinks.device_classes(devices, lock, self._start_devices)
+        self._classes = self._follower("deviceclasses", f"{_DEVICES}/deviceclasses", classes)
+        self._devices = (
+            self._follower("resourceslices", f"{_DEVICES}/resourceslices", sinks.slices(devices, lock)),
+            self._follower("resourceclaims", f"{_DEVICES}/resourceclaims", sinks.claims(devices, lock)),
+        )
+        self._started = False
+        workers = WorkerGroups(self, lambda: self.ready and (hinted is None or hinted.ready))
+        self._told = tuple(Informer(each, self._reader, clock) for each in collections(workers))
+
+    def _follower(self, name: str, path: str, sink: Sink, **query: str) -> Informer:
+        return Informer(Collection(name=name, path=path, query=query, sink=sink), self._reader, self._clock)
 
     # ---- the port ---------------------------------------------------------------------------------
 
-    def hint(self, question: Question) -> Hint:
-        """The hosts to prefer; see `Capacity`."""
+    def hints(self, questions: Questions) -> Hints:
+        """Return the hosts to prefer; see `Capacity`."""
         ailing = self.ailing
         if ailing:
-            return ailing
+            return questions.without(ailing)
         try:
             with self._lock:
-                return self._stock.hint(question, self._clock())
-        except Exception:  # noqa: BLE001 - a hint is a favour: the rest of the admission goes on
+                return self._stock.hints(questions, self._clock())
+        except Exception:  # noqa: BLE001 - without a hint the rest of the admission goes on
             _log.exception("internal error: no hint")
-            return NoHint(NoHintReason.UNKNOWN, "internal error")
+            return questions.without(NoHint(NoHintReason.UNKNOWN, "internal error"))
 
-    def _heard(self, demand: Demand) -> None:
+    # ---- stored objects ---------------------------------------------------------------------------
+
+    def sized(self, group: Group, size: int) -> None:
+        """Set how many workers a stored worker group wants."""
+        with self._lock:
+            self._stock.sized(group, size)
+
+    def heard(self, demand: Demand) -> None:
+        """Reserve the hosts that a stored object names."""
         if self._hinted is None or demand.group.namespace in self._hinted:
             with self._lock:
                 self._stock.heard(demand, self._clock())
 
-    def _gone(self, group: Group) -> None:
+    def gone(self, group: Group) -> None:
+        """Remove a group and its reservation."""
         with self._lock:
-            self._stock.ledger.forget(group)
+            self._stock.gone(group)
+
+    # ---- state ------------------------------------------------------------------------------------
 
     @property
     def ailing(self) -> NoHint | None:
         """Why no hint can be given now; None where it can."""
-        return next(filter(None, map(self._ailing, self._followers)), None)
+        devices = (self._classes, *self._devices)
+        without = any(isinstance(each.problem, (NotServedError, ForbiddenError)) for each in devices)
+        needed = self._followers if without else (*self._followers, *devices)
+        return next(filter(None, map(self._ailing, needed)), None)
 
     def _ailing(self, follower: Informer) -> NoHint | None:
         problem = follower.problem
@@ -137,16 +160,23 @@ class Watched:
 
     def start(self) -> None:
         """List and watch from now on."""
-        for each in (*self._followers, *self._told):
+        for each in (*self._followers, self._classes, *self._told):
             each.start()
+
+    def _start_devices(self) -> None:
+        """Watch devices and claims from the first list of DeviceClasses on: it shows that the API is served."""
+        if not self._started:
+            self._started = True
+            for each in self._devices:
+                each.start()
 
     def stop(self) -> None:
         """Begin nothing new."""
-        for each in (*self._followers, *self._told):
+        for each in (*self._followers, self._classes, *self._devices, *self._told):
             each.stop()
 
     def counts(self) -> tuple[int, int, int]:
-        """Nodes known, pods that hold something, workers that are promised a place."""
+        """Return the numbers of nodes, of pods that hold an extended resource, and of pods with a reservation."""
         with self._lock:
             self._stock.ledger.expire(self._clock())
             return len(self._stock.index.nodes), len(self._stock.index.pods), self._stock.ledger.workers
@@ -172,7 +202,7 @@ class Metrics(Collector):
             "age_seconds": ("Time since the API server was last heard of.", self._watched.age),
             "nodes": ("Nodes known.", nodes),
             "pods": ("Bound pods known that hold an extended resource.", pods),
-            "promised_workers": ("Workers that are promised a place and not bound yet.", promised),
+            "promised_workers": ("Workers and Dask schedulers with reserved GPUs that are not bound yet.", promised),
         }
         for name, (documentation, value) in gauges.items():
             yield GaugeMetricFamily(f"dask_colocate_capacity_{name}", documentation, value=value)
@@ -180,73 +210,3 @@ class Metrics(Collector):
         for lack in (NoHintReason.UNKNOWN, NoHintReason.FORBIDDEN, NoHintReason.STALE):
             why.add_metric((lack.value,), bool(ailing and ailing.reason is lack))
         yield why
-
-
-@dataclass(slots=True, kw_only=True)
-class _Into:
-    """Brings objects of one kind into the index.
-
-    Attributes:
-        lock: Held for each change.
-        key: What an object is known by.
-        put_one: An object is there.
-        drop_one: An object is gone, by its key.
-        known: The keys of all that are there.
-    """
-
-    lock: threading.Lock
-    key: Callable[[Unstructured], str]
-    put_one: Callable[[Unstructured], None]
-    drop_one: Callable[[str], None]
-    known: Callable[[], AbstractSet[str]]
-    _seen: set[str] = field(default_factory=set)
-
-    def put(self, item: Unstructured) -> None:
-        self.put_one(item)
-
-    def drop(self, item: Unstructured) -> None:
-        with self.lock:
-            self.drop_one(self.key(item))
-
-    def begin(self) -> None:
-        self._seen = set()
-
-    def keep(self, items: Sequence[Unstructured]) -> None:
-        for item in items:
-            self._seen.add(self.key(item))
-            self.put_one(item)
-
-    def listed(self) -> None:
-        with self.lock:
-            for key in self.known() - self._seen:
-                self.drop_one(key)
-        self.begin()
-
-
-def _nodes(index: NodeIndex, lock: threading.Lock) -> _Into:
-    def put(item: Unstructured) -> None:
-        node = objects.node(item)
-        with lock:
-            index.put_node(node)
-
-    return _Into(lock=lock, key=_name, put_one=put, drop_one=index.drop_node, known=index.nodes.keys)
-
-
-def _pods(index: NodeIndex, lock: threading.Lock) -> _Into:
-    def put(item: Unstructured) -> None:
-        held = objects.held(item)
-        with lock:
-            if held:
-                index.put_pod(_uid(item), held)
-            else:
-                index.drop_pod(_uid(item))
-
-    return _Into(lock=lock, key=_uid, put_one=put, drop_one=index.drop_pod, known=index.pods.keys)
-
-
-def _name(item: Unstructured) -> str:
-    return text(item, "metadata", "name") or ""
-
-
-def _uid(item: Unstructured) -> str:
-    return text(item, "metadata", "uid") or ""
