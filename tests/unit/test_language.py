@@ -54,3 +54,13 @@ def test_string_literals_are_checked_without_docstrings() -> None:
 def test_replaced_words_are_found(text: str, words: list[str]) -> None:
     """Whole words are found in any case; parts of other words and codes are not."""
     assert [found for _, found, _ in language.forbidden_words(text)] == words
+
+
+def test_docstrings_of_the_packages() -> None:
+    """No docstring in webhook/ or certs/ starts with a question word."""
+    assert list(language.docstring_violations()) == []
+
+
+def test_vocabulary_of_the_user_facing_texts() -> None:
+    """Documents, chart, alerts, CLI help, errors and warnings use the words of the glossary."""
+    assert list(language.vocabulary_violations()) == []
