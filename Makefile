@@ -42,15 +42,10 @@ fuzz: $(VENV)/test.stamp       ## ten minutes of coverage-guided fuzzing
 unit: $(VENV)/test.stamp       ## the tests that need no control plane
 	@$(BIN)/python -m pytest -m "not bed and not faults"
 
-<<<<<<< Updated upstream
 lint: $(VENV)/test.stamp       ## every static check, of the code and of the workflows
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
-	$$($(PROGRAM) actionlint) && $(BIN)/zizmor --offline --quiet .github
-=======
-lint: $(VENV)/test.stamp
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports \
 	  && $(BIN)/python -m tests.language
->>>>>>> Stashed changes
+	$$($(PROGRAM) actionlint) && $(BIN)/zizmor --offline --quiet .github
 
 lock: $(VENV)/test.stamp       ## refresh the lock files
 	$(BIN)/pip install --quiet uv

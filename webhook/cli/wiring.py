@@ -4,7 +4,6 @@ import gc
 import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -13,19 +12,21 @@ import uvicorn
 from kubernetes import config
 from kubernetes.client import ApiClient, Configuration
 
-from certs import assembly as certificates
-from certs.issue import Entropy, authority, leaf
-from certs.kube import Api, ApiError, client, local_time
-from certs.modes import Mode
-from certs.observe import Metrics
-from certs.rotate import Rotation
-from certs.serving import BadAuthorityError, Serving
+from certs.rotation.clock import system_clock
+from certs.rotation.events import Metrics
+from certs.rotation.loop import Rotation
+from certs.rotation.modes import Mode
+from certs.serving import InvalidClientAuthorityError, ReloadableContext
+from certs.x509.issue import Entropy, issue_authority, issue_leaf
 from webhook.cli.options import NAME, ServeOptions
+from webhook.cli.rotation import build_rotation
 from webhook.http.app import OnResponse, Webhook, create_app, ignore_response
 from webhook.http.graceful_shutdown import ConnectionCloseMiddleware, DrainingServer, GracefulShutdown
 from webhook.http.limits import ConnectionManager
 from webhook.kube import manifests
+from webhook.kube.api import Api, ApiError
 from webhook.kube.capacity import NOT_WATCHED
+from webhook.kube.kubeconfig import load_client
 from webhook.kube.malloc import trim_heap
 from webhook.kube.namespaces.static import StaticNamespaces
 from webhook.kube.namespaces.watched import WatchedNamespaces
@@ -134,7 +135,7 @@ def _is_ready(component: Component) -> bool:
 
 
 def _http_config(
-    app: ConnectionCloseMiddleware, options: ServeOptions, serving: Serving, recorder: Recorder
+    app: ConnectionCloseMiddleware, options: ServeOptions, serving: ReloadableContext, recorder: Recorder
 ) -> uvicorn.Config:
     return uvicorn.Config(
         app,
@@ -148,7 +149,7 @@ def _http_config(
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        ssl_context_factory=lambda _config, _default: serving.context,
+        ssl_context_factory=lambda _config, _default: serving.ssl_context,
     )
 
 
@@ -213,7 +214,7 @@ def _client(kubeconfig: Path | None) -> ApiClient:
     configuration = Configuration()
     try:
         if kubeconfig:
-            return client(kubeconfig)
+            return load_client(kubeconfig)
         config.load_incluster_config(client_configuration=configuration)
     except (ApiError, config.ConfigException) as error:
         raise SettingsError(f"no cluster to watch: {error}; use --kubeconfig or --namespaces-file") from None
@@ -224,39 +225,24 @@ def _client(kubeconfig: Path | None) -> ApiClient:
 # ---- certificate ----------------------------------------------------------------------------------
 
 
-def _serving(client_ca: Path | None) -> Serving:
+def _serving(client_ca: Path | None) -> ReloadableContext:
     try:
-        return Serving(_read(client_ca) if client_ca else None)
-    except BadAuthorityError as error:
+        return ReloadableContext(_read(client_ca) if client_ca else None)
+    except InvalidClientAuthorityError as error:
         raise SettingsError(f"{client_ca}: {error}") from None
 
 
-def _certificate_rotation(options: ServeOptions, serving: Serving, recorder: Recorder) -> Rotation:
+def _certificate_rotation(options: ServeOptions, serving: ReloadableContext, recorder: Recorder) -> Rotation:
     """Return the component that renews or reloads the certificate."""
-    settings = certificates.Settings(
-        mode=options.certificate_mode,
-        service=options.service,
-        namespace=options.service_namespace,
-        cluster_domain=options.cluster_domain,
-        secret=options.secret,
-        configuration=options.webhook_configuration,
-        certificate=options.tls_cert,
-        key=options.tls_key,
-    )
-    metrics = Metrics(recorder.registry, local_time)
-    try:
-        return certificates.rotation(
-            settings, serving, metrics, lambda: Api(_client(options.kubeconfig), local_time), Entropy.fresh
-        )
-    except ValueError as error:
-        raise SettingsError(str(error)) from None
+    metrics = Metrics(recorder.registry, system_clock)
+    return build_rotation(options, serving, metrics, lambda: Api(_client(options.kubeconfig)))
 
 
-def _serve_new_certificate(options: ServeOptions, serving: Serving) -> bytes:
+def _serve_new_certificate(options: ServeOptions, serving: ReloadableContext) -> bytes:
     """Create a certificate for this run and return the PEM of its CA."""
-    now = datetime.now(UTC)
-    ca = authority(NAME, now=now, entropy=Entropy.fresh())
-    serving.use(leaf(ca, _local_names(options.host), now=now, entropy=Entropy.fresh()))
+    now = system_clock()
+    ca = issue_authority(NAME, now=now, entropy=Entropy.fresh())
+    serving.load(issue_leaf(ca, _local_names(options.host), now=now, entropy=Entropy.fresh()))
     return ca.certificate
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from kubernetes.client import ApiClient
 
-from certs.kube import Api, ApiError, ConflictError, ForbiddenError, Resource, client
+from webhook.kube.api import Api, ApiError, ConflictError, ForbiddenError, Resource
+from webhook.kube.kubeconfig import load_client
 from webhook.kube.manifests import Manifest
 from webhook.policy.errors import InputError
 from webhook.workloads.pod_templates import GROUP
@@ -39,7 +40,7 @@ class Kubeconfig:
             ClusterError: No kubeconfig can be loaded.
         """
         try:
-            return client(self.path, self.context)
+            return load_client(self.path, self.context)
         except ApiError as error:
             raise ClusterError(f"{error}; set KUBECONFIG or use --kubeconfig FILE and --context NAME") from None
 

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from webhook.kube.manifests import dump
 from webhook.mutators.decision import Decision, Outcome
+from webhook.mutators.gpu_workers import Classification
 from webhook.review import Reviewed, describe_status, diff_attribution
 from webhook.review.recommendations import recommendations
 from webhook.workloads.unstructured import Unstructured
@@ -31,6 +32,8 @@ def print_diffs(console: Console, reviewed: Sequence[Reviewed], *, explain: bool
         console.print(Text(title(each), style="bold"), soft_wrap=True)
         for line in diff(each):
             console.print(line, soft_wrap=True)
+        if explain and each.response.worker:
+            console.print(Text(printable(str(each.response.worker))))
         if each.response.decisions:
             console.print(decision_table(each, include_skipped=explain))
         else:
@@ -119,6 +122,7 @@ def _details(reviewed: Reviewed) -> Unstructured:
     return {
         **_identity(reviewed),
         "status": reviewed.response.status,
+        "worker": _worker(reviewed.response.worker),
         "decisions": [
             {
                 "rule": decision.rule,
@@ -133,6 +137,14 @@ def _details(reviewed: Reviewed) -> Unstructured:
         "recommendations": _recommendations(reviewed),
         "patch": _operations(reviewed),
     }
+
+
+def _worker(classification: Classification | None) -> Unstructured:
+    if classification is None:
+        return None
+    keys = ("kind", "container", "field", "value")
+    evidence = [{key: getattr(each, key) for key in keys} for each in classification.evidence]
+    return {"kind": classification.kind, "evidence": evidence}
 
 
 def _identity(reviewed: Reviewed) -> Unstructured:

@@ -5,8 +5,8 @@ from base64 import b64decode
 from collections.abc import Iterator
 from datetime import datetime
 
-from certs import check
-from certs.check import Code
+from certs.x509 import check
+from certs.x509.check import ProblemCode
 from webhook.status.installation import Parts, flag, secret_of
 from webhook.status.model import Finding
 from webhook.status.snapshot import name, namespace
@@ -40,10 +40,10 @@ def missing(one: Parts) -> Iterator[Finding]:
 def _secret_findings(one: Parts, host: str, at: datetime) -> Iterator[Finding]:
     held = served(one)
     found = dict.fromkeys(
-        problem for bundle in bundles(one) for problem in check.presented(held, bundle or b"", [host], at)
+        problem for bundle in bundles(one) for problem in check.certificate_problems(held, bundle or b"", [host], at)
     )
     for problem in found:
-        if problem.code is not Code.EXPIRING or _overdue(held, at):
+        if problem.code is not ProblemCode.EXPIRING or _overdue(held, at):
             yield Finding(where=f"secret/{name(one.secret)}", text=problem.text, mend=mend(one))
 
 
@@ -54,7 +54,7 @@ def served(one: Parts) -> bytes:
 
 def expires(one: Parts) -> datetime | None:
     """When the serving certificate ends."""
-    chain = check.certificates(served(one))
+    chain = check.parse_certificates(served(one))
     return chain[0].not_valid_after_utc if chain else None
 
 
@@ -79,7 +79,7 @@ def _bundle_findings(one: Parts, at: datetime) -> Iterator[Finding]:
     """What can be said of `caBundle` alone."""
     command = mend(one) if one.deployment is not None else one.upgrade
     for bundle in bundles(one):
-        authorities = check.certificates(bundle or b"")
+        authorities = check.parse_certificates(bundle or b"")
         if not authorities:
             text_ = "caBundle is empty or no PEM: the API server trusts nobody and every call fails"
             yield Finding(where=one.title, text=text_, mend=command)
@@ -88,7 +88,7 @@ def _bundle_findings(one: Parts, at: datetime) -> Iterator[Finding]:
 
 
 def _overdue(certificate: bytes, at: datetime) -> bool:
-    return at > check.renewal(check.certificates(certificate)[0], _LATEST_RENEWAL)
+    return at > check.renewal_time(check.parse_certificates(certificate)[0], _LATEST_RENEWAL)
 
 
 def _decoded(secret: Unstructured, key: str) -> bytes:

@@ -27,6 +27,7 @@ class State(StrEnum):
 
     MUTATED = "mutated", "nothing is left to apply: the webhook did, or the user wrote it"
     MISSED = "missed", "the rules would still apply something"
+    CPU_WORKER = "cpu-worker", "a CPU worker: the rules leave it unmodified"
     OPTED_OUT = "opted-out", 'it, its cluster or its group says `enabled: "false"`'
     WARN_ONLY = "warn-only", "the namespace's mode is warn"
     NOT_SERVED = "not-served", "its namespace is not enabled"
@@ -76,6 +77,7 @@ class Worker:
         lacks: What the rules would still apply, in their words.
         refused: What a rule left alone since it could not be sure.
         lasting: Whether something creates the pod anew when it is deleted.
+        evidence: Why it is a GPU worker or a CPU worker, as a sentence; empty where no rule was asked.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Worker:
     lacks: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     lasting: bool = True
+    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,7 +74,7 @@ class Devices:
         found: Counter[str] = Counter()
         for resource, count in amounts.items():
             named = self.published.resource_named(resource)
-            if named in self.resources or accelerators.is_cuda_device(named):
+            if any(accelerators.is_cuda_device(named, resource) for resource in ("", *self.resources)):
                 found[named] += count
         return {resource: count for resource, count in found.items() if count}
 

@@ -14,8 +14,9 @@ The last one cannot be told from a webhook that was there and had other rules: a
 
 from dataclasses import dataclass
 
-from webhook.mutators import plan
+from webhook.mutators import Plan, plan
 from webhook.mutators.decision import Outcome
+from webhook.mutators.gpu_workers import Classification
 from webhook.policy import PREFIX, Mode, Policy, opted_out
 from webhook.status.model import Cause, State, Worker
 from webhook.status.pods import Ask, leaving, node_of
@@ -52,18 +53,26 @@ def judge(pod: Unstructured, ask: Ask, terms: Terms) -> Worker | None:
     if subject is None:
         return None
     state = _settled(pod, subject, terms)
-    decisions = plan(subject.targets, terms.policy).decisions if terms.policy and not state else ()
+    planned = plan(subject.targets, terms.policy) if terms.policy and not state else Plan(())
+    decisions, worker = planned.decisions, planned.worker
     lacks = tuple(one.detail for one in decisions if one.outcome is Outcome.APPLIED)
     return Worker(
         name=name(pod),
         node=node_of(pod),
         gpus=ask.gpus,
-        state=state or (State.MISSED if lacks else State.MUTATED),
+        state=state or _judged(worker, lacks=bool(lacks)),
         cause=_cause(created(pod), terms) if lacks else None,
         lacks=lacks,
         refused=tuple(one.detail for one in decisions if one.outcome is Outcome.REFUSED),
+        evidence=str(worker) if worker else "",
         lasting=any(owner.get("kind") == "ReplicaSet" for owner in sequence(pod, "metadata", "ownerReferences")),
     )
+
+
+def _judged(worker: Classification | None, *, lacks: bool) -> State:
+    if worker is not None and not worker.gpu:
+        return State.CPU_WORKER
+    return State.MISSED if lacks else State.MUTATED
 
 
 def annotated_at(namespace: Unstructured) -> str:

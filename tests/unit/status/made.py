@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from certs.issue import Entropy, Pair, authority, leaf
+from certs.x509.issue import Entropy, KeyPair, issue_authority, issue_leaf
 from webhook.status.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Installed:
     since: str
     ready: int
     ca: bytes
-    served: Pair
+    served: KeyPair
     mode: str = "self-managed"
     arguments: tuple[str, ...] = ()
     progress: str = "NewReplicaSetAvailable"
@@ -216,9 +216,9 @@ def installed(
 ) -> Installed:
     """An installation whose certificate was made `aged` days ago, by an authority that is `trusted` or another one."""
     made = NOW - timedelta(days=aged)
-    ca = authority("ca", now=made, entropy=Entropy.fresh())
-    other = authority("other", now=made, entropy=Entropy.fresh())
-    pair = leaf(ca, ["dask-colocate.dask-colocate.svc"], now=made, entropy=Entropy.fresh())
+    ca = issue_authority("ca", now=made, entropy=Entropy.fresh())
+    other = issue_authority("other", now=made, entropy=Entropy.fresh())
+    pair = issue_leaf(ca, ["dask-colocate.dask-colocate.svc"], now=made, entropy=Entropy.fresh())
     bundle = (ca if trusted else other).certificate
     return Installed(since=since or ago(days=1), ready=ready, ca=bundle, served=pair, **more)
 
