@@ -43,7 +43,8 @@ unit: $(VENV)/test.stamp       ## the tests that need no control plane
 	@$(BIN)/python -m pytest -m "not bed and not faults"
 
 lint: $(VENV)/test.stamp       ## every static check, of the code and of the workflows
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports \
+	  && $(BIN)/python -m tests.language
 	$$($(PROGRAM) actionlint) && $(BIN)/zizmor --offline --quiet .github
 
 lock: $(VENV)/test.stamp       ## refresh the lock files
