@@ -14,7 +14,7 @@ import orjson
 
 from webhook.admission.request import LONGEST_UID, MalformedReviewError
 from webhook.admission.response import Status
-from webhook.placement.model import MARKER, Hints, Hosts
+from webhook.placement.model import MARKER, Hints, PreferredNodes
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
@@ -50,7 +50,9 @@ class Plenty:
 
     def hints(self, questions: Questions) -> Hints:  # noqa: ARG002 - the port's signature
         """Return two hosts for the workers and one for the Dask scheduler."""
-        return Hints(Hosts(("node-a", "node-b"), 4, "node-a, node-b"), Hosts(("node-c",), 1, "node-c"))
+        return Hints(
+            PreferredNodes(("node-a", "node-b"), 4, "node-a, node-b"), PreferredNodes(("node-c",), 1, "node-c")
+        )
 
 
 class BrokenLawError(AssertionError):

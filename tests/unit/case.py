@@ -16,9 +16,9 @@ from webhook.admission.request import parse_document
 from webhook.admission.response import AdmissionResponse, parse_response
 from webhook.http.app import Webhook
 from webhook.kube.capacity import NOT_WATCHED
-from webhook.kube.capacity.static import Static as StaticCapacity
-from webhook.kube.namespaces import ours
-from webhook.kube.namespaces.static import Static
+from webhook.kube.capacity.static import StaticCapacity
+from webhook.kube.namespaces import policy_annotations
+from webhook.kube.namespaces.static import StaticNamespaces
 from webhook.placement.model import Hints, NoHint, NoHintReason
 from webhook.policy import Policy, resolve
 from webhook.policy.defaults import default_policy
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from webhook.admission.request import AdmissionRequest
+    from webhook.admission.response import AdmissionResponse
     from webhook.kube.capacity import Capacity
     from webhook.workloads.pod_templates import DaskObject
     from webhook.workloads.unstructured import Unstructured
@@ -86,12 +87,12 @@ class Case:
         """What holds in the review's namespace, or None where that is not the known one."""
         if self.namespace["metadata"]["name"] != self.review["request"].get("namespace"):
             return None
-        return resolve(dict(ours(self.namespace)), default_policy(self.settings.get("defaults", "")))
+        return resolve(dict(policy_annotations(self.namespace)), default_policy(self.settings.get("defaults", "")))
 
     def answered(self, review: Unstructured) -> Mapping[str, Unstructured]:
         """The response to `review` in this case's namespace, from bytes to bytes."""
         defaults = default_policy(self.settings.get("defaults", ""))
-        webhook = Webhook(Static([self.namespace]), defaults, Recorder(), capacity=self.capacity)
+        webhook = Webhook(StaticNamespaces([self.namespace]), defaults, Recorder(), capacity=self.capacity)
         return parse_response(asyncio.run(webhook.answer(json.dumps(review).encode())))
 
     def verdict(self, review: Unstructured) -> AdmissionResponse:

@@ -19,7 +19,7 @@ import orjson
 import stamina
 import urllib3
 
-from webhook.kube.client import Reader, RefusedError
+from webhook.kube.client import ApiReader, ResponseError
 from webhook.workloads.unstructured import (
     Unstructured,
     mapping,
@@ -91,7 +91,7 @@ class Collection:
 class Informer:
     """Informer for one collection."""
 
-    def __init__(self, collection: Collection, reader: Reader, clock: Callable[[], float]) -> None:
+    def __init__(self, collection: Collection, reader: ApiReader, clock: Callable[[], float]) -> None:
         """Send no request before `start`; `clock` returns monotonic seconds."""
         self._reader = reader
         self._collection = collection
@@ -226,7 +226,7 @@ class Informer:
         parameters = {**self._collection.query, **query}
         try:
             return self._reader.get(self._collection.path, parameters, "application/json", timeout)
-        except RefusedError as error:
+        except ResponseError as error:
             raise _error(error.status, str(error)) from None
 
 

@@ -22,29 +22,27 @@ reinvocation change nothing, while hosts out of an export or a backup are planne
 it was, and the pods that the operator copies it into get a fresh one when they are created.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from webhook.mutators.decision import Decision, DecisionBuilder, Reason
 from webhook.mutators.gpu_workers import Kind, classify, requests
-from webhook.mutators.hint_item import Items, hint_hosts, hint_items, make_item, planned_size
 from webhook.mutators.patch import END, put
 from webhook.mutators.selector import PREFERRED, worker_terms
 from webhook.mutators.terms import dask_pod_terms
 from webhook.placement import objects
 from webhook.placement.constraints import constraints
+from webhook.placement.hint_item import Items, hint_hostnames, hint_items, make_item, planned_size
 from webhook.placement.model import (
     UNWATCHED,
-    Arrival,
     Demand,
-    Group,
     Hint,
-    Hosts,
+    NewPod,
     NoHint,
     NoHintReason,
+    PreferredNodes,
     Question,
     Questions,
-    scheduler_of,
 )
 from webhook.policy import Mode, Policy, SchedulerPlacement
 from webhook.policy.topology_presets import HOSTNAME
@@ -52,7 +50,6 @@ from webhook.workloads.pod_templates import (
     DaskObject,
     PodTemplate,
     Role,
-    read,
 )
 from webhook.workloads.unstructured import (
     TooLargeError,
@@ -93,17 +90,18 @@ _REASONS = {reason.value: reason for reason in Reason}
 
 def _decide(rule: DecisionBuilder, existing: Items, before: Items, hint: Hint) -> Decision:
     match hint:
-        case Hosts(names, size, detail) if list(names) != hint_hosts(existing) or planned_size(existing) not in {
-            None,
-            size,
-        }:
+        case PreferredNodes(hostnames, size, detail) if not _is_current(existing, hostnames, size):
             reason = Reason.HINT_REPLACED if existing else Reason.HINT_ADDED
-            return _put(rule, reason, detail, (existing, make_item(names, size)))
+            return _put(rule, reason, detail, (existing, make_item(hostnames, size)))
         case NoHint(_, detail) if before and not existing:
             return _put(rule, Reason.HINT_RESTORED, f"hosts are named as before: {detail}", ((), before[0][1]))
         case NoHint(lack, detail) if not existing:
             return rule.skipped(_REASONS[lack.value], detail)
     return rule.kept(Reason.HINT_PRESENT, f"hosts stay as they were: {hint.detail}")
+
+
+def _is_current(existing: Items, hostnames: Sequence[str], size: int) -> bool:
+    return hint_hostnames(existing) == list(hostnames) and planned_size(existing) in {None, size}
 
 
 # ---- questions about an object that is being admitted ---------------------------------------------
@@ -114,7 +112,7 @@ class _Request(NamedTuple):
 
     policy: Policy
     namespace: str
-    binding: bool
+    stored: bool
 
 
 def questions(dask_object: DaskObject, policy: Policy, namespace: str, *, dry_run: bool) -> Questions:
@@ -126,7 +124,7 @@ def questions(dask_object: DaskObject, policy: Policy, namespace: str, *, dry_ru
         namespace: Its namespace.
         dry_run: Whether nothing will be stored.
     """
-    request = _Request(policy, namespace, binding=not dry_run and policy.mode is Mode.ENFORCE)
+    request = _Request(policy, namespace, stored=not dry_run and policy.mode is Mode.ENFORCE)
     targets = {template.role: template for template in dask_object.targets}
     return Questions(
         *(_question_or_reason(dask_object.kind, targets.get(role), request) for role in (Role.WORKER, Role.SCHEDULER))
@@ -150,7 +148,7 @@ def _question(kind: str, template: PodTemplate | None, request: _Request) -> Que
         return NOTHING_ADDED
     if kind == "Pod":
         demand = _demand(template, request, 1)
-        return Arrival(demand) if isinstance(demand, Demand) else demand
+        return NewPod(demand) if isinstance(demand, Demand) else demand
     added = template.replicas - (template.before.replicas if template.before else 0)
     if added <= 0 or (template.before and kind != "DaskWorkerGroup"):
         return NOTHING_ADDED
@@ -165,27 +163,21 @@ def _demand(template: PodTemplate, request: _Request, pods: int) -> Demand | NoH
     if gpus <= 0:
         return NoHint(NoHintReason.NO_GPU, f"the {template.role}s request no GPU, or several kinds")
     existing = hint_items(template)
-    # Hosts that this request, or the object's creator, wrote: what stood there before the update is an earlier answer.
-    told = tuple(hint_hosts(existing)) if hint_hosts(existing) != hint_hosts(hint_items(template.before)) else ()
+    hostnames = tuple(hint_hostnames(existing))
+    if template.before and hint_hostnames(hint_items(template.before)) == list(hostnames):
+        hostnames = ()  # unchanged by this update: planned for the earlier size
     return Demand(
-        group=_group(template, request.namespace),
+        group=objects.template_group(template, request.namespace),
         workers=pods,
-        before=template.replicas - pods,
+        replicas_before=template.replicas - pods,
         gpus=gpus,
         resource=resource,
         constraints=constraints(template.spec),
-        rack=next((level.key for level in request.policy.topology if level.key != HOSTNAME), ""),
-        binding=request.binding,
-        told=told,
-        planned=planned_size(existing) if told else None,
+        rack_label=next((level.key for level in request.policy.topology if level.key != HOSTNAME), ""),
+        stored=request.stored,
+        hostnames=hostnames,
+        planned_size=planned_size(existing) if hostnames else None,
     )
-
-
-def _group(template: PodTemplate, namespace: str) -> Group:
-    cluster = template.cluster or ""
-    if template.role is Role.SCHEDULER:
-        return scheduler_of(namespace, cluster)
-    return objects.worker_group(namespace, cluster, template.labels)
 
 
 def _gpu_request(template: PodTemplate, policy: Policy) -> tuple[str, int]:
@@ -228,42 +220,6 @@ def _is_placed(template: PodTemplate, policy: Policy) -> bool:
         return _kept_apart(template, policy)
     workers = template.workers
     return bool(dask_pod_terms(template, *Role) or (workers and dask_pod_terms(workers, Role.SCHEDULER)))
-
-
-# ---- stored objects -------------------------------------------------------------------------------
-
-
-class StoredGroup(NamedTuple):
-    """A group in a stored object.
-
-    Attributes:
-        group: The worker group, or the Dask scheduler.
-        size: Pods that it wants.
-        demand: For all its pods, with the hosts that its item names; None without an item.
-    """
-
-    group: Group
-    size: int
-    demand: Demand | None
-
-
-def stored(item: Unstructured) -> Iterator[StoredGroup]:
-    """Yield the groups of a stored DaskCluster or DaskWorkerGroup."""
-    dask_object = read(item)
-    for template in dask_object.targets if dask_object else ():
-        if template.cluster:
-            yield StoredGroup(_group(template, template.namespace), template.replicas, _hinted(template))
-
-
-def _hinted(template: PodTemplate) -> Demand | None:
-    try:
-        if not hint_items(template):
-            return None
-        # A stored object carries its GPU limits, so the namespace's policy is not needed to count them.
-        found = _demand(template, _Request(Policy(), template.namespace, binding=True), template.replicas)
-    except TooLargeError:  # it got no hint: see `_question`
-        return None
-    return found if isinstance(found, Demand) else None
 
 
 def _put(rule: DecisionBuilder, reason: Reason, detail: str, change: tuple[Items, Unstructured]) -> Decision:

@@ -36,11 +36,11 @@ from typing import NamedTuple
 
 from webhook.mutators.decision import Decision, DecisionBuilder, Reason
 from webhook.mutators.gpu_workers import requests
-from webhook.mutators.hint_item import carries_hint
 from webhook.mutators.patch import END, Operation, put
 from webhook.mutators.selector import PREFERRED, Term, worker_terms
 from webhook.mutators.terms import dask_pod_terms, user_placed
-from webhook.placement.model import UNWATCHED, Hint, Hosts
+from webhook.placement.hint_item import carries_hint
+from webhook.placement.model import UNWATCHED, Hint, PreferredNodes
 from webhook.policy import Policy, SchedulerPlacement, TargetGroup
 from webhook.policy.topology_presets import HOSTNAME
 from webhook.workloads.pod_templates import CLUSTER_NAME, COMPONENT, PodTemplate, Role
@@ -89,7 +89,7 @@ SHARE = PlacementTerm(is_affinity=True, weight=SHARE_WEIGHT, raw=_term(Role.SCHE
 def scheduler_placement(template: PodTemplate, policy: Policy, hint: Hint = UNWATCHED.scheduler) -> Decision:
     """Add a preferred affinity to other Dask schedulers and an anti-affinity to the cluster's own workers."""
     rule = DecisionBuilder(NAME, template)
-    if isinstance(hint, Hosts) or carries_hint(template):
+    if isinstance(hint, PreferredNodes) or carries_hint(template):
         return rule.skipped(Reason.SCHEDULER_HINTED, "a capacity hint places the Dask scheduler")
     return _without_terms(rule, policy) or _added(rule, policy)
 

@@ -33,7 +33,7 @@ class Allocator:
 
     def __init__(self, lifetime: float = RESERVATION_SECONDS) -> None:
         """Start empty; a reservation expires after `lifetime` seconds."""
-        self.index = NodeIndex(lambda group, node: self.reservations.settle(group, node))
+        self.index = NodeIndex(self._settle)
         self.reservations = Reservations(self.index.reserve, lifetime)
         self._sizes: dict[Group, int] = {}
 
@@ -76,6 +76,9 @@ class Allocator:
             free = {node: self.index.free(node, demand.resource) for node in self.index.names(demand.hostnames)}
             shares = tuple(_fill(free, demand.gpus, missing))
         self.reservations.add(demand, shares, now)
+
+    def _settle(self, group: Group, node: str) -> None:
+        self.reservations.settle(group, node)
 
     def _missing(self, group: Group, size: int) -> int:
         """Return the number of a group's pods that are not bound and never had a reservation."""
@@ -129,7 +132,9 @@ class Allocator:
         shares = self._plan(demand)
         if shares is None:
             pods = _describe(demand.group, demand.workers)
-            return NoHint(NoHintReason.FULL, f"not enough free GPUs for {pods} with {demand.gpus} {demand.resource} each")
+            return NoHint(
+                NoHintReason.FULL, f"not enough free GPUs for {pods} with {demand.gpus} {demand.resource} each"
+            )
         self.reservations.add(demand if demand.stored else replace(demand, group=_DRY_RUN), shares, now)
         return self._preferred_nodes(demand.group, shares, demand.replicas)
 

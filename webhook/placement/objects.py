@@ -1,7 +1,7 @@
 """Conversion of raw Nodes and Pods to the fields that capacity needs.
 
-Source: Kubernetes API reference, `NodeStatus` and `PodSpec` v1; kube-scheduler's sum of a pod's requests (component-helpers
-`resource`, `PodRequests`).
+Source: Kubernetes API reference, `NodeStatus` and `PodSpec` v1; kube-scheduler's sum of a pod's requests
+(component-helpers `resource`, `PodRequests`).
 """
 
 from collections import Counter

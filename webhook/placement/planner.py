@@ -115,7 +115,9 @@ class _FurtherNodes:
         excluded = Counter(self.pool.free[node] for node in self.excluded)
         counts = ((free, self.pool.counts[free] - excluded[free]) for free in sorted(self.pool.counts, reverse=True))
         object.__setattr__(self, "excluded_counts", excluded_counts)
-        object.__setattr__(self, "counts", tuple((free, count) for free, count in counts if free >= self.gpus and count))
+        object.__setattr__(
+            self, "counts", tuple((free, count) for free, count in counts if free >= self.gpus and count)
+        )
 
     def choose(self, own_racks: set[str]) -> list[str] | None:
         """Return nodes, the emptiest first, preferably in `own_racks`; None if the workers do not fit."""

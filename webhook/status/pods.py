@@ -56,7 +56,7 @@ class Devices:
         """Return the devices of a node that are held by ResourceClaims."""
         where, plugin = name(node), objects.node(node).extended
         resources = (each for each in self.published.resources_of(where) if not plugin.get(each))
-        return self._counted({each: self.published.held(where, each) for each in resources})
+        return self._counted({each: self.published.claimed(where, each) for each in resources})
 
     def ask(self, pod: Unstructured) -> Ask:
         """Return what a pod requests, as kube-scheduler adds it up, and what it holds by ResourceClaims."""

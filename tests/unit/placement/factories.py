@@ -9,11 +9,11 @@ from webhook.placement.constraints import constraints
 from webhook.placement.model import (
     Demand,
     Group,
-    Hosts,
     Node,
     NoHint,
     NoHintReason,
     PodUsage,
+    PreferredNodes,
     Questions,
     scheduler_of,
 )
@@ -37,7 +37,8 @@ def node(name: str, gpus: int = 8, rack: str = "", **fields: Unstructured) -> No
     labels = {HOSTNAME: name, RACK: rack, **fields.pop("labels", {})}
     extended = {GPU: gpus}
     return Node(
-        **{"name": name, "host": name, "labels": labels, "taints": (), "extended": extended, "open": True} | fields
+        **{"name": name, "hostname": name, "labels": labels, "taints": (), "extended": extended, "schedulable": True}
+        | fields
     )
 
 
@@ -48,7 +49,7 @@ def pod(where: str, gpus: int = 1, group: Group | None = None) -> PodUsage:
 
 def demand(workers: int, gpus: int = 1, spec: Unstructured = None, **fields: Unstructured) -> Demand:
     """Workers of the cluster `demo`."""
-    fixed = {"group": DEMO, "resource": GPU, "rack": RACK, "constraints": constraints(spec or {})}
+    fixed = {"group": DEMO, "resource": GPU, "rack_label": RACK, "constraints": constraints(spec or {})}
     return Demand(**{**fixed, "workers": workers, "gpus": gpus, **fields})
 
 
@@ -81,7 +82,7 @@ class Room(Allocator):
 
 def stock(*gpus: int) -> Room:
     """Nodes `n0`, `n1`, ... with so many GPUs."""
-    made = Room(patience=60)
+    made = Room(lifetime=60)
     for number, each in enumerate(gpus):
         made.index.put_node(node(f"n{number}", each))
     return made
@@ -89,8 +90,8 @@ def stock(*gpus: int) -> Room:
 
 def names(hint: Hint) -> set[str]:
     """The hosts of a hint."""
-    assert isinstance(hint, Hosts), hint
-    return set(hint.names)
+    assert isinstance(hint, PreferredNodes), hint
+    return set(hint.hostnames)
 
 
 def lack(hint: Hint) -> NoHintReason:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.capacity.made import GPU, RACK, node, pod
+from tests.unit.placement.factories import GPU, RACK, node, pod
 from webhook.placement import dra
 from webhook.placement.constraints import constraints
 from webhook.placement.model import PodUsage
-from webhook.placement.node_index import Kind, NodeIndex
+from webhook.placement.node_index import NodeIndex, PoolKey
 
 if TYPE_CHECKING:
     from webhook.placement.dra import Devices, Slice
 
-ANY = Kind(GPU, constraints({}), RACK)
+ANY = PoolKey(GPU, constraints({}), RACK)
 DRIVER = "gpu.nvidia.com"
 SPECIAL = {"resource.kubernetes.io/extended-resource-claim": "true"}
 
@@ -71,9 +71,9 @@ def test_devices_of_a_class_are_free_gpus() -> None:
     assert index.pool(ANY).free == {"a": 4}
     devices.put_claim("1", dra.claimed_devices(claim("gpu-0", "mig-3")))
     assert index.pool(ANY).free == {"a": 3}
-    devices.drop_claim("1")
+    devices.delete_claim("1")
     assert index.pool(ANY).free == {"a": 4}
-    devices.drop_slice("s")
+    devices.delete_slice("s")
     assert index.pool(ANY).free == {}
 
 
@@ -121,9 +121,9 @@ def test_latest_class_serves_a_resource() -> None:
     assert index.pool(ANY).free == {"a": 4}
     classified(index, device_class("c", kind="mig", created="2026-01-01T00:00:00Z"))
     assert index.pool(ANY).free == {"a": 7}
-    devices.drop_class("c")
+    devices.delete_class("c")
     assert index.pool(ANY).free == {"a": 4}
-    devices.drop_class("b")
+    devices.delete_class("b")
     assert index.pool(ANY).free == {}
 
 
@@ -144,7 +144,7 @@ def test_outdated_generation_of_a_pool_is_gone() -> None:
     devices.put_slice("old", taken(resource_slice(gpus=4, generation=1)))
     devices.put_slice("new", taken(resource_slice(gpus=3, generation=2)))
     assert devices.total("a", GPU) == 3
-    devices.drop_slice("new")
+    devices.delete_slice("new")
     assert devices.total("a", GPU) == 4
 
 
@@ -198,19 +198,19 @@ def test_pools_are_what_a_count_of_everything_gives(changes: list[tuple[str, str
                 index.devices.put_slice(name, taken(resource_slice(name, count)))
             case "no slice":
                 published.pop(name, None)
-                index.devices.drop_slice(name)
+                index.devices.delete_slice(name)
             case "claim":
                 held[name] = count
                 names = (f"gpu-{device}" for device in range(count))
                 index.devices.put_claim(name, dra.claimed_devices(claim(*names, on=name)))
             case "no claim":
                 held.pop(name, None)
-                index.devices.drop_claim(name)
+                index.devices.delete_claim(name)
             case _:
                 served = bool(count)
                 found = dra.device_class(device_class())
                 assert found is not None
-                index.devices.put_class(found) if served else index.devices.drop_class(found.name)
+                index.devices.put_class(found) if served else index.devices.delete_class(found.name)
     expected = {
         name: own or (max(published.get(name, 0) - held.get(name, 0), 0) if served else 0)
         for name, own in plugin.items()

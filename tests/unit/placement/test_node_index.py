@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.capacity.made import DEMO, GPU, RACK, node, pod
+from tests.unit.placement.factories import DEMO, GPU, RACK, node, pod
 from webhook.placement.constraints import Taint, constraints
-from webhook.placement.node_index import MOST_POOLS, Kind, NodeIndex
+from webhook.placement.node_index import MAX_POOLS, NodeIndex, PoolKey
 
 if TYPE_CHECKING:
     from webhook.placement.model import Node, PodUsage
 
-ANY = Kind(GPU, constraints({}), RACK)
-SELECTING = Kind(GPU, constraints({"nodeSelector": {"team": "a"}}), RACK)
+ANY = PoolKey(GPU, constraints({}), RACK)
+SELECTING = PoolKey(GPU, constraints({"nodeSelector": {"team": "a"}}), RACK)
 NAMES = st.sampled_from(["a", "b", "c"])
 NODES = st.builds(
     node,
@@ -24,7 +24,7 @@ NODES = st.builds(
     st.integers(0, 8),
     st.sampled_from(["r1", "r2"]),
     labels=st.sampled_from([{}, {"team": "a"}]),
-    open=st.booleans(),
+    schedulable=st.booleans(),
     taints=st.sampled_from([(), (Taint("gpu", "", "NoSchedule"),)]),
 )
 UIDS = st.sampled_from(["1", "2", "3", "4"])
@@ -55,7 +55,7 @@ def test_pools_are_what_a_count_of_everything_gives(changes: list[tuple[str, obj
         assert found.free == _counted(nodes, pods, kind)
         assert dict(found.counts) == {free: list(found.free.values()).count(free) for free in set(found.free.values())}
         for name, free in found.free.items():
-            assert name in found.nodes_of(free, nodes[name].labels[RACK])
+            assert name in found.nodes_with(free, nodes[name].labels[RACK])
 
 
 def _change(index: NodeIndex, what: str, subject: object) -> None:
@@ -63,11 +63,11 @@ def _change(index: NodeIndex, what: str, subject: object) -> None:
         case "node", each:
             index.put_node(each)  # type: ignore[arg-type] # drawn by the strategy of this name
         case "no node", name:
-            index.drop_node(str(name))
+            index.delete_node(str(name))
         case "pod", (uid, held):
             index.put_pod(uid, held)
         case _, uid:
-            index.drop_pod(str(uid))
+            index.delete_pod(str(uid))
 
 
 def _note(nodes: dict[str, Node], pods: dict[str, PodUsage], what: str, subject: object) -> None:
@@ -82,11 +82,11 @@ def _note(nodes: dict[str, Node], pods: dict[str, PodUsage], what: str, subject:
             pods.pop(str(uid), None)
 
 
-def _counted(nodes: dict[str, Node], pods: dict[str, PodUsage], kind: Kind) -> dict[str, int]:
+def _counted(nodes: dict[str, Node], pods: dict[str, PodUsage], kind: PoolKey) -> dict[str, int]:
     free = {
-        each.name: each.extended[GPU] - sum(held.asks[0][1] for held in pods.values() if held.node == each.name)
+        each.name: each.extended[GPU] - sum(held.amounts[0][1] for held in pods.values() if held.node == each.name)
         for each in nodes.values()
-        if each.takes(kind.constraints)
+        if each.admits(kind.constraints)
     }
     return {name: left for name, left in free.items() if left > 0}
 
@@ -99,17 +99,17 @@ def test_bound_workers_are_told_once() -> None:
     index.put_pod("1", pod("a", group=DEMO))
     index.put_pod("2", pod("a"))
     assert told == [(DEMO, "a")]
-    assert set(index.hosts_of("rapids", "demo")) == {"a"}
-    index.drop_pod("1")
-    assert not index.hosts_of("rapids", "demo")
+    assert set(index.worker_nodes("rapids", "demo")) == {"a"}
+    index.delete_pod("1")
+    assert not index.worker_nodes("rapids", "demo")
 
 
 def test_pools_are_bounded() -> None:
     """Kinds of workers that nobody asked about for long are given up, and come back right."""
     index = NodeIndex()
     index.put_node(node("a"))
-    for number in range(MOST_POOLS + 5):
-        index.pool(Kind(GPU, constraints({"nodeSelector": {"n": str(number)}}), ""))
+    for number in range(MAX_POOLS + 5):
+        index.pool(PoolKey(GPU, constraints({"nodeSelector": {"n": str(number)}}), ""))
     index.put_pod("1", pod("a", 3))
     assert index.pool(ANY).free == {"a": 5}
 
@@ -117,6 +117,6 @@ def test_pools_are_bounded() -> None:
 def test_nodes_without_a_host_name_are_left_out() -> None:
     """A hint names hosts by their label: a node that has none, or asks not to be named, is in no pool."""
     index = NodeIndex()
-    index.put_node(replace(node("a"), host=""))
+    index.put_node(replace(node("a"), hostname=""))
     index.put_node(node("b", labels={"colocate.dask.org/hint": ""}))
     assert not index.pool(ANY).free

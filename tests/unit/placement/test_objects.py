@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.capacity.made import DEMO, GPU
+from tests.unit.placement.factories import DEMO, GPU
 from webhook.placement import objects
 from webhook.placement.model import PodUsage
 
@@ -44,7 +44,7 @@ def test_node() -> None:
             "status": {"allocatable": {GPU: "8", "cpu": "64", "rdma/hca": "1k"}, "conditions": READY},
         }
     )
-    assert (found.name, found.host, found.open) == ("n", "host", True)
+    assert (found.name, found.hostname, found.schedulable) == ("n", "host", True)
     assert found.extended == {GPU: 8, "rdma/hca": 1000}
     assert [each.key for each in found.taints] == ["a"]
 
@@ -60,12 +60,12 @@ def test_node() -> None:
 )
 def test_closed_nodes(spec: Unstructured, status: Unstructured) -> None:
     """A node that is cordoned or not ready is not open."""
-    assert not objects.node({"metadata": {"name": "n"}, "spec": spec, "status": status}).open
+    assert not objects.node({"metadata": {"name": "n"}, "spec": spec, "status": status}).schedulable
 
 
 def test_worker() -> None:
     """A bound worker holds its GPUs, and is known by its group."""
-    assert objects.held(pod()) == PodUsage("n", ((GPU, 2),), DEMO)
+    assert objects.pod_usage(pod()) == PodUsage("n", ((GPU, 2),), DEMO)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_worker() -> None:
 )
 def test_pods_that_hold_nothing(item: Unstructured) -> None:
     """A pod that is not bound, has ended, or asks for no extended resource is not kept."""
-    assert objects.held(item) is None
+    assert objects.pod_usage(item) is None
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.capacity.made import DEMO, GPU, SCHEDULER, demand, names, pod, questions, stock
-from webhook.placement.model import Arrival, Hosts
+from tests.unit.placement.factories import DEMO, GPU, SCHEDULER, demand, names, pod, questions, stock
+from webhook.placement.model import NewPod, PreferredNodes
 
 if TYPE_CHECKING:
-    from tests.unit.capacity.made import Room
+    from tests.unit.placement.factories import Room
     from webhook.placement.model import Demand
     from webhook.workloads.unstructured import Unstructured
 
@@ -34,7 +34,7 @@ def test_scheduler_leaves_whole_nodes_whole() -> None:
     workers, host = both(room, 2)
     assert (len(workers), len(host)) == (1, 1)
     assert not workers & host
-    grown = names(room.hint(demand(2, before=2), 1))
+    grown = names(room.hint(demand(2, replicas_before=2), 1))
     assert len(grown) == 1
     assert not grown & (workers | host)
 
@@ -57,11 +57,13 @@ def test_scheduler_goes_where_it_breaks_up_the_least(gpus: tuple[int, ...], work
 def test_scheduler_and_workers_share_no_gpu(rooms: list[int], workers: int, gpus: int, binding: bool) -> None:
     """What is named has room for workers and scheduler together, on a dry run too; a dry run reserves nothing."""
     room = stock(*rooms)
-    found = room.hints(questions(demand(workers, binding=binding), scheduler(gpus=gpus, binding=binding)), 0)
-    assert room.ledger.workers == (
-        0 if not binding else (workers if isinstance(found.worker, Hosts) else 0) + isinstance(found.scheduler, Hosts)
+    found = room.hints(questions(demand(workers, stored=binding), scheduler(gpus=gpus, stored=binding)), 0)
+    assert room.reservations.pods == (
+        0
+        if not binding
+        else (workers if isinstance(found.worker, PreferredNodes) else 0) + isinstance(found.scheduler, PreferredNodes)
     )
-    if isinstance(found.worker, Hosts) and isinstance(found.scheduler, Hosts):
+    if isinstance(found.worker, PreferredNodes) and isinstance(found.scheduler, PreferredNodes):
         free = dict(zip((f"n{number}" for number in range(len(rooms))), rooms, strict=True))
         (host,) = names(found.scheduler)
         assert free[host] >= gpus
@@ -74,24 +76,24 @@ def test_reservation_of_a_scheduler_is_settled_when_it_is_bound() -> None:
     room = stock(2, 2, 2)
     _, (host,) = both(room, 2)
     room.index.put_pod("s", pod(host, 1, SCHEDULER))
-    assert room.ledger.open_of(SCHEDULER) == 0
-    assert room.ledger.open_of(DEMO) == 2
-    assert room.index.free_on(host, GPU) == 1
-    assert set(room.index.hosts_of("rapids", "demo")) == set()
+    assert room.reservations.unbound_count(SCHEDULER) == 0
+    assert room.reservations.unbound_count(DEMO) == 2
+    assert room.index.free(host, GPU) == 1
+    assert set(room.index.worker_nodes("rapids", "demo")) == set()
 
 
 def test_scheduler_of_another_replica_is_reserved_here() -> None:
     """A stored cluster's scheduler reserves its host once; what nobody takes up expires."""
     room = stock(2, 2)
     for _ in range(2):
-        room.heard(scheduler(told=("n1",), planned=1), 0)
-    assert room.index.free_on("n1", GPU) == 1
-    room.heard(scheduler(told=("n1",), planned=1), 61)
-    assert room.index.free_on("n1", GPU) == 2
+        room.reserve_stored(scheduler(hostnames=("n1",), planned_size=1), 0)
+    assert room.index.free("n1", GPU) == 1
+    room.reserve_stored(scheduler(hostnames=("n1",), planned_size=1), 61)
+    assert room.index.free("n1", GPU) == 2
 
 
 def test_scheduler_pod_without_an_item_is_planned() -> None:
     """A cluster has one scheduler, so its pod needs no stored object to be planned."""
     room = stock(8, 1)
-    assert names(room.hints(questions(None, Arrival(scheduler())), 0).scheduler) == {"n1"}
-    assert room.ledger.open_of(SCHEDULER) == 1
+    assert names(room.hints(questions(None, NewPod(scheduler())), 0).scheduler) == {"n1"}
+    assert room.reservations.unbound_count(SCHEDULER) == 1

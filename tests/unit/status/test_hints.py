@@ -7,7 +7,7 @@ from kubernetes.client import ApiClient
 from prometheus_client import CollectorRegistry, generate_latest
 
 from tests.unit.status.made import installed, namespace, snapshot
-from webhook.kube.capacity.watched import Metrics, Watched
+from webhook.kube.capacity.watched import CapacityMetrics, WatchedCapacity
 from webhook.status.model import Finding
 from webhook.status.report import report
 from webhook.status.snapshot import Replica
@@ -21,7 +21,7 @@ WATCHING = installed(arguments=("--capacity-hints",))
 def unlisted() -> str:
     """The metrics of a replica that has listed nothing yet."""
     registry = CollectorRegistry()
-    registry.register(Metrics(Watched(ApiClient())))
+    registry.register(CapacityMetrics(WatchedCapacity(ApiClient())))
     return generate_latest(registry).decode()
 
 

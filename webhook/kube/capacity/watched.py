@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from webhook.kube.capacity import sinks
 from webhook.kube.capacity.peer_reservations import HintedNamespaces, WorkerGroups, collections
-from webhook.kube.client import Reader
+from webhook.kube.client import ApiReader
 from webhook.kube.informer import (
     WATCH_IDLE_TIMEOUT,
     Collection,
@@ -68,7 +68,7 @@ class WatchedCapacity:
             clock: Returns monotonic seconds.
             max_age: Seconds without an event or a bookmark after which a watch is stale.
         """
-        self._reader, self._clock, self._max_age = Reader(client), clock, max_age
+        self._reader, self._clock, self._max_age = ApiReader(client), clock, max_age
         self._hinted = hinted
         self._lock = threading.Lock()
         self._allocator = Allocator()
@@ -135,7 +135,9 @@ class WatchedCapacity:
         if isinstance(error, ForbiddenError):
             return NoHint(NoHintReason.FORBIDDEN, f"no permission to list or watch {name}: {error}")
         if not informer.ready:
-            return NoHint(NoHintReason.UNKNOWN, f"the first list of {name} is not complete{f': {error}' if error else ''}")
+            return NoHint(
+                NoHintReason.UNKNOWN, f"the first list of {name} is not complete{f': {error}' if error else ''}"
+            )
         if informer.age > (min(MAX_AGE_AFTER_FAILURE, self._max_age) if error else self._max_age):
             return NoHint(NoHintReason.STALE, f"no event for {name} in {informer.age:.0f} s")
         return None
@@ -192,7 +194,10 @@ class CapacityMetrics(Collector):
         nodes, pods, reserved = self._capacity.counts()
         gauges = {
             "ready": ("Whether capacity hints can be given.", not problem),
-            "age_seconds": ("Seconds since the last response of the API server for nodes and pods.", self._capacity.age),
+            "age_seconds": (
+                "Seconds since the last response of the API server for nodes and pods.",
+                self._capacity.age,
+            ),
             "nodes": ("Nodes in the cache.", nodes),
             "pods": ("Bound pods in the cache that request an extended resource.", pods),
             "reserved_pods": ("Workers and Dask schedulers with reserved GPUs that are not bound yet.", reserved),
