@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import jsonpatch
 import orjson
 
-from webhook.admission.request import LONGEST_UID, MalformedReviewError
+from webhook.admission.request import MAX_UID_LENGTH, MalformedReviewError
 from webhook.admission.response import Status
 from webhook.placement.model import MARKER, Hints, PreferredNodes
 
@@ -122,7 +122,7 @@ def is_review(body: bytes) -> bool:
         return False
     request = document.get("request")
     uid = request.get("uid") if isinstance(request, dict) else None
-    return isinstance(uid, str) and 0 < len(uid) <= LONGEST_UID
+    return isinstance(uid, str) and 0 < len(uid) <= MAX_UID_LENGTH
 
 
 def _written(review: Unstructured) -> bytes:

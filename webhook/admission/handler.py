@@ -1,13 +1,15 @@
-"""Handler of admission requests: a request becomes a response, which is always `allowed`.
+"""Handler of admission requests: `match`, `questions` and `decide`, in this order.
 
-| situation | answer |
+Every response allows the request:
+
+| situation | response |
 |---|---|
-| the body is no AdmissionReview v1 | `MalformedReviewError`; the server answers 400 |
-| nothing of ours in it, spec unchanged, being deleted, opted out, namespace not enabled | allowed, no patch |
-| the namespace could not be read | allowed, no patch, audit annotation |
-| a malformed annotation | allowed, the default used, warning |
-| a rule cannot be sure | that rule is `refused` with a warning; the others still apply |
-| an exception of our own | allowed, no patch, audit annotation |
+| the body is not an AdmissionReview v1 | none: `MalformedReviewError`, and the server answers 400 |
+| no Dask object, unchanged spec, deletion in progress, opted out, namespace not enabled | no patch |
+| the namespace could not be read | no patch, audit annotation |
+| a malformed annotation | the default applies, warning |
+| a rule cannot apply safely | that rule is `refused` with a warning; the other rules apply |
+| an internal error | no patch, audit annotation |
 """
 
 from collections.abc import Callable, Iterable
@@ -25,112 +27,108 @@ from webhook.mutators.decision import Outcome, Reason
 from webhook.placement.model import UNWATCHED, Hints, Questions
 from webhook.policy import Policy, Problem, TargetGroup, object_problems, opted_out
 from webhook.workloads import pod_templates
+from webhook.workloads.pod_templates import DaskObject
 from webhook.workloads.unstructured import Unstructured, mapping
 
 
 def match(
-    review: AdmissionRequest, read: Callable[[Unstructured], pod_templates.DaskObject | None] = pod_templates.read
-) -> pod_templates.DaskObject | AdmissionResponse:
-    """What concerns us in a review, or the verdict when nothing does. Needs no namespace.
+    request: AdmissionRequest, read: Callable[[Unstructured], DaskObject | None] = pod_templates.read
+) -> DaskObject | AdmissionResponse:
+    """Return the Dask object of a request, or the response if there is nothing to decide. Needs no namespace.
 
-    Pods are looked at when they are created, and never again: most of their spec is immutable. Custom resources
-    are looked at whenever their spec changes, since `kubectl apply` puts back what its manifest says.
+    Pods match at CREATE only, as most of their spec is immutable. Custom resources match whenever their spec changes,
+    because `kubectl apply` restores the fields of its manifest.
 
     Args:
-        review: The request.
-        read: `dask.read`, or the same with a memory.
+        request: The request.
+        read: `pod_templates.read`, or a cached version.
     """
-    if review.subresource or review.operation not in {"CREATE", "UPDATE"}:
+    is_update = request.operation == "UPDATE"
+    if request.subresource or not (is_update or request.operation == "CREATE"):
         return AdmissionResponse(Status.NO_TARGET)
-    subject = read(review.item)
-    if subject is None or (review.operation == "UPDATE" and subject.kind == "Pod"):
+    dask_object = read(request.item)
+    if dask_object is None or (is_update and dask_object.kind == "Pod"):
         return AdmissionResponse(Status.NO_TARGET)
-    if mapping(review.item, "metadata").get("deletionTimestamp"):
+    if mapping(request.item, "metadata").get("deletionTimestamp"):
         return AdmissionResponse(Status.BEING_DELETED)
-    if review.operation == "UPDATE" and _same_spec(review):
+    if is_update and _is_spec_unchanged(request):
         return AdmissionResponse(Status.SPEC_UNCHANGED)
-    if opted_out(subject.annotations):
-        return _ended(Status.OPTED_OUT)
-    return pod_templates.updated(subject, review.old_item) if review.operation == "UPDATE" else subject
+    if opted_out(dask_object.annotations):
+        return _undecided(Status.OPTED_OUT)
+    return pod_templates.updated(dask_object, request.old_item) if is_update else dask_object
 
 
-def _same_spec(review: AdmissionRequest) -> bool:
+def _is_spec_unchanged(request: AdmissionRequest) -> bool:
     try:
-        return mapping(review.item, "spec") == mapping(review.old_item, "spec")
-    except RecursionError:  # two that are alike down to 1,000 levels, which no schema of ours allows
+        return mapping(request.item, "spec") == mapping(request.old_item, "spec")
+    except RecursionError:  # equal down to 1,000 levels, which no schema of these objects allows
         return False
 
 
-def questions(review: AdmissionRequest, subject: pod_templates.DaskObject, policy: Policy | None) -> Questions | Hints:
-    """Return the questions about free capacity to ask before `decide`, or the hints where there is nothing to ask."""
-    if policy is None or not (policy.enabled and policy.capacity_hint and _group(subject) in policy.targets):
+def questions(request: AdmissionRequest, dask_object: DaskObject, policy: Policy | None) -> Questions | Hints:
+    """Return the questions about free capacity to answer before `decide`, or the hints if there is no question."""
+    if policy is None or not (policy.enabled and policy.capacity_hint and _target_group(dask_object) in policy.targets):
         return UNWATCHED
-    asked = capacity.questions(subject, policy, review.namespace, dry_run=review.dry_run)
+    asked = capacity.questions(dask_object, policy, request.namespace, dry_run=request.dry_run)
     return asked.hints or asked
 
 
 def decide(
-    subject: pod_templates.DaskObject,
+    dask_object: DaskObject,
     policy: Policy | None,
     hints: Hints = UNWATCHED,
-    contained: OfContainer = of_container,
+    decide_container: OfContainer = of_container,
 ) -> AdmissionResponse:
-    """The verdict on a subject.
+    """Return the response for a Dask object.
 
     Args:
-        subject: From `match`.
-        policy: Of its namespace; None when the namespace could not be read.
-        hints: The answer to `questions`.
-        contained: `of_container`, or the same with a memory.
+        dask_object: Result of `match`.
+        policy: Effective policy of its namespace; None if the namespace could not be read.
+        hints: Answer to `questions`.
+        decide_container: `of_container`, or a cached version.
     """
     if policy is None:
-        return _ended(Status.NAMESPACE_UNKNOWN)
+        return _undecided(Status.NAMESPACE_UNKNOWN)
     if not policy.enabled:
-        return _ended(Status.NOT_ENABLED, *policy.problems)
-    problems = (*policy.problems, *object_problems(subject.annotations))
-    if _group(subject) not in policy.targets:
-        return _ended(Status.NOT_TARGETED, *problems)
-    decided = plan(subject.targets, policy, hints, contained)
+        return _undecided(Status.NOT_ENABLED, *policy.problems)
+    problems = (*policy.problems, *object_problems(dask_object.annotations))
+    if _target_group(dask_object) not in policy.targets:
+        return _undecided(Status.NOT_TARGETED, *problems)
+    result = plan(dask_object.targets, policy, hints, decide_container)
     return AdmissionResponse(
         Status.DECIDED,
-        decisions=decided.decisions,
-        operations=decided.operations,
-        warnings=_lines((*(problem.text for problem in problems), *decided.warnings)),
-        audit=_audit(decided, policy),
-        worker=decided.worker,
+        decisions=result.decisions,
+        operations=result.operations,
+        warnings=_unique((*(problem.text for problem in problems), *result.warnings)),
+        audit=_audit_annotations(result, policy),
+        worker=result.worker,
     )
-
-
-def _group(subject: pod_templates.DaskObject) -> TargetGroup:
-    return TargetGroup.PODS if subject.kind == "Pod" else TargetGroup.RESOURCES
 
 
 def failed() -> AdmissionResponse:
-    """The verdict after an exception of our own: other people's work goes on."""
-    return _ended(Status.INTERNAL_ERROR)
+    """Return the response after an internal error."""
+    return _undecided(Status.INTERNAL_ERROR)
 
 
-def _ended(status: Status, *problems: Problem) -> AdmissionResponse:
-    """An object of ours that stays as it is; the audit log says why."""
-    return AdmissionResponse(
-        status, warnings=_lines(problem.text for problem in problems), audit=(("status", status.value),)
-    )
+def _target_group(dask_object: DaskObject) -> TargetGroup:
+    return TargetGroup.PODS if dask_object.kind == "Pod" else TargetGroup.RESOURCES
 
 
-def _lines(warnings: Iterable[str]) -> tuple[str, ...]:
-    """Each warning once: a problem of an object is often its workers' too."""
+def _undecided(status: Status, *problems: Problem) -> AdmissionResponse:
+    """Return a response without a patch; the audit annotation has the status."""
+    warnings = _unique(problem.text for problem in problems)
+    return AdmissionResponse(status, warnings=warnings, audit=(("status", status.value),))
+
+
+def _unique(warnings: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(printable, warnings)))
 
 
-# Asked for each decision: Python 3.11 takes 0.1 us to find a member of an enumeration by its name.
-_SKIPPED, _WARN_MODE = Outcome.SKIPPED, Reason.WARN_MODE
-
-
-def _audit(decided: Plan, policy: Policy) -> tuple[tuple[str, str], ...]:
-    told = [
-        f"{decision.role!s}/{decision.rule}={decision.outcome!s}:{decision.reason!s}"  # !s: half the time of none
-        for decision in decided.decisions
-        if decision.outcome is not _SKIPPED or decision.reason is _WARN_MODE
-    ]
-    worker = (("worker", printable(decided.worker.sentence)),) if decided.worker else ()
-    return (("decisions", " ".join(told)), ("mode", str(policy.mode)), *worker)
+def _audit_annotations(result: Plan, policy: Policy) -> tuple[tuple[str, str], ...]:
+    decisions = " ".join(
+        f"{decision.role}/{decision.rule}={decision.outcome}:{decision.reason}"
+        for decision in result.decisions
+        if decision.outcome is not Outcome.SKIPPED or decision.reason is Reason.WARN_MODE
+    )
+    worker = (("worker", printable(result.worker.sentence)),) if result.worker else ()
+    return (("decisions", decisions), ("mode", str(policy.mode)), *worker)

@@ -1,4 +1,4 @@
-"""Requests of the API server: AdmissionReview v1 in.
+"""Parsing of AdmissionReview v1 requests.
 
 Source: Kubernetes API reference, `admission.k8s.io/v1` AdmissionReview and AdmissionRequest.
 """
@@ -10,25 +10,25 @@ import orjson
 from webhook.workloads.unstructured import Unstructured, mapping, text, written
 
 API_VERSION = "admission.k8s.io/v1"
-LONGEST_UID = 253  # characters; an API server's have 36, and every answer says its request's again
+MAX_UID_LENGTH = 253  # characters; an API server's uid has 36, and every response repeats it
 
 
 class MalformedReviewError(ValueError):
-    """The body is not an AdmissionReview v1 request; the message says what is missing."""
+    """The body is not an AdmissionReview v1 request; the message names what is wrong."""
 
 
 class AdmissionRequest(NamedTuple):
     """One request of the API server.
 
     Attributes:
-        uid: Echoed in the answer.
-        kind: Of the object, such as DaskCluster.
+        uid: Identifies the request; repeated in the response.
+        kind: Kind of the object, such as DaskCluster.
         operation: CREATE, UPDATE, DELETE or CONNECT.
         subresource: Such as `scale`; empty for the object itself.
-        namespace: Where the object lives.
-        name: Of the object; empty under `generateName`.
+        namespace: Namespace of the object.
+        name: Name of the object; empty under `generateName`.
         item: The object as sent, None on DELETE. Never modified.
-        old_item: Before an UPDATE, else None.
+        old_item: The object before an UPDATE, else None.
         dry_run: Whether nothing will be stored.
     """
 
@@ -44,11 +44,11 @@ class AdmissionRequest(NamedTuple):
 
 
 def parse(body: bytes) -> AdmissionRequest:
-    """The request in an AdmissionReview.
+    """Parse the request in an AdmissionReview.
 
     Raises:
-        MalformedReviewError: `body` is no JSON, no AdmissionReview v1, or has no request with a uid of at most 253
-            characters.
+        MalformedReviewError: `body` is not JSON, not an AdmissionReview v1, or has no request with a uid of at most
+            253 characters.
     """
     try:
         document = orjson.loads(body)
@@ -58,18 +58,18 @@ def parse(body: bytes) -> AdmissionRequest:
 
 
 def parse_document(document: Unstructured) -> AdmissionRequest:
-    """The request in a parsed AdmissionReview. Raises like `parse`."""
-    envelope = mapping(document)
-    found = (envelope.get("apiVersion"), envelope.get("kind"))
-    if found != (API_VERSION, "AdmissionReview"):
-        got = " of ".join(ascii(written(each)) for each in reversed(found))
-        raise MalformedReviewError(f"expected an AdmissionReview of {API_VERSION}, got {got}")
-    request = mapping(envelope, "request")
+    """Parse the request in a decoded AdmissionReview; raise like `parse`."""
+    review = mapping(document)
+    api_version, kind = review.get("apiVersion"), review.get("kind")
+    if (api_version, kind) != (API_VERSION, "AdmissionReview"):
+        actual = f"{written(kind)!a} of {written(api_version)!a}"
+        raise MalformedReviewError(f"expected an AdmissionReview of {API_VERSION}, got {actual}")
+    request = mapping(review, "request")
     uid = text(request, "uid")
     if uid is None:
         raise MalformedReviewError("the AdmissionReview has no request with a uid")
-    if len(uid) > LONGEST_UID:
-        raise MalformedReviewError(f"the uid has more than {LONGEST_UID} characters")
+    if len(uid) > MAX_UID_LENGTH:
+        raise MalformedReviewError(f"the uid has more than {MAX_UID_LENGTH} characters")
     return AdmissionRequest(
         uid=uid,
         kind=text(request, "kind", "kind") or "",

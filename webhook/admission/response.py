@@ -1,4 +1,4 @@
-"""Responses of the webhook: AdmissionReview v1 out.
+"""AdmissionReview v1 responses: their content and their rendering as JSON.
 
 Source: Kubernetes API reference, `admission.k8s.io/v1` AdmissionReview and AdmissionResponse.
 """
@@ -17,11 +17,12 @@ from webhook.mutators.gpu_workers import Classification
 from webhook.mutators.patch import Operation
 from webhook.workloads.unstructured import Unstructured, mapping
 
-LONGEST_WARNING = 256  # characters
+# Characters. The API server truncates longer warnings (API reference, AdmissionResponse).
+MAX_WARNING_LENGTH = 256
 
 
 class Status(StrEnum):
-    """How far a review got."""
+    """Last step that a request reached."""
 
     DECIDED = "decided"
     NO_TARGET = "no-target"
@@ -35,15 +36,15 @@ class Status(StrEnum):
 
 
 class AdmissionResponse(NamedTuple):
-    """What is answered. Always allowed: this webhook never stands in anyone's way.
+    """Content of a response, which always allows the request.
 
     Attributes:
-        status: How far the review got.
-        decisions: Of every rule; empty unless `status` is decided.
-        operations: The patch; empty when nothing changes.
-        warnings: What the user reads, for example in the output of `kubectl`.
-        audit: Audit annotations, without the webhook's name, which the API server puts before them.
-        worker: What the object's worker pod template is, and why; None unless `status` is decided.
+        status: Last step that the request reached.
+        decisions: Decisions of every rule; empty unless `status` is decided.
+        operations: The JSON patch; empty if nothing changes.
+        warnings: Warnings for the user, which `kubectl` prints.
+        audit: Audit annotations, to whose keys the API server prepends the webhook's name.
+        worker: Classification of the worker pod template; None without one, and unless `status` is decided.
     """
 
     status: Status
@@ -54,23 +55,20 @@ class AdmissionResponse(NamedTuple):
     worker: Classification | None = None
 
 
-def printable(warning: str) -> str:
-    """A warning as it survives the way to the user.
-
-    The API server drops what holds control characters, and cuts at 256 (API reference, AdmissionResponse).
-    """
-    shown = warning if warning.isprintable() else "".join(each if each.isprintable() else "?" for each in warning)
-    return shown if len(shown) <= LONGEST_WARNING else f"{shown[: LONGEST_WARNING - 3]}..."
+def printable(text: str) -> str:
+    """Truncate a text, and replace its control characters, for which the API server would drop a warning."""
+    line = "".join(character if character.isprintable() else "?" for character in text)
+    return line if len(line) <= MAX_WARNING_LENGTH else f"{line[: MAX_WARNING_LENGTH - 3]}..."
 
 
 @dataclass(slots=True, eq=False)
 class RenderedResponse:
-    """A response as it goes out, but for the uid of the request it answers.
+    """A response as JSON, for any request with the same content.
 
     Attributes:
-        response: What is answered.
-        after_uid: The AdmissionReview's bytes that follow the uid.
-        sent: How often it went out before: workers that are alike share one.
+        response: Content of the response.
+        after_uid: Bytes of the AdmissionReview that follow the uid.
+        sent: Number of requests answered with it; equal workers share a response.
     """
 
     response: AdmissionResponse
@@ -78,7 +76,7 @@ class RenderedResponse:
     sent: int = 0
 
     def to(self, uid: str) -> bytes:
-        """The AdmissionReview that answers the request `uid`."""
+        """Return the AdmissionReview for the request `uid`."""
         return _BEFORE_UID + orjson.dumps(uid) + self.after_uid
 
 
@@ -86,7 +84,7 @@ _BEFORE_UID = f'{{"apiVersion":"{API_VERSION}","kind":"AdmissionReview","respons
 
 
 def render(response: AdmissionResponse) -> RenderedResponse:
-    """A response made ready to be sent, as often as it is asked for."""
+    """Render a response as JSON."""
     fields: dict[str, Unstructured] = {"allowed": True}
     if response.operations:
         patch = orjson.dumps([operation.as_json() for operation in response.operations])

@@ -109,7 +109,7 @@ class Informer:
 
     @property
     def ready(self) -> bool:
-        """Whether the first list is complete."""
+        """True if the first list is complete."""
         return self._listed
 
     @property

@@ -70,7 +70,7 @@ def plan(pool: Pool, request: PlacementRequest) -> Plan | None:
 
 
 def best_fit(pool: Pool, request: PlacementRequest) -> str | None:
-    """Return the node with the fewest free GPUs that fits one pod, so that emptier nodes stay whole.
+    """Return the node with the least free GPUs that fits one pod, so that emptier nodes stay whole.
 
     Of equally full nodes, one without workers of the cluster comes first, so that the cluster can grow on its nodes.
     Nodes in the racks of the cluster's workers come before other nodes.

@@ -23,7 +23,7 @@ class HintedNamespaces(Protocol):
 
     @property
     def ready(self) -> bool:
-        """Whether all namespaces are in the cache."""
+        """True if all namespaces are in the cache."""
 
     def __contains__(self, name: str) -> bool:
         """Return whether a namespace has capacity hints."""

@@ -144,7 +144,7 @@ class WatchedCapacity:
 
     @property
     def ready(self) -> bool:
-        """Whether hints can be given. Replicas become ready without it."""
+        """True if hints can be given. A replica becomes ready without it."""
         return self.problem is None
 
     @property
