@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 SERVED = Policy(enabled=True)
 
 
-def verdict(document: Unstructured, policy: Policy | None = SERVED) -> AdmissionResponse:
-    """What is decided on an AdmissionReview."""
+def respond(document: Unstructured, policy: Policy | None = SERVED) -> AdmissionResponse:
+    """Return the response for an AdmissionReview."""
     found = handler.match(parse_document(document))
     return handler.decide(found, policy) if isinstance(found, DaskObject) else found
 
 
-# ---- bytes to Review ------------------------------------------------------------------------------
+# ---- parsing -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("body", "complaint"),
+    ("body", "error"),
     [
         (b"", "not JSON"),
         (b"\xff\xfe", "not JSON"),
@@ -52,22 +52,22 @@ def verdict(document: Unstructured, policy: Policy | None = SERVED) -> Admission
         (json.dumps(review(cluster(), uid="u" * 254)).encode(), "more than 253 characters"),
     ],
 )
-def test_body_that_is_no_review_is_refused(body: bytes, complaint: str) -> None:
-    """The complaint says what is wrong with a body that is no AdmissionReview v1."""
-    with pytest.raises(MalformedReviewError, match=complaint):
+def test_malformed_body_is_rejected(body: bytes, error: str) -> None:
+    """The error names what is wrong with a body that is not an AdmissionReview v1."""
+    with pytest.raises(MalformedReviewError, match=error):
         parse(body)
 
 
-def test_complaint_is_one_line_of_ascii() -> None:
-    """What a stranger sends does not come back, or into a log, as anything but text."""
+def test_error_is_printable_ascii() -> None:
+    """An error message has printable ASCII only, whatever a client sends."""
     with pytest.raises(MalformedReviewError) as caught:
         parse(json.dumps({"apiVersion": "a\nb\x1b[31m", "kind": "ü"}).encode())
     assert str(caught.value).isascii()
     assert str(caught.value).isprintable()
 
 
-def test_review_is_read() -> None:
-    """All that is used of a request is found, and the object is the one that was sent."""
+def test_request_is_parsed() -> None:
+    """All fields of a request are parsed, and the object is the one that was sent."""
     item = cluster()
     found = parse(json.dumps(review(item, "UPDATE", oldObject=group(), name="demo")).encode())
     assert (found.uid, found.kind, found.operation) == ("0c5d", "DaskCluster", "UPDATE")
@@ -75,13 +75,13 @@ def test_review_is_read() -> None:
     assert (found.item, found.old_item) == (item, group())
 
 
-def test_name_is_the_objects_where_the_request_has_none() -> None:
-    """A request's name may be missing; under generateName there is none at all."""
+def test_name_falls_back_to_the_object() -> None:
+    """The name comes from the object if the request has none; under generateName it is empty."""
     assert parse_document(review(cluster())).name == "demo"
     assert parse_document(review(pod())).name == ""
 
 
-# ---- Review to Verdict ----------------------------------------------------------------------------
+# ---- decisions -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -104,21 +104,21 @@ def test_name_is_the_objects_where_the_request_has_none() -> None:
     ],
 )
 def test_status(document: Unstructured, status: Status) -> None:
-    """How far a review gets before its namespace is asked for."""
-    assert verdict(document).status is status
+    """Each kind of request reaches the expected status."""
+    assert respond(document).status is status
 
 
-def test_unchanged_and_undecided_reviews_have_no_patch() -> None:
-    """Only a decided review changes anything."""
+def test_undecided_requests_have_no_patch() -> None:
+    """Only a request with the status `decided` gets a patch."""
     for policy in (None, Policy(), Policy(enabled=True, targets=frozenset({TargetGroup.PODS}))):
-        found = verdict(review(cluster()), policy)
+        found = respond(review(cluster()), policy)
         assert found.status is not Status.DECIDED
         assert (found.operations, found.decisions) == ((), ())
 
 
-def test_namespace_that_is_unknown_warns_nobody() -> None:
-    """The user can do nothing about it: only the audit log is told."""
-    found = verdict(review(cluster()), None)
+def test_unknown_namespace_is_audited_without_warning() -> None:
+    """An unknown namespace produces an audit annotation and no warning, as the user cannot fix it."""
+    found = respond(review(cluster()), None)
     assert (found.status, found.warnings, dict(found.audit)) == (
         Status.NAMESPACE_UNKNOWN,
         (),
@@ -126,35 +126,35 @@ def test_namespace_that_is_unknown_warns_nobody() -> None:
     )
 
 
-def test_targets_leave_a_kind_out() -> None:
-    """`targets` names pods and custom resources apart."""
+def test_targets_exclude_a_kind() -> None:
+    """`targets` selects pods and custom resources separately."""
     for item, group_of_it in ((cluster(), TargetGroup.RESOURCES), (pod(), TargetGroup.PODS)):
         for targets in TargetGroup:
-            found = verdict(review(item), Policy(enabled=True, targets=frozenset({targets})))
+            found = respond(review(item), Policy(enabled=True, targets=frozenset({targets})))
             assert (found.status is Status.DECIDED) is (targets is group_of_it)
 
 
-def test_problems_are_told_before_the_rules_warnings() -> None:
-    """What is wrong with annotations comes first, in the namespace then on the object."""
+def test_problems_precede_warnings_of_rules() -> None:
+    """Problems of annotations precede other warnings, those of the namespace first."""
     policy = Policy(enabled=True, problems=(Problem("k", "the namespace's"),))
     item = cluster(spec(container("sh", "-c", "dask-worker | tee log")), annotations={f"{PREFIX}mode": "warn"})
-    first, second, third = verdict(review(item), policy).warnings
+    first, second, third = respond(review(item), policy).warnings
     assert first == "the namespace's"
     assert f"{PREFIX}mode has no effect" in second
     assert "not understood" in third
 
 
-def test_warnings_survive_the_way_to_the_user() -> None:
-    """No warning is longer than the API server takes, or holds a control character, for which it is dropped."""
+def test_warnings_are_printable_and_truncated() -> None:
+    """No warning exceeds the API server's limit or has a control character, for which it would be dropped."""
     item = cluster(spec(container("sh", "-c", "dask-worker | tee", name="x\n\x1b" + "y" * 500)))
-    warnings = verdict(review(item)).warnings
+    warnings = respond(review(item)).warnings
     assert warnings
     assert all(len(warning) <= 256 and warning.isprintable() for warning in warnings)
 
 
-def test_audit_annotations_say_what_was_decided() -> None:
-    """The audit log has each decision that is not skipped, with role, outcome and reason, and the mode."""
-    audit = dict(verdict(review(cluster())).audit)
+def test_audit_annotations_list_decisions() -> None:
+    """Audit annotations have the mode, and role, outcome and reason of each decision that is not skipped."""
+    audit = dict(respond(review(cluster())).audit)
     assert audit["mode"] == "enforce"
     assert audit["decisions"].split() == [
         "worker/affinity=applied:affinity-added",
@@ -164,40 +164,40 @@ def test_audit_annotations_say_what_was_decided() -> None:
     ]
 
 
-def test_one_rule_that_refuses_stops_no_other() -> None:
-    """A malformed field keeps its own rule from acting, and no other."""
-    found = verdict(review(cluster(spec(affinity="strict"))))
+def test_refused_rule_stops_no_other_rule() -> None:
+    """A malformed field stops the rule that reads it, and no other rule."""
+    found = respond(review(cluster(spec(affinity="strict"))))
     outcomes = {decision.rule: decision.outcome for decision in found.decisions}
     assert outcomes["affinity"] is Outcome.REFUSED
     assert outcomes["gpu"] is outcomes["command"] is Outcome.APPLIED
 
 
-def test_mode_warn_tells_nothing_as_done() -> None:
-    """In mode `warn` each change is told as not done, and no rule says beside it what it did."""
+def test_mode_warn_reports_changes_as_not_applied() -> None:
+    """In mode `warn` each change is reported as not applied, and no rule reports it as applied."""
     guides = {"podAffinity": {PREFERRED: [GUIDE_TERM]}}
     item = cluster(spec(container("dask-worker", "--nworkers", "2"), affinity=guides))
     policy = replace(SERVED, mode=Mode.WARN, guide_affinity=GuideAffinity.UPGRADE)
-    assert len(verdict(review(item), replace(policy, mode=Mode.ENFORCE)).warnings) == 2
-    told = verdict(review(item), policy).warnings
-    assert len(told) == 4
-    assert all(line.startswith("mode is warn, not done: ") for line in told)
+    assert len(respond(review(item), replace(policy, mode=Mode.ENFORCE)).warnings) == 2
+    warnings = respond(review(item), policy).warnings
+    assert len(warnings) == 4
+    assert all(line.startswith("mode is warn, not done: ") for line in warnings)
 
 
-# ---- Verdict to bytes -----------------------------------------------------------------------------
+# ---- rendering ------------------------------------------------------------------------------------
 
 
-def test_answer_without_changes_has_no_patch() -> None:
-    """No operations: neither patch nor patchType, nor any other key without a value."""
-    answer = json.loads(render(AdmissionResponse(Status.NO_TARGET)).to("u"))
-    assert answer == {
+def test_response_without_changes_has_no_patch() -> None:
+    """A response without operations has neither patch nor patchType, nor any other empty key."""
+    document = json.loads(render(AdmissionResponse(Status.NO_TARGET)).to("u"))
+    assert document == {
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
         "response": {"uid": "u", "allowed": True},
     }
 
 
-def test_answer_echoes_the_uid_and_carries_everything() -> None:
-    """Patch, warnings and audit annotations come out as the API server reads them."""
+def test_response_has_the_uid_and_all_fields() -> None:
+    """Patch, warnings and audit annotations are rendered as the API server expects."""
     found = AdmissionResponse(
         Status.DECIDED, operations=(Operation("add", "/a~1b", {"ü": None}),), warnings=("w",), audit=(("k", "v"),)
     )
@@ -212,7 +212,7 @@ def test_answer_echoes_the_uid_and_carries_everything() -> None:
     }
 
 
-def test_our_own_failure_is_allowed_and_audited() -> None:
-    """After an exception of our own the object is as it was sent, and the audit log says so."""
+def test_internal_error_is_allowed_and_audited() -> None:
+    """After an internal error the object is unmodified, and an audit annotation has the status."""
     response = parse_response(render(handler.failed()).to("u"))
     assert response == {"uid": "u", "allowed": True, "auditAnnotations": {"status": "internal-error"}}

@@ -1,4 +1,4 @@
-"""The watch of nodes and pods against an HTTP server that plays back what an API server says, faults included."""
+"""The watched capacity source against an HTTP server that replays an API server's responses and faults."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OTHER = Group("rapids", "other", "other-default")
 
 
 class Source(WatchedCapacity):
-    """A source that is asked about workers only."""
+    """A source with a shortcut for questions about workers."""
 
     def hint(self, question: Question) -> Hint:
         """Return the hint for workers."""
@@ -43,7 +43,7 @@ class Source(WatchedCapacity):
 
 
 class Script:
-    """What the server answers.
+    """Responses of the server.
 
     Attributes:
         lists: For each collection its pages, in order; the last one is repeated.
@@ -54,7 +54,7 @@ class Script:
     """
 
     def __init__(self) -> None:
-        """Two nodes of 8 GPUs; a pod holds 3 of the first."""
+        """Start with two nodes of 8 GPUs, and a pod with 3 GPUs on the first."""
         self.lists: dict[str, list[Any]] = {
             "nodes": [page(node("a"), node("b"))],
             "pods": [page(pod("1", "a", 3))],
@@ -66,12 +66,12 @@ class Script:
 
 
 def page(*items: dict[str, Any], version: int = 10, proceed: str = "") -> dict[str, Any]:
-    """One page of a list."""
+    """Return one page of a list."""
     return {"metadata": {"resourceVersion": str(version), "continue": proceed}, "items": list(items)}
 
 
 def node(name: str, gpus: int = 8, version: int = 1) -> dict[str, Any]:
-    """A ready Node."""
+    """Return a ready Node."""
     status = {"allocatable": {GPU: str(gpus)}, "conditions": [{"type": "Ready", "status": "True"}]}
     return {
         "metadata": {"name": name, "resourceVersion": str(version), "labels": {HOSTNAME: name}},
@@ -81,7 +81,7 @@ def node(name: str, gpus: int = 8, version: int = 1) -> dict[str, Any]:
 
 
 def pod(uid: str, where: str, gpus: int, version: int = 1, *, worker: bool = False) -> dict[str, Any]:
-    """A bound Pod."""
+    """Return a bound Pod."""
     labels = {"dask.org/component": "worker", "dask.org/cluster-name": "demo"} if worker else {}
     containers = [{"name": "main", "resources": {"requests": {GPU: str(gpus)}}}]
     return {
@@ -92,12 +92,12 @@ def pod(uid: str, where: str, gpus: int, version: int = 1, *, worker: bool = Fal
 
 
 def event(change: str, item: dict[str, Any]) -> str:
-    """One line of a watch."""
+    """Return one line of a watch."""
     return json.dumps({"type": change, "object": item}) + "\n"
 
 
 def handler(script: Script) -> type[BaseHTTPRequestHandler]:
-    """What serves the script."""
+    """Return a request handler that serves the script."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -133,14 +133,14 @@ def handler(script: Script) -> type[BaseHTTPRequestHandler]:
 
 
 class Server(ThreadingHTTPServer):
-    """A server for the connections of all collections, which come at once."""
+    """A server with a backlog for the connections of all collections."""
 
     request_queue_size = 16
 
 
 @contextmanager
 def playing(script: Script, max_age: float = 130, hinted: HintedNamespaces | None = None) -> Iterator[Source]:
-    """A started source on a server that plays the script."""
+    """Yield a started source, connected to a server that plays the script."""
     server = Server(("127.0.0.1", 0), handler(script))
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     configuration = Configuration()
@@ -159,7 +159,7 @@ def playing(script: Script, max_age: float = 130, hinted: HintedNamespaces | Non
 
 
 def until(holds: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Wait until something holds; fail when it does not within `seconds`."""
+    """Wait until a condition holds; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline
@@ -167,22 +167,22 @@ def until(holds: Callable[[], bool], seconds: float = 5.0) -> None:
 
 
 def asking(workers: int) -> Demand:
-    """Workers of one GPU; nothing is promised to them."""
+    """Return a dry run's demand for workers of one GPU."""
     return demand(workers, rack_label="", stored=False)
 
 
 def names(hint: Hint) -> tuple[str, ...]:
-    """The hosts of a hint."""
+    """Return the hostnames in a hint."""
     return hint.hostnames if isinstance(hint, PreferredNodes) else ()
 
 
-def lack(hint: Hint) -> NoHintReason | None:
-    """Why there is no hint."""
+def reason(hint: Hint) -> NoHintReason | None:
+    """Return the reason for a missing hint."""
     return hint.reason if isinstance(hint, NoHint) else None
 
 
 def test_nodes_and_pods_are_listed() -> None:
-    """Free GPUs are what nodes have less what pods hold; pods that are not bound or have ended are not asked for."""
+    """Free GPUs are the nodes' GPUs minus those of pods; only bound pods that have not ended are listed."""
     script = Script()
     with playing(script) as watched:
         until(lambda: watched.ready)
@@ -193,8 +193,8 @@ def test_nodes_and_pods_are_listed() -> None:
         assert BOUND_PODS == "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
 
 
-def test_pages_are_joined_and_what_vanished_is_forgotten() -> None:
-    """A list comes in pages; one that is made anew, since the watch expired, leaves nothing of what is gone."""
+def test_pages_and_relist() -> None:
+    """Lists are paginated, and a relist after an expired watch removes deleted objects."""
     script = Script()
     gone = {"kind": "Status", "code": 410, "message": "too old resource version"}
     script.lists["pods"] = [
@@ -211,8 +211,8 @@ def test_pages_are_joined_and_what_vanished_is_forgotten() -> None:
         assert any(each.get("continue") == "more" for each in script.requests)
 
 
-def test_events_are_followed() -> None:
-    """Nodes and pods that come, change and go are known at once."""
+def test_events_update_free_gpus() -> None:
+    """Events of nodes and pods update the free GPUs."""
     script = Script()
     script.watches["nodes"] = [event("ADDED", node("c", 4, 11)) + event("DELETED", node("b", 8, 12))]
     script.watches["pods"] = [event("ADDED", pod("2", "c", 1, 11)) + event("DELETED", pod("1", "a", 3, 12))]
@@ -221,11 +221,11 @@ def test_events_are_followed() -> None:
         until(lambda: watched.ready)
         assert names(watched.hint(asking(3))) == ("c",)
         assert names(watched.hint(asking(8))) == ("a",)
-        assert lack(watched.hint(asking(12))) is NoHintReason.FULL
+        assert reason(watched.hint(asking(12))) is NoHintReason.FULL
 
 
-def test_bound_worker_takes_its_place() -> None:
-    """A promise is kept until the worker's pod is bound, which the watch tells; then the GPU is its own."""
+def test_bound_worker_settles_its_reservation() -> None:
+    """A reservation lasts until the watch reports that the worker is bound; then the pod itself counts."""
     script = Script()
     workers = [event("ADDED", pod(f"w{number}", "b", 1, worker=True)) for number in range(8)]
     script.watches["pods"] = [event("BOOKMARK", {"metadata": {"resourceVersion": "11"}})]
@@ -233,23 +233,23 @@ def test_bound_worker_takes_its_place() -> None:
         until(lambda: watched.ready)
         assert names(watched.hint(demand(8, rack_label=""))) == ("b",)
         assert watched.counts()[2] == 8
-        assert lack(watched.hint(demand(8, rack_label="", group=OTHER))) is NoHintReason.FULL
+        assert reason(watched.hint(demand(8, rack_label="", group=OTHER))) is NoHintReason.FULL
         script.watches["pods"] = ["".join(workers)]
         script.next.set()
         until(lambda: watched.counts()[1:] == (9, 0))
-        assert lack(watched.hint(demand(8, rack_label="", group=OTHER))) is NoHintReason.FULL
+        assert reason(watched.hint(demand(8, rack_label="", group=OTHER))) is NoHintReason.FULL
 
 
-def test_silence_is_stale() -> None:
-    """A source that was not heard of for too long gives no hint."""
+def test_watch_without_events_is_stale() -> None:
+    """A source without an event for too long gives no hint."""
     with playing(Script(), max_age=0.3) as watched:
         until(lambda: watched.ready)
-        until(lambda: lack(watched.hint(asking(1))) is NoHintReason.STALE)
+        until(lambda: reason(watched.hint(asking(1))) is NoHintReason.STALE)
         assert not watched.ready
 
 
-def test_forbidden_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Without the rights there is no hint, the reason is in the metrics, the log says it once, and it may pass."""
+def test_forbidden_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Without RBAC rights there is no hint, a metric has the reason, one line is logged, and the source recovers."""
     caplog.set_level(logging.INFO)
     script = Script()
     refused = {"kind": "Status", "code": 403, "message": "pods is forbidden"}
@@ -257,28 +257,28 @@ def test_forbidden_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     registry = CollectorRegistry()
     with playing(script) as watched:
         registry.register(CapacityMetrics(watched))
-        until(lambda: lack(watched.hint(asking(1))) is NoHintReason.FORBIDDEN)
-        told = generate_latest(registry).decode()
-        assert 'dask_colocate_capacity_problem{reason="capacity-forbidden"} 1.0' in told
-        assert "dask_colocate_capacity_ready 0.0" in told
+        until(lambda: reason(watched.hint(asking(1))) is NoHintReason.FORBIDDEN)
+        metrics = generate_latest(registry).decode()
+        assert 'dask_colocate_capacity_problem{reason="capacity-forbidden"} 1.0' in metrics
+        assert "dask_colocate_capacity_ready 0.0" in metrics
         until(lambda: watched.ready, 10)
         assert names(watched.hint(asking(8))) == ("b",)
-        # Before the end, which cuts the watch and is worth a line of its own.
+        # Count before the server stops, which breaks the watch and logs another line.
         warned = [each for each in caplog.records if each.levelno >= logging.WARNING and "pods" in each.getMessage()]
         assert len(warned) == 1
 
 
-def test_nothing_is_known_before_the_first_list() -> None:
-    """Until nodes and pods are all read there is no hint: half of the pods would be taken for free room."""
+def test_no_hint_before_the_first_list() -> None:
+    """There is no hint until all nodes and pods are listed, as missing pods would look like free GPUs."""
     script = Script()
     script.lists["pods"] = [{"kind": "Status", "code": 503, "message": "not yet"}]
     with playing(script) as watched:
         until(lambda: watched.counts()[0] == 2)
-        assert lack(watched.hint(asking(1))) is NoHintReason.UNKNOWN
+        assert reason(watched.hint(asking(1))) is NoHintReason.UNKNOWN
 
 
 def group(workers: int, *hosts: str, version: int = 1) -> dict[str, Any]:
-    """A stored DaskWorkerGroup that was told these hosts."""
+    """Return a stored DaskWorkerGroup with a hint for these nodes."""
     named = {"key": HOSTNAME, "operator": "In", "values": list(hosts)}
     item = {
         "weight": 30,
@@ -295,7 +295,7 @@ def group(workers: int, *hosts: str, version: int = 1) -> dict[str, Any]:
 
 
 def test_what_another_replica_told_is_set_aside() -> None:
-    """Nodes in a stored worker group are promised here too, once; when it grows, so are the further ones."""
+    """Nodes in a stored worker group are reserved once; when the group grows, the further nodes are reserved too."""
     script = Script()
     script.lists["daskworkergroups"] = [page(group(5, "a"))]
     script.watches["daskworkergroups"] = [event("MODIFIED", group(5, "a")) + event("MODIFIED", group(9, "b"))]
@@ -303,30 +303,30 @@ def test_what_another_replica_told_is_set_aside() -> None:
         until(lambda: watched.ready)
         until(lambda: watched.counts()[2] == 9)
         assert names(watched.hint(asking(4))) == ("b",)
-        assert lack(watched.hint(asking(5))) is NoHintReason.FULL
+        assert reason(watched.hint(asking(5))) is NoHintReason.FULL
 
 
-class Some:
-    """One namespace has hints, once that is known."""
+class OneHintedNamespace:
+    """Namespaces with hints, of which one exists once they are ready."""
 
     def __init__(self) -> None:
-        """Not known yet."""
+        """Start without known namespaces."""
         self.ready = False
 
     def __contains__(self, name: str) -> bool:
-        """Whether it is the one."""
+        """Return whether this is the namespace with hints."""
         return self.ready and name == "rapids"
 
 
-def test_only_namespaces_with_hints_set_hosts_aside() -> None:
-    """Nodes in a group of a namespace that has no hints count for nothing; groups wait until that is known."""
-    script, some = Script(), Some()
+def test_only_namespaces_with_hints_reserve_nodes() -> None:
+    """Groups in namespaces without hints reserve nothing, and groups wait until the namespaces are known."""
+    script, namespaces = Script(), OneHintedNamespace()
     elsewhere = group(3, "b")
     elsewhere["metadata"]["namespace"] = "elsewhere"
     script.lists["daskworkergroups"] = [page(elsewhere, group(5, "a"))]
-    with playing(script, hinted=some) as watched:
+    with playing(script, hinted=namespaces) as watched:
         until(lambda: watched.ready)
         assert watched.counts()[2] == 0
-        some.ready = True
+        namespaces.ready = True
         until(lambda: watched.counts()[2] == 5)
         assert names(watched.hint(asking(8))) == ("b",)

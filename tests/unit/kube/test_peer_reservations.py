@@ -1,4 +1,4 @@
-"""What stored clusters and worker groups tell: each once, and their end."""
+"""Reservations from stored clusters and worker groups, and their end."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ SCHEDULER = scheduler_of("rapids", "demo")
 MARKED = {"key": "colocate.dask.org/hint", "operator": "DoesNotExist"}
 
 
-class Told:
-    """Receiver that records what it gets."""
+class RecordingReceiver:
+    """Receiver that records its calls."""
 
     def __init__(self) -> None:
-        """Start with nothing."""
+        """Start without records."""
         self.demands: list[Demand] = []
-        self.ended: list[Group] = []
+        self.deleted: list[Group] = []
         self.sizes: dict[Group, int] = {}
         self.groups = WorkerGroups(self, lambda: True)
         self.clusters = Clusters(self.groups)
@@ -39,82 +39,82 @@ class Told:
 
     def delete(self, group: Group) -> None:
         """Record the end of a group."""
-        self.ended.append(group)
+        self.deleted.append(group)
 
 
 def hinted(*hosts: str) -> Unstructured:
-    """A pod spec that names hosts; one with none names no hosts."""
+    """Return a pod spec with a hint for these nodes; without nodes it has no hint."""
     named = {"key": HOSTNAME, "operator": "In", "values": list(hosts)}
     item = {"weight": 30, "preference": {"matchExpressions": [named, MARKED]}}
-    wish = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [item]}} if hosts else {}
-    return objects.spec(objects.container(resources={"limits": {GPU: "1"}}), affinity=wish)
+    affinity = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [item]}} if hosts else {}
+    return objects.spec(objects.container(resources={"limits": {GPU: "1"}}), affinity=affinity)
 
 
 def group(*hosts: str, name: str = "demo-default") -> Any:  # noqa: ANN401 - a raw object
-    """A worker group of the cluster `demo`."""
+    """Return a worker group of the cluster `demo`."""
     return objects.group(hinted(*hosts), name=name)
 
 
-def test_cluster_counts_until_it_has_its_group() -> None:
-    """A cluster tells of its first group's hosts; once that is there, the group does, with or without hosts."""
-    told = Told()
-    told.clusters.put(objects.cluster(hinted("a")))
-    told.groups.put(group())
-    told.clusters.put(objects.cluster(hinted("a")))
-    told.groups.put(group("b"))
-    assert [(each.group, each.hostnames) for each in told.demands] == [(DEFAULT, ("a",)), (DEFAULT, ("b",))]
+def test_cluster_counts_until_its_group_is_stored() -> None:
+    """A cluster reserves nodes for its default group only until that group is stored, with or without a hint."""
+    receiver = RecordingReceiver()
+    receiver.clusters.put(objects.cluster(hinted("a")))
+    receiver.groups.put(group())
+    receiver.clusters.put(objects.cluster(hinted("a")))
+    receiver.groups.put(group("b"))
+    assert [(each.group, each.hostnames) for each in receiver.demands] == [(DEFAULT, ("a",)), (DEFAULT, ("b",))]
 
 
-def test_what_is_deleted_is_over() -> None:
-    """A deleted group ends; a deleted cluster ends its scheduler, and its workers where no worker group is stored."""
-    told = Told()
-    told.clusters.put(objects.cluster(hinted("a")))
-    told.clusters.delete(objects.cluster(hinted("a")))
-    assert set(told.ended) == {DEFAULT, SCHEDULER}
-    told.ended.clear()
-    told.groups.put(group("a"))
-    told.clusters.delete(objects.cluster(hinted("a")))
-    assert told.ended == [SCHEDULER]
-    told.groups.delete(group())
-    assert told.ended == [SCHEDULER, DEFAULT]
-    assert not told.groups.groups
+def test_deleted_objects_end_their_groups() -> None:
+    """A deleted group is removed; a deleted cluster removes its scheduler, and workers without a stored group."""
+    receiver = RecordingReceiver()
+    receiver.clusters.put(objects.cluster(hinted("a")))
+    receiver.clusters.delete(objects.cluster(hinted("a")))
+    assert set(receiver.deleted) == {DEFAULT, SCHEDULER}
+    receiver.deleted.clear()
+    receiver.groups.put(group("a"))
+    receiver.clusters.delete(objects.cluster(hinted("a")))
+    assert receiver.deleted == [SCHEDULER]
+    receiver.groups.delete(group())
+    assert receiver.deleted == [SCHEDULER, DEFAULT]
+    assert not receiver.groups.groups
 
 
-def test_hosts_of_a_scheduler_are_heard_of_beside_the_group() -> None:
-    """A stored cluster's scheduler is passed on with its host, also once the worker group is stored."""
-    told = Told()
-    told.groups.put(group())
+def test_scheduler_is_passed_on_beside_the_group() -> None:
+    """A stored cluster's scheduler is passed on with its node, also after the worker group is stored."""
+    receiver = RecordingReceiver()
+    receiver.groups.put(group())
     item = objects.cluster()
     item["spec"]["scheduler"]["spec"] = hinted("c")
-    told.clusters.put(item)
-    assert [(each.group, each.hostnames, each.replicas) for each in told.demands] == [(SCHEDULER, ("c",), 1)]
+    receiver.clusters.put(item)
+    assert [(each.group, each.hostnames, each.replicas) for each in receiver.demands] == [(SCHEDULER, ("c",), 1)]
 
 
 def test_size_of_a_group_is_passed_on() -> None:
-    """A worker group's size is passed on, with hosts or without."""
-    told = Told()
+    """A worker group's size is passed on, with or without a hint."""
+    receiver = RecordingReceiver()
     small = group()
     small["spec"]["worker"]["replicas"] = 3
-    told.groups.put(small)
-    assert told.sizes == {DEFAULT: 3}
+    receiver.groups.put(small)
+    assert receiver.sizes == {DEFAULT: 3}
 
 
-def test_what_a_list_lacks_is_over() -> None:
-    """A group that vanished while nobody watched is gone with the next list."""
-    told = Told()
+def test_list_removes_missing_groups() -> None:
+    """A group that was deleted without an event is removed by the next list."""
+    receiver = RecordingReceiver()
     for each in ("demo-default", "demo-more"):
-        told.groups.put(group("a", name=each))
-    told.groups.begin_list()
-    told.groups.put_page([group("a", name="demo-more")])
-    told.groups.end_list()
-    assert told.ended == [DEFAULT]
-    assert told.groups.groups == {Group("rapids", "demo", "demo-more")}
+        receiver.groups.put(group("a", name=each))
+    receiver.groups.begin_list()
+    receiver.groups.put_page([group("a", name="demo-more")])
+    receiver.groups.end_list()
+    assert receiver.deleted == [DEFAULT]
+    assert receiver.groups.groups == {Group("rapids", "demo", "demo-more")}
 
 
 def test_group_without_workers_wants_none() -> None:
-    """A group that is scaled to nothing says so, so that its promise ends."""
-    told = Told()
+    """A group that is scaled to zero is passed on, so that its reservation is released."""
+    receiver = RecordingReceiver()
     empty = group("a")
     empty["spec"]["worker"]["replicas"] = 0
-    told.groups.put(empty)
-    assert [each.replicas for each in told.demands] == [0]
+    receiver.groups.put(empty)
+    assert [each.replicas for each in receiver.demands] == [0]

@@ -1,4 +1,4 @@
-"""Nodes, pods and demands, as small as they can be."""
+"""Factories of nodes, pods, demands and allocators for the placement tests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SCHEDULER = scheduler_of("rapids", "demo")
 
 
 def node(name: str, gpus: int = 8, rack: str = "", **fields: Unstructured) -> Node:
-    """A node whose host name is its own."""
+    """Return a node whose hostname is its name."""
     labels = {HOSTNAME: name, RACK: rack, **fields.pop("labels", {})}
     extended = {GPU: gpus}
     return Node(
@@ -43,24 +43,24 @@ def node(name: str, gpus: int = 8, rack: str = "", **fields: Unstructured) -> No
 
 
 def pod(where: str, gpus: int = 1, group: Group | None = None) -> PodUsage:
-    """A bound pod."""
+    """Return the usage of a bound pod."""
     return PodUsage(where, ((GPU, gpus),), group)
 
 
 def demand(workers: int, gpus: int = 1, spec: Unstructured = None, **fields: Unstructured) -> Demand:
-    """Workers of the cluster `demo`."""
+    """Return a demand for workers of the cluster `demo`."""
     fixed = {"group": DEMO, "resource": GPU, "rack_label": RACK, "constraints": constraints(spec or {})}
     return Demand(**{**fixed, "workers": workers, "gpus": gpus, **fields})
 
 
 def questions(worker: Question | None = None, scheduler: Question | None = None) -> Questions:
-    """Questions about one object; for a role without a question there is nothing to ask."""
+    """Return the questions about one object; a role may have none."""
     nothing = NoHint(NoHintReason.NO_WORKERS_ADDED, "")
     return Questions(worker or nothing, scheduler or nothing)
 
 
 def pool(nodes: Mapping[str, tuple[int, str]]) -> Pool:
-    """A pool of nodes with so many free GPUs in such a rack."""
+    """Return a pool of nodes, given the free GPUs and the rack of each."""
     made = Pool()
     for name, (free, rack) in nodes.items():
         made.put(name, rack, free)
@@ -68,33 +68,33 @@ def pool(nodes: Mapping[str, tuple[int, str]]) -> Pool:
 
 
 def total(shares: Iterable[tuple[str, int]]) -> int:
-    """All workers of a plan."""
+    """Return the number of workers in a plan."""
     return sum(workers for _, workers in shares)
 
 
-class Room(Allocator):
-    """An allocator that is asked about one role at a time."""
+class WorkerAllocator(Allocator):
+    """An allocator with a shortcut for questions about workers."""
 
     def hint(self, question: Question, now: float) -> Hint:
         """Return the hint for workers."""
         return self.hints(questions(question), now).worker
 
 
-def stock(*gpus: int) -> Room:
-    """Nodes `n0`, `n1`, ... with so many GPUs."""
-    made = Room(lifetime=60)
+def make_allocator(*gpus: int) -> WorkerAllocator:
+    """Return an allocator with the nodes `n0`, `n1`, ..., given the GPUs of each."""
+    made = WorkerAllocator(lifetime=60)
     for number, each in enumerate(gpus):
         made.index.put_node(node(f"n{number}", each))
     return made
 
 
-def names(hint: Hint) -> set[str]:
-    """The hosts of a hint."""
+def hostnames(hint: Hint) -> set[str]:
+    """Return the hostnames in a hint."""
     assert isinstance(hint, PreferredNodes), hint
     return set(hint.hostnames)
 
 
-def lack(hint: Hint) -> NoHintReason:
-    """Why there is no hint."""
+def reason(hint: Hint) -> NoHintReason:
+    """Return the reason for a missing hint."""
     assert isinstance(hint, NoHint), hint
     return hint.reason

@@ -1,4 +1,4 @@
-"""Whether a node takes a worker, requirement by requirement."""
+"""Node selectors, node affinity and tolerations, compared to kube-scheduler's rules."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ GPU = Taint("nvidia.com/gpu", "present", "NoSchedule")
 
 
 def required(*terms: Unstructured) -> Unstructured:
-    """A pod spec with a required node affinity."""
+    """Return a pod spec with a required node affinity."""
     affinity = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": list(terms)}}
     return {"affinity": {"nodeAffinity": affinity}}
 
 
-def asks(key: str, operator: str, *values: str) -> Unstructured:
-    """A term with one expression."""
+def term(key: str, operator: str, *values: str) -> Unstructured:
+    """Return a node selector term with one expression."""
     return {"matchExpressions": [{"key": key, "operator": operator, "values": list(values)}]}
 
 
@@ -33,17 +33,17 @@ def asks(key: str, operator: str, *values: str) -> Unstructured:
         ({"nodeSelector": {"team": "a"}}, True),
         ({"nodeSelector": {"team": "b"}}, False),
         ({"nodeSelector": None, "affinity": None}, True),
-        (required(asks("team", "In", "a", "b")), True),
-        (required(asks("team", "NotIn", "a")), False),
-        (required(asks("absent", "NotIn", "a")), True),
-        (required(asks("team", "Exists")), True),
-        (required(asks("team", "DoesNotExist")), False),
-        (required(asks("size", "Gt", "7")), True),
-        (required(asks("size", "Lt", "8")), False),
-        (required(asks("team", "Gt", "7")), False),
-        (required(asks("absent", "Gt", "7")), False),
-        (required(asks("team", "Like", "a")), False),
-        (required(asks("team", "In", "b"), asks("size", "In", "8")), True),
+        (required(term("team", "In", "a", "b")), True),
+        (required(term("team", "NotIn", "a")), False),
+        (required(term("absent", "NotIn", "a")), True),
+        (required(term("team", "Exists")), True),
+        (required(term("team", "DoesNotExist")), False),
+        (required(term("size", "Gt", "7")), True),
+        (required(term("size", "Lt", "8")), False),
+        (required(term("team", "Gt", "7")), False),
+        (required(term("absent", "Gt", "7")), False),
+        (required(term("team", "Like", "a")), False),
+        (required(term("team", "In", "b"), term("size", "In", "8")), True),
         (required(), False),
         (required({}), False),
         (required({"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-1"]}]}), True),
@@ -51,7 +51,7 @@ def asks(key: str, operator: str, *values: str) -> Unstructured:
     ],
 )
 def test_selectors_and_affinity(spec: Unstructured, admitted: bool) -> None:
-    """A node is taken exactly where kube-scheduler would take it."""
+    """A node admits a pod exactly if it passes kube-scheduler's filter."""
     assert constraints(spec).admit("node-1", LABELS, ()) is admitted
 
 
@@ -69,17 +69,17 @@ def test_selectors_and_affinity(spec: Unstructured, admitted: bool) -> None:
     ],
 )
 def test_tolerations(toleration: Unstructured, admitted: bool) -> None:
-    """A taint keeps a worker away unless one of its tolerations takes it."""
+    """A taint excludes a worker unless one of its tolerations matches."""
     assert constraints({"tolerations": [toleration]}).admit("node-1", LABELS, (GPU,)) is admitted
 
 
-def test_wishes_keep_nobody_away() -> None:
-    """PreferNoSchedule is left out."""
+def test_preferred_taints_exclude_no_pod() -> None:
+    """Taints with the effect PreferNoSchedule exclude no pod."""
     item = {"spec": {"taints": [{"key": "a", "effect": "PreferNoSchedule"}, {"key": "b", "effect": "NoExecute"}]}}
     assert taints(item) == (Taint("b", "", "NoExecute"),)
 
 
-def test_same_words_are_the_same_kind() -> None:
-    """Two specs that ask for the same in another order share a pool."""
+def test_equal_constraints_share_a_pool() -> None:
+    """Two specs with the same constraints in different order share a pool."""
     assert constraints({"nodeSelector": {"a": "1", "b": "2"}}) == constraints({"nodeSelector": {"b": "2", "a": "1"}})
     assert constraints({"nodeSelector": {"a": "1"}}) != constraints({})

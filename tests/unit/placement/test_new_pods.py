@@ -1,10 +1,10 @@
-"""Pods that are created: what they carry, and the size of their stored group, decide about a fresh hint."""
+"""New pods: their hint and the size of their stored group decide whether they get a new hint."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.unit.placement.factories import DEMO, demand, lack, names, pod, stock
+from tests.unit.placement.factories import DEMO, demand, hostnames, make_allocator, pod, reason
 from webhook.placement.model import NewPod, NoHintReason, PreferredNodes
 
 if TYPE_CHECKING:
@@ -12,62 +12,62 @@ if TYPE_CHECKING:
 
 
 def arriving(planned: int | None = None, *told: str, **fields: Unstructured) -> NewPod:
-    """A pod of the group `demo-default` whose item names hosts for a group of a size."""
+    """Return a new pod of the group `demo-default`, with the hostnames and the group size in its hint."""
     return NewPod(demand(1, hostnames=told, planned_size=planned, **fields))
 
 
 def test_pod_of_a_grown_group_gets_a_fresh_hint() -> None:
-    """A group scaled by its subresource: its pods carry old hosts, and get those where the added workers fit."""
-    room = stock(2, 2, 2)
-    room.index.put_pod("1", pod("n0", 1, DEMO))
-    room.index.put_pod("2", pod("n0", 1, DEMO))
-    room.set_size(DEMO, 4)
-    first = room.hint(arriving(2, "n0"), 0)
+    """Pods of a group that was scaled by its subresource get nodes on which the added workers fit."""
+    allocator = make_allocator(2, 2, 2)
+    allocator.index.put_pod("1", pod("n0", 1, DEMO))
+    allocator.index.put_pod("2", pod("n0", 1, DEMO))
+    allocator.set_size(DEMO, 4)
+    first = allocator.hint(arriving(2, "n0"), 0)
     assert isinstance(first, PreferredNodes)
     assert (len(first.hostnames), first.size) == (1, 4)
     assert first.hostnames != ("n0",)
-    assert room.reservations.unbound_count(DEMO) == 2
-    assert room.hint(arriving(2, "n0"), 0) == first
-    assert room.reservations.unbound_count(DEMO) == 2
+    assert allocator.reservations.unbound_count(DEMO) == 2
+    assert allocator.hint(arriving(2, "n0"), 0) == first
+    assert allocator.reservations.unbound_count(DEMO) == 2
 
 
 def test_pod_that_carries_a_current_hint_keeps_it() -> None:
-    """Nodes that were planned for the group as it is now stay, and so do those of an earlier version's item."""
-    room = stock(2, 2)
-    room.set_size(DEMO, 4)
+    """Nodes that were planned for the group's current size stay, and so do the nodes in an item without a size."""
+    allocator = make_allocator(2, 2)
+    allocator.set_size(DEMO, 4)
     for planned in (4, 5, None):
-        assert lack(room.hint(arriving(planned, "n0"), 0)) is NoHintReason.NO_WORKERS_ADDED
-    assert room.reservations.pods == 0
+        assert reason(allocator.hint(arriving(planned, "n0"), 0)) is NoHintReason.NO_WORKERS_ADDED
+    assert allocator.reservations.pods == 0
 
 
-def test_group_heard_of_after_it_grew_is_planned_on_every_replica() -> None:
-    """A stored group that outgrew its item reserves a fresh plan for the missing workers, the same on each replica."""
+def test_stored_group_that_grew_is_planned_on_every_replica() -> None:
+    """A stored group that outgrew its hint reserves a new plan for the missing workers, the same on each replica."""
     plans = []
     for _ in range(2):
-        room = stock(2, 2, 2, 2)
+        allocator = make_allocator(2, 2, 2, 2)
         for uid in "12":
-            room.index.put_pod(uid, pod("n0", 1, DEMO))
-        room.set_size(DEMO, 4)
-        room.reserve_stored(demand(4, hostnames=("n0",), planned_size=2), 0)
-        assert room.reservations.unbound_count(DEMO) == 2
-        plans.append(names(room.hint(arriving(2, "n0"), 0)))
+            allocator.index.put_pod(uid, pod("n0", 1, DEMO))
+        allocator.set_size(DEMO, 4)
+        allocator.reserve_stored(demand(4, hostnames=("n0",), planned_size=2), 0)
+        assert allocator.reservations.unbound_count(DEMO) == 2
+        plans.append(hostnames(allocator.hint(arriving(2, "n0"), 0)))
     assert plans[0] == plans[1]
     assert "n0" not in plans[0]
 
 
 def test_dry_run_of_a_pod_reserves_nothing() -> None:
-    """A pod that is not stored gets a plan, and takes nothing from any other."""
-    room = stock(2, 2)
-    room.set_size(DEMO, 2)
-    assert len(names(room.hint(arriving(stored=False), 0))) == 1
-    assert room.reservations.pods == 0
+    """A dry run of a pod gets a plan and reserves nothing."""
+    allocator = make_allocator(2, 2)
+    allocator.set_size(DEMO, 2)
+    assert len(hostnames(allocator.hint(arriving(stored=False), 0))) == 1
+    assert allocator.reservations.pods == 0
 
 
 def test_all_bound_workers_leave_nothing_to_plan() -> None:
-    """A pod beyond what its group wants gets no hint; nor does one of a group that is gone."""
-    room = stock(2, 2)
-    room.set_size(DEMO, 1)
-    room.index.put_pod("1", pod("n0", 1, DEMO))
-    assert lack(room.hint(arriving(), 0)) is NoHintReason.NO_WORKERS_ADDED
-    room.delete(DEMO)
-    assert lack(room.hint(arriving(), 0)) is NoHintReason.GROUP_UNKNOWN
+    """A pod beyond its group's size gets no hint, nor does a pod of a deleted group."""
+    allocator = make_allocator(2, 2)
+    allocator.set_size(DEMO, 1)
+    allocator.index.put_pod("1", pod("n0", 1, DEMO))
+    assert reason(allocator.hint(arriving(), 0)) is NoHintReason.NO_WORKERS_ADDED
+    allocator.delete(DEMO)
+    assert reason(allocator.hint(arriving(), 0)) is NoHintReason.GROUP_UNKNOWN

@@ -1,4 +1,4 @@
-"""The index of free capacity, against a count of everything from the start."""
+"""The node index, compared to a count of all nodes and pods."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ CHANGES = st.lists(
 
 
 @given(CHANGES, st.integers(0, 25))
-def test_pools_are_what_a_count_of_everything_gives(changes: list[tuple[str, object]], asked_after: int) -> None:
-    """However nodes and pods come, change and go, also before each other: a pool made early equals one made late."""
+def test_pools_equal_a_full_count(changes: list[tuple[str, object]], first_question: int) -> None:
+    """For any order of node and pod events, a pool created early equals a pool created late."""
     index = NodeIndex()
     nodes: dict[str, Node] = {}
     pods: dict[str, PodUsage] = {}
     for number, (what, subject) in enumerate(changes):
-        if number == asked_after:
+        if number == first_question:
             index.pool(ANY), index.pool(SELECTING)
         _change(index, what, subject)
         _note(nodes, pods, what, subject)
@@ -91,21 +91,21 @@ def _counted(nodes: dict[str, Node], pods: dict[str, PodUsage], kind: PoolKey) -
     return {name: left for name, left in free.items() if left > 0}
 
 
-def test_bound_workers_are_told_once() -> None:
-    """A worker that is bound is told with its group and node, once however often it is seen; others are not."""
-    told: list[object] = []
-    index = NodeIndex(lambda group, where: told.append((group, where)))
+def test_bound_workers_are_reported_once() -> None:
+    """The callback receives the group and node of each bound worker once, and no other pods."""
+    calls: list[object] = []
+    index = NodeIndex(lambda group, where: calls.append((group, where)))
     index.put_pod("1", pod("a", group=DEMO))
     index.put_pod("1", pod("a", group=DEMO))
     index.put_pod("2", pod("a"))
-    assert told == [(DEMO, "a")]
+    assert calls == [(DEMO, "a")]
     assert set(index.worker_nodes("rapids", "demo")) == {"a"}
     index.delete_pod("1")
     assert not index.worker_nodes("rapids", "demo")
 
 
 def test_pools_are_bounded() -> None:
-    """Kinds of workers that nobody asked about for long are given up, and come back right."""
+    """The least recently used pool is evicted, and rebuilt correctly at the next question."""
     index = NodeIndex()
     index.put_node(node("a"))
     for number in range(MAX_POOLS + 5):
@@ -115,7 +115,7 @@ def test_pools_are_bounded() -> None:
 
 
 def test_nodes_without_a_host_name_are_left_out() -> None:
-    """A hint names hosts by their label: a node that has none, or asks not to be named, is in no pool."""
+    """A node without a hostname label, or with the marker label, is in no pool."""
     index = NodeIndex()
     index.put_node(replace(node("a"), hostname=""))
     index.put_node(node("b", labels={"colocate.dask.org/hint": ""}))

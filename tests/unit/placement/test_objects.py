@@ -1,4 +1,4 @@
-"""Raw Nodes and Pods, as an API server has them and as they could never be."""
+"""Conversion of raw Nodes and Pods, valid and malformed."""
 
 from __future__ import annotations
 
@@ -21,22 +21,25 @@ LABELS = {
 }
 
 
-def asking(amount: Unstructured, **fields: Unstructured) -> Unstructured:
-    """A container that asks for GPUs."""
+def gpu_container(amount: Unstructured, **fields: Unstructured) -> Unstructured:
+    """Return a container with a GPU limit."""
     return {"resources": {"limits": {GPU: amount, "cpu": "4"}}, **fields}
 
 
+SIDECAR = gpu_container("1", restartPolicy="Always")
+
+
 def pod(**spec: Unstructured) -> Unstructured:
-    """A bound pod with one container of two GPUs."""
+    """Return a bound pod with one container of two GPUs."""
     return {
         "metadata": {"namespace": "rapids", "uid": "1", "labels": LABELS},
-        "spec": {"nodeName": "n", "containers": [asking("2")], **spec},
+        "spec": {"nodeName": "n", "containers": [gpu_container("2")], **spec},
         "status": {"phase": "Running"},
     }
 
 
 def test_node() -> None:
-    """Of a node stay its host name, labels, taints and extended resources."""
+    """A node keeps its hostname, labels, taints and extended resources."""
     found = objects.node(
         {
             "metadata": {"name": "n", "labels": {"kubernetes.io/hostname": "host"}},
@@ -58,13 +61,13 @@ def test_node() -> None:
         (None, None),
     ],
 )
-def test_closed_nodes(spec: Unstructured, status: Unstructured) -> None:
-    """A node that is cordoned or not ready is not open."""
+def test_unschedulable_nodes(spec: Unstructured, status: Unstructured) -> None:
+    """A node that is cordoned or not ready is not schedulable."""
     assert not objects.node({"metadata": {"name": "n"}, "spec": spec, "status": status}).schedulable
 
 
 def test_worker() -> None:
-    """A bound worker holds its GPUs, and is known by its group."""
+    """A bound worker counts with its GPUs and its group."""
     assert objects.pod_usage(pod()) == PodUsage("n", ((GPU, 2),), DEMO)
 
 
@@ -79,27 +82,33 @@ def test_worker() -> None:
         None,
     ],
 )
-def test_pods_that_hold_nothing(item: Unstructured) -> None:
-    """A pod that is not bound, has ended, or asks for no extended resource is not kept."""
+def test_pods_without_usage(item: Unstructured) -> None:
+    """A pod that is not bound, has ended, or requests no extended resource is ignored."""
     assert objects.pod_usage(item) is None
 
 
 @pytest.mark.parametrize(
     ("spec", "gpus"),
     [
-        ({"containers": [asking("2"), asking(1)]}, 3),
-        ({"containers": [asking("1")], "initContainers": [asking("4")]}, 4),
-        ({"containers": [asking("2")], "initContainers": [asking("1", restartPolicy="Always")]}, 3),
-        ({"containers": [asking("1")], "initContainers": [asking("1", restartPolicy="Always"), asking("3")]}, 4),
+        ({"containers": [gpu_container("2"), gpu_container(1)]}, 3),
+        ({"containers": [gpu_container("1")], "initContainers": [gpu_container("4")]}, 4),
+        ({"containers": [gpu_container("2")], "initContainers": [SIDECAR]}, 3),
+        (
+            {
+                "containers": [gpu_container("1")],
+                "initContainers": [SIDECAR, gpu_container("3")],
+            },
+            4,
+        ),
         ({"containers": [{"resources": {"requests": {GPU: "5"}}}]}, 5),
     ],
 )
-def test_requests_are_the_schedulers(spec: Unstructured, gpus: int) -> None:
-    """Containers and side-cars add up; an init container counts where it is larger."""
+def test_requests_are_summed_like_kube_scheduler(spec: Unstructured, gpus: int) -> None:
+    """Containers and sidecars add up; another init container counts only if it requests more."""
     assert objects.requests(spec) == {GPU: gpus}
 
 
-@pytest.mark.parametrize(("written", "number"), [("8", 8), (3, 3), ("2k", 2000), ("1Ki", 1024), ("x", 0), ("1.5", 0)])
-def test_quantities(written: Unstructured, number: int) -> None:
-    """Whole quantities, and nothing where there is none."""
-    assert objects.quantity(written) == number
+@pytest.mark.parametrize(("raw", "number"), [("8", 8), (3, 3), ("2k", 2000), ("1Ki", 1024), ("x", 0), ("1.5", 0)])
+def test_quantities(raw: Unstructured, number: int) -> None:
+    """Whole quantities are parsed, and anything else is 0."""
+    assert objects.quantity(raw) == number

@@ -1,4 +1,4 @@
-"""Promises: what is set aside, and how it comes free."""
+"""Reservations: what they reserve, and when they are released."""
 
 from __future__ import annotations
 
@@ -16,86 +16,86 @@ MORE = Group("rapids", "demo", "demo-more")
 PLAN: Plan = (Share("a", 2), Share("b", 1))
 
 
-class Kept:
-    """What a ledger sets aside."""
+class CountedReservations:
+    """Reservations with a count of the reserved GPUs by node."""
 
     def __init__(self) -> None:
-        """Nothing yet."""
+        """Start without reservations."""
         self.gpus: Counter[str] = Counter()
         self.reservations = Reservations(self.reserve, lifetime=60)
 
     def reserve(self, where: str, _resource: str, amount: int) -> None:
-        """Count it."""
+        """Count an amount."""
         self.gpus[where] += amount
 
 
-def test_promise_is_set_aside_until_bound() -> None:
-    """Each bound worker gives its place back, and with the last one the promise is over."""
-    kept = Kept()
-    kept.reservations.add(demand(3, gpus=2), PLAN, 0)
-    assert kept.gpus == {"a": 4, "b": 2}
-    assert kept.reservations.plan(DEMO) == PLAN
-    assert kept.reservations.worker_nodes("rapids", "demo") == {"a", "b"}
-    kept.reservations.settle(DEMO, "a")
-    assert kept.gpus == {"a": 2, "b": 2}
-    kept.reservations.settle(DEMO, "elsewhere")
-    assert kept.gpus == {"a": 2, "b": 0}
-    kept.reservations.settle(DEMO, "a")
-    assert kept.gpus.total() == 0
-    assert kept.reservations.plan(DEMO) is None
-    kept.reservations.settle(DEMO, "a")
-    assert kept.gpus.total() == 0
+def test_reservation_lasts_until_bound() -> None:
+    """Each bound worker releases its part of the reservation, and the last one ends it."""
+    counted = CountedReservations()
+    counted.reservations.add(demand(3, gpus=2), PLAN, 0)
+    assert counted.gpus == {"a": 4, "b": 2}
+    assert counted.reservations.plan(DEMO) == PLAN
+    assert counted.reservations.worker_nodes("rapids", "demo") == {"a", "b"}
+    counted.reservations.settle(DEMO, "a")
+    assert counted.gpus == {"a": 2, "b": 2}
+    counted.reservations.settle(DEMO, "elsewhere")
+    assert counted.gpus == {"a": 2, "b": 0}
+    counted.reservations.settle(DEMO, "a")
+    assert counted.gpus.total() == 0
+    assert counted.reservations.plan(DEMO) is None
+    counted.reservations.settle(DEMO, "a")
+    assert counted.gpus.total() == 0
 
 
-def test_promise_ends_by_itself() -> None:
-    """What nobody takes up for a minute is given back, and not before."""
-    kept = Kept()
-    kept.reservations.add(demand(3), PLAN, 0)
-    kept.reservations.add(demand(3, group=OTHER), PLAN, 30)
-    kept.reservations.expire(59)
-    assert kept.reservations.pods == 6
-    kept.reservations.expire(60)
-    assert kept.reservations.pods == 3
-    assert kept.reservations.plan(OTHER) == PLAN
-    kept.reservations.expire(90)
-    assert kept.gpus.total() == 0
+def test_reservation_expires() -> None:
+    """A reservation expires after one minute, and not before."""
+    counted = CountedReservations()
+    counted.reservations.add(demand(3), PLAN, 0)
+    counted.reservations.add(demand(3, group=OTHER), PLAN, 30)
+    counted.reservations.expire(59)
+    assert counted.reservations.pods == 6
+    counted.reservations.expire(60)
+    assert counted.reservations.pods == 3
+    assert counted.reservations.plan(OTHER) == PLAN
+    counted.reservations.expire(90)
+    assert counted.gpus.total() == 0
 
 
-def test_memory_of_lapsed_promises_is_bounded() -> None:
-    """Of promises that ended by themselves the latest are remembered, and no more than the group still wants."""
-    kept = Kept()
+def test_record_of_expired_reservations_is_bounded() -> None:
+    """Only the latest expired reservations are recorded, with at most the size of the group."""
+    counted = CountedReservations()
     for number in range(MAX_EXPIRED_GROUPS + 1):
-        kept.reservations.add(demand(3, group=Group("rapids", f"{number}", "default")), PLAN, 0)
-    kept.reservations.expire(60)
+        counted.reservations.add(demand(3, group=Group("rapids", f"{number}", "default")), PLAN, 0)
+    counted.reservations.expire(60)
     first, last = (Group("rapids", f"{number}", "default") for number in (0, MAX_EXPIRED_GROUPS))
-    assert kept.reservations.expired_count(first, 3) == 0
-    assert kept.reservations.expired_count(last, 5) == 3
-    assert kept.reservations.expired_count(last, 2) == kept.reservations.expired_count(last, 3) == 2
+    assert counted.reservations.expired_count(first, 3) == 0
+    assert counted.reservations.expired_count(last, 5) == 3
+    assert counted.reservations.expired_count(last, 2) == counted.reservations.expired_count(last, 3) == 2
 
 
 def test_groups_of_a_cluster_are_apart() -> None:
-    """Two groups of one cluster are promised places side by side; the cluster holds the nodes of both."""
-    kept = Kept()
-    kept.reservations.add(demand(3), PLAN, 0)
-    kept.reservations.add(demand(1, group=MORE), (Share("c", 1),), 0)
-    assert kept.reservations.worker_nodes("rapids", "demo") == {"a", "b", "c"}
-    kept.reservations.release(DEMO)
-    assert kept.gpus == {"a": 0, "b": 0, "c": 1}
+    """Two groups of one cluster have separate reservations, and the cluster's nodes are those of both."""
+    counted = CountedReservations()
+    counted.reservations.add(demand(3), PLAN, 0)
+    counted.reservations.add(demand(1, group=MORE), (Share("c", 1),), 0)
+    assert counted.reservations.worker_nodes("rapids", "demo") == {"a", "b", "c"}
+    counted.reservations.release(DEMO)
+    assert counted.gpus == {"a": 0, "b": 0, "c": 1}
 
 
-def test_growth_adds_to_a_promise() -> None:
-    """A group that grows before its workers are bound keeps what it was promised, and has until the later end."""
-    kept = Kept()
-    kept.reservations.add(demand(3), PLAN, 0)
-    kept.reservations.add(demand(1, replicas_before=3), (Share("b", 1),), 50)
-    kept.reservations.expire(70)
-    assert kept.gpus == {"a": 2, "b": 2}
+def test_growth_adds_to_a_reservation() -> None:
+    """A group that grows before its workers are bound keeps its reservation, with a new expiry."""
+    counted = CountedReservations()
+    counted.reservations.add(demand(3), PLAN, 0)
+    counted.reservations.add(demand(1, replicas_before=3), (Share("b", 1),), 50)
+    counted.reservations.expire(70)
+    assert counted.gpus == {"a": 2, "b": 2}
 
 
 @given(
     st.lists(
         st.one_of(
-            st.tuples(st.just("promise"), st.sampled_from([DEMO, OTHER, MORE]), st.integers(1, 3)),
+            st.tuples(st.just("reserve"), st.sampled_from([DEMO, OTHER, MORE]), st.integers(1, 3)),
             st.tuples(st.just("bound"), st.sampled_from([DEMO, OTHER, MORE]), st.integers(1, 3)),
             st.tuples(st.just("trim"), st.sampled_from([DEMO, OTHER, MORE]), st.integers(-1, 5)),
             st.tuples(st.just("other size"), st.sampled_from([DEMO, OTHER, MORE]), st.integers(1, 3)),
@@ -104,29 +104,31 @@ def test_growth_adds_to_a_promise() -> None:
         max_size=30,
     )
 )
-def test_nothing_leaks(happened: list[tuple[str, Group, int]]) -> None:
-    """Whatever happens, what is set aside is exactly what is promised and open, and in the end it is nothing."""
-    kept, now, sizes = Kept(), 0, Counter({DEMO: 1, OTHER: 1, MORE: 1})
-    for what, group, number in happened:
-        if what == "promise":
+def test_nothing_leaks(events: list[tuple[str, Group, int]]) -> None:
+    """After any sequence of events the reserved GPUs are those of unbound pods, and in the end zero."""
+    counted, now, sizes = CountedReservations(), 0, Counter({DEMO: 1, OTHER: 1, MORE: 1})
+    for what, group, number in events:
+        if what == "reserve":
             sizes[group] = 1
-            kept.reservations.add(demand(number, group=group), (Share(f"n{number}", number),), now)
+            counted.reservations.add(demand(number, group=group), (Share(f"n{number}", number),), now)
         elif what == "bound":
-            kept.reservations.settle(group, f"n{number}")
+            counted.reservations.settle(group, f"n{number}")
         elif what == "trim":
-            kept.reservations.trim(group, number)
-            assert kept.reservations.unbound_count(group) <= max(number, 0)
+            counted.reservations.trim(group, number)
+            assert counted.reservations.unbound_count(group) <= max(number, 0)
         elif what == "other size":
             sizes[group] = 3
-            kept.reservations.add(demand(number, gpus=3, group=group), (Share(f"n{number}", number),), now)
+            counted.reservations.add(demand(number, gpus=3, group=group), (Share(f"n{number}", number),), now)
         else:
             now += number
-            kept.reservations.expire(now)
-        assert kept.gpus.total() == sum(kept.reservations.unbound_count(each) * gpus for each, gpus in sizes.items())
+            counted.reservations.expire(now)
+        assert counted.gpus.total() == sum(
+            counted.reservations.unbound_count(each) * gpus for each, gpus in sizes.items()
+        )
         for each in sizes:
             assert sum(
-                share.workers for share in kept.reservations.plan(each) or ()
-            ) >= kept.reservations.unbound_count(each)
-        assert min(kept.gpus.values(), default=0) >= 0
-    kept.reservations.expire(now + 60)
-    assert kept.gpus.total() == 0
+                share.workers for share in counted.reservations.plan(each) or ()
+            ) >= counted.reservations.unbound_count(each)
+        assert min(counted.gpus.values(), default=0) >= 0
+    counted.reservations.expire(now + 60)
+    assert counted.gpus.total() == 0

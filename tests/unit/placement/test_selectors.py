@@ -1,4 +1,4 @@
-"""Selectors of DeviceClasses: the part of CEL that is supported, and that the rest is recognized as not supported."""
+"""Selectors of DeviceClasses: supported CEL expressions, and rejection of all other expressions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GPU = {
 
 
 def cel(*expressions: Unstructured) -> list[Unstructured]:
-    """Selectors with these expressions."""
+    """Return selectors with these expressions."""
     return [{"cel": {"expression": each}} for each in expressions]
 
 
@@ -46,14 +46,14 @@ def cel(*expressions: Unstructured) -> list[Unstructured]:
     ],
 )
 def test_supported_expression(expression: str, found: bool) -> None:
-    """A conjunction of comparisons holds where each does; an absent attribute matches nothing."""
+    """A conjunction matches if each comparison does; an absent attribute matches nothing."""
     parsed = comparisons(cel(expression))
     assert parsed is not None
     assert matches(parsed, GPU, DRIVER) is found
 
 
 def test_all_selectors_must_hold() -> None:
-    """A class without selectors takes every device; of several each must hold."""
+    """A class without selectors matches every device; of several selectors each must match."""
     every, both = comparisons([]), comparisons(cel("device.driver == 'gpu.nvidia.com'", "device.driver == 'other'"))
     assert every == ()
     assert both is not None
@@ -77,5 +77,5 @@ def test_all_selectors_must_hold() -> None:
     ],
 )
 def test_unsupported_expression(expression: Unstructured) -> None:
-    """Whatever is not understood for certain makes the whole class unsupported."""
+    """One unsupported expression makes the whole class unsupported."""
     assert comparisons(cel("device.driver == 'gpu.nvidia.com'", expression)) is None
