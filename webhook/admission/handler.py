@@ -42,7 +42,8 @@ from webhook.workloads.unstructured import (
 )
 
 API_VERSION = "admission.k8s.io/v1"
-LONGEST_WARNING = 256
+WARNING_PREFIX = "dask-colocate: "
+MAX_WARNING_LENGTH = 256  # characters, with the prefix; the API server truncates longer warnings
 LONGEST_UID = 253  # characters; an API server's have 36, and every answer says its request's again
 
 
@@ -250,13 +251,15 @@ def _lines(warnings: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(_line, warnings)))
 
 
-def _line(warning: str) -> str:
-    """A warning as it survives the way to the user.
+def _line(text: str) -> str:
+    """Return a text as one printable line, truncated so that a warning with its prefix has at most 256 characters.
 
-    The API server drops what holds control characters, and cuts at 256 (API reference, AdmissionResponse).
+    The API server drops warnings that contain control characters, and truncates at 256 (API reference,
+    AdmissionResponse).
     """
-    shown = warning if warning.isprintable() else "".join(each if each.isprintable() else "?" for each in warning)
-    return shown if len(shown) <= LONGEST_WARNING else f"{shown[: LONGEST_WARNING - 3]}..."
+    line = text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
+    limit = MAX_WARNING_LENGTH - len(WARNING_PREFIX)
+    return line if len(line) <= limit else f"{line[: limit - 3]}..."
 
 
 # Asked for each decision: Python 3.11 takes 0.1 us to find a member of an enumeration by its name.
@@ -305,7 +308,7 @@ def answer(verdict: AdmissionResponse) -> RenderedResponse:
         patch = orjson.dumps([operation.as_json() for operation in verdict.operations])
         response |= {"patchType": "JSONPatch", "patch": base64.b64encode(patch).decode()}
     if verdict.warnings:
-        response["warnings"] = verdict.warnings
+        response["warnings"] = [f"{WARNING_PREFIX}{warning}" for warning in verdict.warnings]
     if verdict.audit:
         response["auditAnnotations"] = dict(verdict.audit)
     return RenderedResponse(verdict, b"," + orjson.dumps(response)[1:] + b"}")
