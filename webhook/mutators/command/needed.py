@@ -19,7 +19,6 @@ from webhook.mutators.command.options import format_version, in_version
 from webhook.policy import PREFIX
 
 _VERSION_KEY = f"{PREFIX}dask-cuda-version"
-_KEEP = f"{PREFIX}worker-command=keep"
 _TLS = ("--tls-ca-file", "--tls-cert", "--tls-key")
 _WITHOUT_LISTEN_ADDRESS = ("--host", "--interface", "--worker-port")
 
@@ -75,7 +74,7 @@ def _version_need(option: ParsedOption, image: Image) -> Iterator[Need]:
     if not row.needed or in_version(row, image.version):
         return
     if row.since is None:
-        yield Need(f"dask-cuda has no {option.name}; remove it or set {_KEEP}")
+        yield Need(f"dask-cuda has no {option.name}; remove it or use worker-command=keep")
     elif image.version is None:
         yield Need(f"{option.name} needs dask-cuda {format_version(row.since)}; set {_VERSION_KEY}", by_version=True)
     else:

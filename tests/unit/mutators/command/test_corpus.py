@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit.mutators.command.cases import Case, converted, corpus, decided, vector, worker_options
+from webhook.admission.handler import WARNING_PREFIX
 from webhook.mutators.command.options import BY_NAME, DASK_OPTIONS
-from webhook.mutators.decision import RECOMMENDED_WARNING_LENGTH, Outcome, Reason
+from webhook.mutators.decision import Outcome, Reason
 
 if TYPE_CHECKING:
     from tests.unit.mutators.command.clis import Cli
@@ -52,7 +53,7 @@ def test_decision(case: Case) -> None:
     if decision.warnings:
         found["warnings"] = list(decision.warnings)
     assert found == case.expect
-    assert all(len(line) <= RECOMMENDED_WARNING_LENGTH and line.isprintable() for line in decision.warnings)
+    assert all(len(f"{WARNING_PREFIX}{line}") <= 120 and line.isprintable() for line in decision.warnings)
     assert bool(decision.operations) == (decision.outcome is Outcome.APPLIED)
     assert decision.warnings or decision.outcome is not Outcome.REFUSED
 

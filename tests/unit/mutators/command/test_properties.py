@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.mutators.command.cases import converted, decided, manifest, resolved, vector
+from webhook.admission.handler import MAX_WARNING_LENGTH, WARNING_PREFIX
 from webhook.mutators import plan
 from webhook.mutators.command.options import CUDA_OPTIONS, DASK_OPTIONS, Option
-from webhook.mutators.decision import RECOMMENDED_WARNING_LENGTH, Outcome, Reason
+from webhook.mutators.decision import Outcome, Reason
 from webhook.workloads import pod_templates
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def test_any_line(clis: dict[tuple[int, int], Cli], line: Line, annotations: dic
     """The result parses with the values of the original, and what is dropped is told; or nothing changes."""
     container = line.container
     decision = decided(container, annotations)
-    assert all(len(warning) <= RECOMMENDED_WARNING_LENGTH for warning in decision.warnings)
+    assert all(len(warning) <= MAX_WARNING_LENGTH - len(WARNING_PREFIX) for warning in decision.warnings)
     if decision.outcome is not Outcome.APPLIED:
         assert decision.outcome is Outcome.REFUSED
         assert not decision.operations
@@ -185,7 +186,7 @@ def test_any_container(container: dict[str, Any], mode: str) -> None:
     assert subject is not None
     found = plan(subject.targets, policy)
     assert json.dumps(item) == untouched
-    assert all(len(line) <= RECOMMENDED_WARNING_LENGTH for line in found.warnings)
+    assert all(len(line) <= MAX_WARNING_LENGTH - len(WARNING_PREFIX) for line in found.warnings)
     changed = pod_templates.read(jsonpatch.apply_patch(item, [operation.as_json() for operation in found.operations]))
     assert changed is not None
     assert not plan(changed.targets, policy).operations
@@ -193,10 +194,10 @@ def test_any_container(container: dict[str, Any], mode: str) -> None:
 
 @pytest.mark.parametrize("option", [*DASK_OPTIONS, *CUDA_OPTIONS], ids=lambda option: option.names[0])
 @pytest.mark.parametrize("version", VERSIONS)
-def test_no_warning_is_cut(option: Option, version: str) -> None:
-    """Every warning about an option fits a line as it is, and ends with its last word."""
+def test_warnings_about_options_are_short(option: Option, version: str) -> None:
+    """Every warning about an option names it and has at most 120 characters, as Kubernetes recommends."""
     annotations = {"dask-cuda-version": version} if version else {}
     for name in option.names:
         argv = ["dask-worker", name] if option.flag else ["dask-worker", name, "0"]
         decision = decided({"name": "n" * 63, "args": argv}, annotations)
-        assert all(name in line and not line.endswith("...") for line in decision.warnings)
+        assert all(name in line and len(f"{WARNING_PREFIX}{line}") <= 120 for line in decision.warnings)
