@@ -52,7 +52,7 @@ class Reason(StrEnum):
     APART_ADDED = "apart-added", "workers prefer nodes without workers of other clusters"
     APART_OFF = "apart-off", "the namespace's apart is 0"
     # emptier
-    EMPTIER_ADDED = "emptier-added", "the first worker prefers the node with the fewest workers of other clusters"
+    EMPTIER_ADDED = "emptier-added", "a cluster's first worker prefers nodes with fewer workers of other clusters"
     EMPTIER_OFF = "emptier-off", "the namespace's emptier-first is false"
     REQUESTS_PRESENT = (
         "requests-already-set",

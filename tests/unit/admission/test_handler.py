@@ -140,14 +140,16 @@ def test_problems_are_told_before_the_rules_warnings() -> None:
     first, second, third = verdict(review(item), policy).warnings
     assert first == "the namespace's"
     assert f"{PREFIX}mode has no effect" in second
-    assert "not understood" in third
+    assert "cannot parse" in third
 
 
-def test_warnings_survive_the_way_to_the_user() -> None:
-    """No warning is longer than the API server takes, or holds a control character, for which it is dropped."""
+def test_warnings_reach_the_user() -> None:
+    """Every warning starts with the webhook's name, has at most 256 characters and no control character."""
     item = cluster(spec(container("sh", "-c", "dask-worker | tee", name="x\n\x1b" + "y" * 500)))
-    warnings = verdict(review(item)).warnings
-    assert warnings
+    policy = replace(SERVED, problems=(Problem("k", "x" * 500),))
+    warnings = handler.answered(handler.render("u", verdict(review(item), policy)))["warnings"]
+    assert len(warnings) == 2
+    assert all(warning.startswith("dask-colocate: ") for warning in warnings)
     assert all(len(warning) <= 256 and warning.isprintable() for warning in warnings)
 
 
@@ -171,15 +173,15 @@ def test_one_rule_that_refuses_stops_no_other() -> None:
     assert outcomes["gpu"] is outcomes["command"] is Outcome.APPLIED
 
 
-def test_mode_warn_tells_nothing_as_done() -> None:
-    """In mode `warn` each change is told as not done, and no rule says beside it what it did."""
+def test_mode_warn_reports_each_change() -> None:
+    """In mode `warn` one warning per applied rule reports the change, and no warning reports it as made."""
     guides = {"podAffinity": {PREFERRED: [GUIDE_TERM]}}
     item = cluster(spec(container("dask-worker", "--nworkers", "2"), affinity=guides))
     policy = replace(SERVED, mode=Mode.WARN, guide_affinity=GuideAffinity.UPGRADE)
     assert len(verdict(review(item), replace(policy, mode=Mode.ENFORCE)).warnings) == 2
-    told = verdict(review(item), policy).warnings
-    assert len(told) == 4
-    assert all(line.startswith("mode is warn, not done: ") for line in told)
+    warnings = verdict(review(item), policy).warnings
+    assert len(warnings) == 4
+    assert all(warning.startswith("not applied (mode is warn): would ") for warning in warnings)
 
 
 # ---- Verdict to bytes -----------------------------------------------------------------------------
@@ -206,7 +208,7 @@ def test_answer_echoes_the_uid_and_carries_everything() -> None:
         "allowed": True,
         "patchType": "JSONPatch",
         "patch": [{"op": "add", "path": "/a~1b", "value": {"ü": None}}],
-        "warnings": ["w"],
+        "warnings": ["dask-colocate: w"],
         "auditAnnotations": {"k": "v"},
     }
 

@@ -80,7 +80,8 @@ def test_unreadable_texts(text: str) -> None:
     assert decided({"args": ["sh", "-c", text]}, {}).reason is Reason.COMMAND_SHELL_UNSURE
 
 
-def test_long_names_are_shortened() -> None:
-    """A container's name may have 63 characters; the message that carries it keeps its end."""
+def test_long_names_are_truncated() -> None:
+    """Names of 63 characters are truncated, so that the recommended action at the end of the warning fits."""
     decision = decided({"name": "n" * 63, "args": ["w" * 63, "dask-worker"]}, {})
-    assert decision.warnings[0].endswith("write dask-cuda-worker yourself")
+    assert decision.warnings[0].endswith("use dask-cuda-worker")
+    assert len(decision.warnings[0]) <= 120
