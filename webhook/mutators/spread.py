@@ -52,7 +52,9 @@ def emptier(target: PodTemplate, policy: Policy) -> Decision:
     if target.cluster is None:
         return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster's name is not generated yet")
     if not target.selectable:
-        return rule.skipped(Reason.CLUSTER_NAME_INVALID, f"cluster name {target.cluster[:63]!a} is not a valid label value")
+        return rule.skipped(
+            Reason.CLUSTER_NAME_INVALID, f"cluster name {target.cluster[:63]!a} is not a valid label value"
+        )
     key = policy.topology[0].key
     if _constrained(target, key) or user_placed(target, policy, worker_terms(target)):
         return rule.kept(Reason.SPREAD_PRESENT, f"the manifest already sets spreading for {key}")
