@@ -17,7 +17,8 @@ from webhook.mutators.gpu_workers import Classification
 from webhook.mutators.patch import Operation
 from webhook.workloads.unstructured import Unstructured, mapping
 
-# Characters. The API server truncates longer warnings (API reference, AdmissionResponse).
+WARNING_PREFIX = "dask-colocate: "
+# Characters, with the prefix. The API server truncates longer warnings (API reference, AdmissionResponse).
 MAX_WARNING_LENGTH = 256
 
 
@@ -42,7 +43,7 @@ class AdmissionResponse(NamedTuple):
         status: Last step that the request reached.
         decisions: Decisions of every rule; empty unless `status` is decided.
         operations: The JSON patch; empty if nothing changes.
-        warnings: Warnings for the user, which `kubectl` prints.
+        warnings: Warnings for the user, which `kubectl` prints, without the prefix.
         audit: Audit annotations, to whose keys the API server prepends the webhook's name.
         worker: Classification of the worker pod template; None without one, and unless `status` is decided.
     """
@@ -56,9 +57,13 @@ class AdmissionResponse(NamedTuple):
 
 
 def printable(text: str) -> str:
-    """Truncate a text, and replace its control characters, for which the API server would drop a warning."""
+    """Truncate a text to the length of a warning, and replace control characters.
+
+    The API server drops a warning that contains control characters.
+    """
+    limit = MAX_WARNING_LENGTH - len(WARNING_PREFIX)
     line = "".join(character if character.isprintable() else "?" for character in text)
-    return line if len(line) <= MAX_WARNING_LENGTH else f"{line[: MAX_WARNING_LENGTH - 3]}..."
+    return line if len(line) <= limit else f"{line[: limit - 3]}..."
 
 
 @dataclass(slots=True, eq=False)
@@ -90,7 +95,7 @@ def render(response: AdmissionResponse) -> RenderedResponse:
         patch = orjson.dumps([operation.as_json() for operation in response.operations])
         fields |= {"patchType": "JSONPatch", "patch": base64.b64encode(patch).decode()}
     if response.warnings:
-        fields["warnings"] = response.warnings
+        fields["warnings"] = [f"{WARNING_PREFIX}{warning}" for warning in response.warnings]
     if response.audit:
         fields["auditAnnotations"] = dict(response.audit)
     return RenderedResponse(response, b"," + orjson.dumps(fields)[1:] + b"}")

@@ -12,7 +12,6 @@ from webhook.mutators.decision import (
     DecisionBuilder,
     Outcome,
     Reason,
-    truncate,
 )
 from webhook.mutators.gpu_workers import (
     Classification,
@@ -63,13 +62,14 @@ def _limit(rule: DecisionBuilder, count: int, resource: str, elsewhere: Evidence
     if not asked:
         # The key leads a user whom a ResourceQuota refuses the GPUs to who decides on them. Controllers read no
         # warnings, and quotas count no custom resources: only who creates a pod by hand is told at once.
-        detail = f"container {container.name} gets {count} {resource} ({_KEYS[rule.rule]})"
-        warnings = (detail,) if rule.template.alone else ()
+        warning = f"container {container.name} gets {count} {resource} ({_KEYS[rule.rule]})"
+        warnings = (warning,) if rule.template.alone else ()
+        detail = f"limit container {container.name} to {count} {resource} ({_KEYS[rule.rule]})"
         added = _put(rule.template, container, resource, count)
         return rule.applied(Reason.GPU_LIMIT_ADDED, detail, added, warnings=warnings)
     if resource in asked and mapping(container.raw, "resources", "limits").get(resource) is None:
         # A request alone is invalid: "Limit must be set for non overcommitable resources".
-        detail = f"container {container.name} gets its request for {resource} as limit too"
+        detail = f"copy the request for {resource} of container {container.name} to its limits"
         completed = _put(rule.template, container, resource, asked[resource])
         return rule.applied(Reason.GPU_LIMIT_COMPLETED, detail, completed)
     return _standing(rule, container, asked, resource)
@@ -92,7 +92,7 @@ def _warned(decision: Decision, target: PodTemplate, policy: Policy, count: int)
     if container is None or decision.outcome is Outcome.SKIPPED or count <= 1 or not _runs_cuda(container, policy):
         return decision
     line = f"{count} GPUs make {count} Dask workers in one pod: the operator cannot scale them down by name"
-    return decision._replace(warnings=(*decision.warnings, truncate(line)))
+    return decision._replace(warnings=(*decision.warnings, line))
 
 
 def _runs_cuda(container: Container, policy: Policy) -> bool:

@@ -1,6 +1,6 @@
-"""Whether a pod affinity term takes in the workers of a template's own cluster, as the scheduler would see it.
+"""Pod affinity terms and spread constraints of a manifest, matched against labels as kube-scheduler does.
 
-Source: Kubernetes API reference, `PodAffinityTerm` and `LabelSelector` v1.
+Source: Kubernetes API reference, `PodAffinityTerm`, `TopologySpreadConstraint` and `LabelSelector` v1.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,23 +17,23 @@ from webhook.workloads.unstructured import (
 )
 
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
-CONSTRAINTS = "topologySpreadConstraints"
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+CONSTRAINTS = "topologySpreadConstraints"
 
-# Terms of a pod spec with their labels, expressions and values. Each takes kube-scheduler longer than us.
+# Limit for one pod spec: terms with their labels, expressions and values. A manifest of 3 MiB could hold 100,000.
 MAX_TERM_SIZE = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A pod (anti-)affinity term or a spread constraint as it stands in a spec.
+    """A pod affinity term, a pod anti-affinity term or a topology spread constraint of a pod spec.
 
     Attributes:
-        is_affinity: Whether it stands in `podAffinity`; else in `podAntiAffinity` or `topologySpreadConstraints`.
-        index: Its place among the preferred ones, None when it is required.
-        item: The list's item as written: for a preferred one with its weight.
-        raw: The term itself.
-        is_spread_constraint: Whether it is a spread constraint.
+        is_affinity: True for a term in `podAffinity`.
+        index: Index in the list of preferred terms; None for a required term or a constraint.
+        item: The item of the list; for a preferred term, its weight and the term.
+        raw: The term or constraint.
+        is_spread_constraint: True for an item of `topologySpreadConstraints`.
     """
 
     is_affinity: bool
@@ -44,74 +44,69 @@ class Term:
 
     @property
     def topology_key(self) -> str:
-        """The label of its level; whatever stands there, as text."""
+        """Return the topology key as text, also if it has the wrong type."""
         return written(self.raw.get("topologyKey"))
 
 
 def worker_terms(template: PodTemplate) -> tuple[Term, ...]:
-    """The terms by which the manifest says itself how the template's workers stand to each other.
+    """Return the terms and constraints of a manifest that select the template's own pods.
 
     Raises:
-        CrowdedError: There are more than anyone writes.
+        TooLargeError: The terms exceed `MAX_TERM_SIZE`.
     """
     return tuple(term for term in pod_terms(template) if selects(term.raw, template))
 
 
 def pod_terms(template: PodTemplate) -> Sequence[Term]:
-    """Return the affinity and anti-affinity terms and spread constraints of a template, malformed ones left out.
+    """Return all terms and constraints of a manifest, without malformed ones.
 
     Raises:
-        TooLargeError: There are more terms than anyone writes.
+        TooLargeError: The terms exceed `MAX_TERM_SIZE`.
     """
-    if not mapping(template.spec, "affinity") and not template.spec.get(
-        CONSTRAINTS
-    ):  # as in most specs; three rules ask
-        return ()
     terms, size = [], 0
     for term in _terms(template.spec):
-        size += term_size(term.raw)
+        size += _size(term.raw)
         if size > MAX_TERM_SIZE:
             raise TooLargeError("terms and labels in affinity", MAX_TERM_SIZE)
         terms.append(term)
     return terms
 
 
-def term_size(term: Unstructured) -> int:
-    """Return the number of labels, expressions and values in a pod affinity term or spread constraint, plus one."""
+def _size(term: Unstructured) -> int:
+    """Return the number of labels, expressions and values in a term, plus one."""
     selector = mapping(term, "labelSelector")
     expressions = sequence(selector, "matchExpressions")
-    values = (sequence(each, "values") for each in expressions[:MAX_TERM_SIZE])
+    values = (sequence(expression, "values") for expression in expressions[:MAX_TERM_SIZE])
     keys = (sequence(term, field) for field in ("matchLabelKeys", "mismatchLabelKeys"))
     return 1 + sum(map(len, (expressions, mapping(selector, "matchLabels"), *keys, *values)))
 
 
 def _terms(spec: Unstructured) -> Iterator[Term]:
-    """Yield every affinity and anti-affinity term and spread constraint of a pod spec, malformed ones left out."""
-    for section, is_affinity in (("podAffinity", True), ("podAntiAffinity", False)):
-        there = mapping(spec, "affinity", section)
-        for index, item in enumerate(sequence(there, PREFERRED)):
+    for section in ("podAffinity", "podAntiAffinity"):
+        is_affinity = section == "podAffinity"
+        for index, item in enumerate(sequence(spec, "affinity", section, PREFERRED)):
             if raw := mapping(item, "podAffinityTerm"):
                 yield Term(is_affinity, index, item, raw)
-        for item in sequence(there, REQUIRED):
+        for item in sequence(spec, "affinity", section, REQUIRED):
             if isinstance(item, dict):
                 yield Term(is_affinity, None, item, item)
     for item in sequence(spec, CONSTRAINTS):
         if isinstance(item, dict):
-            yield Term(False, None, item, item, is_spread_constraint=True)  # noqa: FBT003 - not an affinity
+            yield Term(is_affinity=False, index=None, item=item, raw=item, is_spread_constraint=True)
 
 
 def selects(term: Unstructured, template: PodTemplate, labels: Mapping[str, str] | None = None) -> bool:
-    """Whether `term` selects pods in the template's namespace that carry `labels`, by default the template's."""
-    return _includes_namespace(term, template.namespace) and _selects_labels(
-        term, template.labels if labels is None else labels
-    )
+    """Return whether a term selects pods with `labels`, by default the template's, in the template's namespace."""
+    if not _includes_namespace(term, template.namespace):
+        return False
+    return _selects_labels(term, template.labels if labels is None else labels)
 
 
 def _includes_namespace(term: Unstructured, namespace: str) -> bool:
-    """Whether a term looks at the pod's own namespace.
+    """Return whether a term applies to pods of a namespace; a term without namespaces applies to its own.
 
-    Neither list nor selector means just that one. What a selector selects is not known here, and is taken to
-    include it: the user's words stand.
+    The labels of namespaces are unknown here, so a `namespaceSelector` counts as one that selects the namespace:
+    the webhook then keeps the user's term.
     """
     if isinstance(term.get("namespaceSelector"), dict):
         return True
@@ -121,10 +116,10 @@ def _includes_namespace(term: Unstructured, namespace: str) -> bool:
 
 def _selects_labels(term: Unstructured, labels: Mapping[str, str]) -> bool:
     selector = term.get("labelSelector")
-    if not isinstance(selector, dict):  # null selects no pods
+    if not isinstance(selector, dict):  # a null selector selects no pods
         return False
-    # `matchLabelKeys` asks for the pod's own values, which its siblings share, but for the hash of its ReplicaSet: each
-    # Dask worker has a Deployment of its own. `mismatchLabelKeys` asks for others.
+    # `matchLabelKeys` adds the new pod's values to the selector. Pods of one group share all labels except
+    # `OWN_LABELS`. `mismatchLabelKeys` excludes the values of the new pod.
     if any(isinstance(key, str) and key in OWN_LABELS for key in sequence(term, "matchLabelKeys")):
         return False
     if any(key in labels for key in sequence(term, "mismatchLabelKeys") if isinstance(key, str)):
@@ -133,9 +128,9 @@ def _selects_labels(term: Unstructured, labels: Mapping[str, str]) -> bool:
 
 
 def matches(selector: Unstructured, labels: Mapping[str, str]) -> bool:
-    """Whether a LabelSelector selects what carries `labels`; an empty one selects everything."""
-    wanted = texts(selector, "matchLabels")
-    return all(labels.get(key) == value for key, value in wanted.items()) and all(
+    """Return whether a LabelSelector selects `labels`; an empty selector selects all labels."""
+    match_labels = texts(selector, "matchLabels")
+    return all(labels.get(key) == value for key, value in match_labels.items()) and all(
         _matches_expression(expression, labels) for expression in sequence(selector, "matchExpressions")
     )
 

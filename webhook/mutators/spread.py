@@ -50,14 +50,16 @@ def emptier(target: PodTemplate, policy: Policy) -> Decision:
     if why := _nothing_to_do(target, policy):
         return rule.skipped(*why)
     if target.cluster is None:
-        return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster has no name yet; its pods will")
+        return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster's name is not generated yet")
     if not target.selectable:
-        return rule.skipped(Reason.CLUSTER_NAME_INVALID, f"{target.cluster[:63]!a} is no label value")
+        return rule.skipped(
+            Reason.CLUSTER_NAME_INVALID, f"cluster name {target.cluster[:63]!a} is not a valid label value"
+        )
     key = policy.topology[0].key
     if _constrained(target, key) or user_placed(target, policy, worker_terms(target)):
-        return rule.kept(Reason.SPREAD_PRESENT, f"the manifest says itself how workers stand at {key}")
+        return rule.kept(Reason.SPREAD_PRESENT, f"the manifest already sets spreading for {key}")
     operation = put(target.spec, target.pointer, (CONSTRAINTS, END), _constraint(target.cluster, key))
-    return rule.applied(Reason.EMPTIER_ADDED, f"hosts with fewer workers of other clusters first, by {key}", operation)
+    return rule.applied(Reason.EMPTIER_ADDED, f"add spreading from other clusters' workers ({key})", operation)
 
 
 def _nothing_to_do(target: PodTemplate, policy: Policy) -> tuple[Reason, str] | None:

@@ -165,11 +165,15 @@ class Allocator:
         nodes = (self.index.nodes[share.node] for share in shares if share.node in self.index.nodes)
         hostnames = tuple(dict.fromkeys(node.hostname for node in nodes))[:MAX_HOSTNAMES]
         pods = _describe(group, sum(share.workers for share in shares))
-        return PreferredNodes(hostnames, size, f"{pods} on {len(hostnames)} nodes: {', '.join(hostnames)}")
+        return PreferredNodes(hostnames, size, f"{pods} on {_plural(len(hostnames), 'node')}: {', '.join(hostnames)}")
 
 
 def _describe(group: Group, workers: int) -> str:
-    return "the Dask scheduler" if group.role is Role.SCHEDULER else f"{workers} workers"
+    return "the Dask scheduler" if group.role is Role.SCHEDULER else _plural(workers, "worker")
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _fill(free: Mapping[str, int], gpus: int, workers: int) -> Iterator[Share]:

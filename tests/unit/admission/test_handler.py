@@ -141,14 +141,16 @@ def test_problems_precede_warnings_of_rules() -> None:
     first, second, third = respond(review(item), policy).warnings
     assert first == "the namespace's"
     assert f"{PREFIX}mode has no effect" in second
-    assert "not understood" in third
+    assert "cannot parse" in third
 
 
-def test_warnings_are_printable_and_truncated() -> None:
-    """No warning exceeds the API server's limit or has a control character, for which it would be dropped."""
+def test_warnings_reach_the_user() -> None:
+    """Every warning starts with the webhook's name, has at most 256 characters and no control character."""
     item = cluster(spec(container("sh", "-c", "dask-worker | tee", name="x\n\x1b" + "y" * 500)))
-    warnings = respond(review(item)).warnings
-    assert warnings
+    policy = replace(SERVED, problems=(Problem("k", "x" * 500),))
+    warnings = parse_response(render(respond(review(item), policy)).to("u"))["warnings"]
+    assert len(warnings) == 2
+    assert all(warning.startswith("dask-colocate: ") for warning in warnings)
     assert all(len(warning) <= 256 and warning.isprintable() for warning in warnings)
 
 
@@ -180,7 +182,7 @@ def test_mode_warn_reports_changes_as_not_applied() -> None:
     assert len(respond(review(item), replace(policy, mode=Mode.ENFORCE)).warnings) == 2
     warnings = respond(review(item), policy).warnings
     assert len(warnings) == 4
-    assert all(line.startswith("mode is warn, not done: ") for line in warnings)
+    assert all(line.startswith("not applied (mode is warn): would ") for line in warnings)
 
 
 # ---- rendering ------------------------------------------------------------------------------------
@@ -207,7 +209,7 @@ def test_response_has_the_uid_and_all_fields() -> None:
         "allowed": True,
         "patchType": "JSONPatch",
         "patch": [{"op": "add", "path": "/a~1b", "value": {"ü": None}}],
-        "warnings": ["w"],
+        "warnings": ["dask-colocate: w"],
         "auditAnnotations": {"k": "v"},
     }
 

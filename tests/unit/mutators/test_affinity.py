@@ -19,14 +19,14 @@ LIST = "/spec/worker/spec/affinity/podAffinity/preferredDuringSchedulingIgnoredD
 
 
 def decided(affinity_of_user: Unstructured = None, name: str | None = "demo", **policy: Unstructured) -> Decision:
-    """What the rule decides on a cluster whose manifest has this affinity."""
+    """Return the decision on a cluster with this affinity and policy."""
     fields = {} if affinity_of_user is None else {"affinity": affinity_of_user}
     levels = (TopologyLevel(HOSTNAME, 100),)
     return affinity(target(spec(**fields), name), Policy(**{"topology": levels, **policy}))
 
 
-def test_term_is_the_guides_and_names_the_cluster() -> None:
-    """What is added is the guide's own term, with the cluster's name beside the component."""
+def test_term_selects_the_cluster() -> None:
+    """The added term is the guide's term with the cluster's name in its selector."""
     (operation,) = decided().operations
     (item,) = operation.value["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
     selector = item["podAffinityTerm"]["labelSelector"]["matchExpressions"]
@@ -34,77 +34,77 @@ def test_term_is_the_guides_and_names_the_cluster() -> None:
     assert (item["weight"], item["podAffinityTerm"]["topologyKey"]) == (100, HOSTNAME)
 
 
-def test_nothing_required_is_ever_added() -> None:
-    """The affinity is a preference, so that a full set of nodes still takes workers."""
+def test_term_is_preferred() -> None:
+    """The added affinity is never required, so workers still start when nodes are full."""
     for scope in AffinityScope:
         text = str(decided(affinity_scope=scope).operations)
         assert "requiredDuringScheduling" not in text
         assert "matchLabelKeys" not in text
 
 
-def test_users_terms_keep_their_place() -> None:
-    """Ours is appended behind what the user wrote, and nothing there is replaced."""
+def test_users_terms_are_kept() -> None:
+    """The term is appended after the user's terms and replaces none of them."""
     (operation,) = decided({"podAffinity": preferred(CACHE)}).operations
     assert (operation.op, operation.path) == ("add", f"{LIST}/-")
 
 
 @pytest.mark.parametrize("section", ["podAffinity", "podAntiAffinity"])
 @pytest.mark.parametrize("hard", [True, False])
-def test_user_who_said_it_is_left_alone(section: str, hard: bool) -> None:
-    """Any term about these workers at the level, drawing or spreading, soft or hard, stands for the level."""
+def test_users_own_term_covers_the_level(section: str, hard: bool) -> None:
+    """A user's term that selects these workers covers the level: affinity or anti-affinity, preferred or required."""
     own = term(matchLabels={"dask.org/component": "worker"})
-    there = {"requiredDuringSchedulingIgnoredDuringExecution": [own]} if hard else preferred(own, weight=3)
-    decision = decided({section: there})
+    terms = {"requiredDuringSchedulingIgnoredDuringExecution": [own]} if hard else preferred(own, weight=3)
+    decision = decided({section: terms})
     wanted = Reason.AFFINITY_PRESENT if section == "podAffinity" else Reason.ANTI_AFFINITY_PRESENT
     assert (decision.outcome, decision.reason) == (Outcome.KEPT, wanted)
 
 
 def test_guides_own_term_is_kept() -> None:
-    """The guide's manifest as it is counts as compliant."""
+    """The RAPIDS guide's manifest is unmodified."""
     assert decided({"podAffinity": preferred(GUIDE)}).reason is Reason.GUIDE_AFFINITY_PRESENT
 
 
-def test_level_that_the_user_left_open_is_added() -> None:
-    """A term at another level says nothing about this one."""
+def test_level_without_the_users_term_is_added() -> None:
+    """A user's term for another topology key does not cover the first level."""
     decision = decided({"podAffinity": preferred(term(ZONE, matchLabels={"dask.org/component": "worker"}))})
     assert decision.reason is Reason.AFFINITY_ADDED
 
 
 @pytest.mark.parametrize("section", ["podAffinity", "podAntiAffinity"])
-def test_who_spoke_for_the_nearest_level_spoke_for_all(section: str) -> None:
-    """A manifest that says how workers stand at the nearest level gets no farther one beside it."""
+def test_users_term_for_the_first_level_covers_all_levels(section: str) -> None:
+    """A manifest with a term for the first level gets no terms for further levels."""
     levels = (TopologyLevel(HOSTNAME, 100), TopologyLevel("rack", 30))
     assert decided({section: preferred(GUIDE)}, topology=levels).outcome is Outcome.KEPT
 
 
-def test_who_keeps_the_own_workers_apart_spoke_for_all() -> None:
-    """An anti-affinity to the cluster's own workers is the user's word, though its selector is the one we write."""
+def test_users_anti_affinity_covers_all_levels() -> None:
+    """An anti-affinity with the selector of the added affinity is the user's, and covers all levels."""
     levels = (TopologyLevel(HOSTNAME, 100), TopologyLevel("rack", 30))
     (operation,) = decided().operations
-    mine = operation.value["podAffinity"]
-    assert decided({"podAntiAffinity": mine}, topology=levels).reason is Reason.ANTI_AFFINITY_PRESENT
+    terms = operation.value["podAffinity"]
+    assert decided({"podAntiAffinity": terms}, topology=levels).reason is Reason.ANTI_AFFINITY_PRESENT
 
 
 def test_level_that_the_namespace_added_later_is_added() -> None:
-    """Our own term of an earlier pass leaves farther levels open."""
+    """The term of an earlier admission does not cover further levels."""
     levels = (TopologyLevel(HOSTNAME, 100), TopologyLevel("rack", 30))
     (first,) = decided(topology=levels[:1]).operations
     (second,) = decided(first.value, topology=levels).operations
     assert second.value["podAffinityTerm"]["topologyKey"] == "rack"
 
 
-def test_each_level_is_a_term() -> None:
-    """Levels are appended in the policy's order with their own weights."""
+def test_each_level_gets_a_term() -> None:
+    """The terms are appended in the order of the policy, each with the weight of its level."""
     levels = (TopologyLevel(HOSTNAME, 100), TopologyLevel("rack", 30))
     operations = decided({"podAffinity": preferred(CACHE)}, topology=levels).operations
-    assert [(one.value["podAffinityTerm"]["topologyKey"], one.value["weight"]) for one in operations] == [
+    assert [(item.value["podAffinityTerm"]["topologyKey"], item.value["weight"]) for item in operations] == [
         (HOSTNAME, 100),
         ("rack", 30),
     ]
 
 
-def test_upgrade_replaces_exactly_the_guides_term() -> None:
-    """Where the namespace says so, the guide's term is replaced in its place, and its user is told."""
+def test_upgrade_replaces_only_the_guides_term() -> None:
+    """With `guide-affinity: upgrade` the guide's term is replaced at its index, with a warning."""
     decision = decided({"podAffinity": preferred(CACHE, GUIDE)}, guide_affinity=GuideAffinity.UPGRADE)
     (operation,) = decision.operations
     assert (operation.op, operation.path) == ("replace", f"{LIST}/1")
@@ -113,7 +113,7 @@ def test_upgrade_replaces_exactly_the_guides_term() -> None:
 
 
 def test_upgrade_with_scope_namespace_changes_nothing() -> None:
-    """The guide's term is what scope `namespace` would write."""
+    """With scope `namespace` the guide's term is kept, since it equals the added term."""
     decision = decided(
         {"podAffinity": preferred(GUIDE)},
         guide_affinity=GuideAffinity.UPGRADE,
@@ -123,19 +123,19 @@ def test_upgrade_with_scope_namespace_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("name", ["c" * 64, "a b", "-demo", "demo-"])
-def test_name_that_is_no_label_value_is_refused(name: str) -> None:
-    """A selector that Kubernetes would refuse is never written."""
+def test_name_that_is_not_a_label_value_is_refused(name: str) -> None:
+    """No selector that Kubernetes would reject is added."""
     decision = decided(name=name)
     assert (decision.outcome, decision.reason) == (Outcome.REFUSED, Reason.CLUSTER_NAME_INVALID)
     assert decision.warnings
 
 
-def test_nameless_cluster_is_left_to_its_pods() -> None:
-    """Without a name there is no selector of one cluster; the whole namespace needs none."""
+def test_cluster_without_a_name_is_skipped() -> None:
+    """A cluster without a name gets no term, except with scope `namespace`."""
     assert decided(name=None).reason is Reason.CLUSTER_NAME_UNKNOWN
     assert decided(name=None, affinity_scope=AffinityScope.NAMESPACE).reason is Reason.AFFINITY_ADDED
 
 
 def test_topology_none_skips() -> None:
-    """No level, no affinity."""
+    """With `topology: none` no affinity is added."""
     assert decided(topology=()).reason is Reason.TOPOLOGY_NONE

@@ -1,4 +1,4 @@
-"""Rule `capacity-hint`: what it asks, and that its own item is the only one it ever touches."""
+"""Rule `capacity-hint`: its capacity questions, and its own item as the only one that it changes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ USERS = st.fixed_dictionaries({"weight": st.integers(1, 100), "preference": st.j
 
 
 def asked(item: Unstructured, before: Unstructured = None, policy: Policy = HINTING, **request: bool) -> Any:  # noqa: ANN401 - any question
-    """What the rule asks about an object."""
+    """Return the question about an object's workers."""
     subject = read(item)
     assert subject is not None
     subject = updated(subject, before) if before else subject
@@ -53,28 +53,28 @@ def asked(item: Unstructured, before: Unstructured = None, policy: Policy = HINT
 
 
 def sized(item: Unstructured, replicas: int) -> Unstructured:
-    """The object with so many workers."""
+    """Return the object with `replicas` workers."""
     item["spec"]["worker"]["replicas"] = replicas
     return item
 
 
 def hinted(item: Unstructured) -> Unstructured:
-    """The object with the rule's own item in it."""
+    """Return the object with the item of a hint."""
     subject = read(item)
     assert subject is not None
     operations = capacity_hint(subject.targets[0], HINTING, HOSTS).operations
-    return jsonpatch.apply_patch(item, [each.as_json() for each in operations])
+    return jsonpatch.apply_patch(item, [operation.as_json() for operation in operations])
 
 
 @thorough
 @given(OBJECTS, st.sampled_from([HOSTS, PreferredNodes(("c",), 2, ""), NoHint(NoHintReason.STALE, "")]))
 def test_second_pass_gives_nothing(item: Unstructured, hint: PreferredNodes | NoHint) -> None:
-    """Whatever is hinted, the second pass changes nothing: who is asked again names the hosts that stand there."""
+    """For any object and hint, deciding again with the same hint changes nothing."""
     subject = read(item)
     if subject is None:
         return
     first = plan(subject.targets, HINTING, Hints(hint, hint))
-    again = read(jsonpatch.apply_patch(item, [each.as_json() for each in first.operations]))
+    again = read(jsonpatch.apply_patch(item, [operation.as_json() for operation in first.operations]))
     assert again is not None
     second = plan(again.targets, HINTING, Hints(hint, hint))
     assert not second.operations
@@ -82,7 +82,7 @@ def test_second_pass_gives_nothing(item: Unstructured, hint: PreferredNodes | No
 
 @given(st.lists(USERS, max_size=3), st.integers(0, 3))
 def test_users_own_items_stay(items: list[Unstructured], place: int) -> None:
-    """Where a group grows its own item is replaced at its place; every other stays as it is and where it is."""
+    """The item of a group that grows is replaced at its index; all other items are unmodified."""
     listed = [*items]
     (own,) = sequence(hinted(group()), "spec", "worker", "spec", "affinity", "nodeAffinity", PREFERRED)
     listed.insert(place, own)
@@ -95,7 +95,7 @@ def test_users_own_items_stay(items: list[Unstructured], place: int) -> None:
 
 
 def test_all_workers_of_a_cluster_are_asked_for() -> None:
-    """A new cluster asks for all its workers at once, with the GPU that they are about to get."""
+    """A new cluster demands GPUs for all its workers, with the limit that rule `gpu` adds."""
     found = asked(sized(cluster(), 6))
     assert isinstance(found, Demand)
     assert (found.workers, found.gpus, found.resource) == (6, 1, "nvidia.com/gpu")
@@ -105,15 +105,15 @@ def test_all_workers_of_a_cluster_are_asked_for() -> None:
 
 
 def test_only_new_workers_of_a_group_are_asked_for() -> None:
-    """A group asks for those that it grew by; a cluster's update leaves that to its group."""
+    """An update demands GPUs for the added workers of a group only, and none for those of a cluster."""
     found = asked(sized(group(), 6), sized(group(), 4))
     assert (found.workers, found.replicas_before) == (2, 4)
     assert asked(sized(cluster(), 6), sized(cluster(), 4)) is NOTHING_ADDED
     assert asked(sized(group(), 4), sized(group(), 4)) is NOTHING_ADDED
 
 
-def test_pod_asks_with_the_hosts_and_the_size_that_it_carries() -> None:
-    """A pod asks in any case; what its item says decides whether the group outgrew it."""
+def test_pod_demands_with_the_hosts_and_size_of_its_item() -> None:
+    """The demand of a pod contains the hosts and the size of its item, if it has one."""
     without, hinted_pod = asked(pod()), asked(hinted(pod()))
     assert isinstance(without, NewPod)
     assert (without.demand.hostnames, without.demand.planned_size) == ((), None)
@@ -121,13 +121,13 @@ def test_pod_asks_with_the_hosts_and_the_size_that_it_carries() -> None:
     assert (hinted_pod.demand.hostnames, hinted_pod.demand.planned_size) == (("a", "b"), 4)
 
 
-def test_what_another_step_told_is_handed_on() -> None:
-    """A group that carries hosts names them, so that they are promised here too."""
+def test_hosts_of_a_group_are_part_of_its_demand() -> None:
+    """The demand of a group contains the hosts of its item, so that this replica reserves them too."""
     assert asked(hinted(group())).hostnames == ("a", "b")
 
 
-def test_hosts_that_stand_there_go_only_for_others() -> None:
-    """Nodes in a manifest stay where nothing is known of capacity or they are told again; other hosts replace them."""
+def test_hosts_are_replaced_only_by_other_hosts() -> None:
+    """Nodes in a manifest are kept without a hint or with the same hint; a hint for other hosts replaces them."""
     subject = read(hinted(cluster()))
     assert subject is not None
     for hint, reason in [
@@ -139,14 +139,14 @@ def test_hosts_that_stand_there_go_only_for_others() -> None:
         assert capacity_hint(subject.targets[0], HINTING, hint).reason is reason
 
 
-def test_what_is_not_stored_binds_nobody() -> None:
-    """A dry run and mode `warn` promise nothing."""
+def test_unstored_objects_reserve_nothing() -> None:
+    """A dry run and mode `warn` reserve no GPUs."""
     assert not asked(cluster(), dry_run=True).stored
     assert not asked(cluster(), policy=Policy(enabled=True, capacity_hint=True, mode=Mode.WARN)).stored
 
 
-def test_gpus_are_the_pods_own() -> None:
-    """What the user asks for counts, of whatever resource; several kinds are no plan."""
+def test_demand_uses_the_pods_own_resource() -> None:
+    """The demand counts the GPU resource that the user requests; several kinds of GPUs give no hint."""
     limits = {"nvidia.com/gpu": "2"}
     assert asked(cluster(spec({"name": "worker", "resources": {"limits": limits}}))).gpus == 2
     limits = {"nvidia.com/mig-1g.5gb": "1"}
@@ -157,7 +157,7 @@ def test_gpus_are_the_pods_own() -> None:
 
 
 def deep(levels: int) -> Unstructured:
-    """Lists within each other."""
+    """Return nested lists."""
     found: Unstructured = []
     for _ in range(levels):
         found = [found]
@@ -165,11 +165,11 @@ def deep(levels: int) -> Unstructured:
 
 
 def limited(limits: Unstructured) -> Unstructured:
-    """The pod spec of a worker with these limits."""
+    """Return the pod spec of a worker with these limits."""
     return spec(container(resources={"limits": limits}))
 
 
-CROWDED = {
+TOO_LARGE = {
     "resources": limited({f"a.b/{each}": "1" for each in range(300)}),
     "affinity terms": spec(affinity={"podAffinity": preferred(*(term() for _ in range(2000)))}),
     "deep tolerations": spec(tolerations=[{"key": "a", "value": deep(400)}]),
@@ -179,10 +179,10 @@ CROWDED = {
 }
 
 
-@pytest.mark.parametrize("worker", CROWDED.values(), ids=CROWDED)
+@pytest.mark.parametrize("worker", TOO_LARGE.values(), ids=TOO_LARGE)
 @pytest.mark.parametrize("make", [cluster, group])
-def test_no_object_is_too_much_to_ask_about(worker: Unstructured, make: Callable[[Unstructured], Unstructured]) -> None:
-    """Where there is more of something than anyone writes: no hint and a reason, and other rules decide as ever."""
+def test_too_large_object_gets_no_hint(worker: Unstructured, make: Callable[[Unstructured], Unstructured]) -> None:
+    """An object with too long lists gets a reason instead of a hint, and does not affect other rules."""
     found = asked(make(worker))
     assert isinstance(found, NoHint)
     assert found.reason in {NoHintReason.UNREADABLE, NoHintReason.NO_GPU}
@@ -190,18 +190,20 @@ def test_no_object_is_too_much_to_ask_about(worker: Unstructured, make: Callable
     assert subject is not None
     with_hints = plan(subject.targets, HINTING, Hints(found, found)).decisions
     without = plan(subject.targets, Policy(enabled=True)).decisions
-    assert [each for each in with_hints if each.rule != NAME] == [each for each in without if each.rule != NAME]
+    assert [decision for decision in with_hints if decision.rule != NAME] == [
+        decision for decision in without if decision.rule != NAME
+    ]
 
 
-@pytest.mark.parametrize("worker", CROWDED.values(), ids=CROWDED)
-def test_no_stored_object_is_too_much_to_read(worker: Unstructured) -> None:
-    """A stored group that carries hosts beside more than anyone writes was told nothing."""
+@pytest.mark.parametrize("worker", TOO_LARGE.values(), ids=TOO_LARGE)
+def test_too_large_stored_object_has_no_demand(worker: Unstructured) -> None:
+    """A stored group with too long lists reserves no GPUs, although it has an item."""
     (own,) = sequence(hinted(group()), "spec", "worker", "spec", "affinity", "nodeAffinity", PREFERRED)
     affinity = {**mapping(worker, "affinity"), "nodeAffinity": {PREFERRED: [own]}}
     (found,) = stored_groups(group({**worker, "affinity": affinity}))
     assert found.demand is None or found.demand.gpus == 1
 
 
-def test_every_lack_is_a_reason() -> None:
-    """Why there is no hint is said by the rule in the same words."""
-    assert {each.value for each in NoHintReason} <= {each.value for each in Reason}
+def test_no_hint_reasons_are_reasons() -> None:
+    """Every reason for a missing hint is a reason code of the rules."""
+    assert {reason.value for reason in NoHintReason} <= {reason.value for reason in Reason}

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def _policy(**annotations: str) -> Policy:
-    found = resolve({f"colocate.dask.org/{key.replace('_', '-')}": text for key, text in annotations.items()})
-    assert not found.problems
-    return found
+    policy = resolve({f"colocate.dask.org/{key.replace('_', '-')}": text for key, text in annotations.items()})
+    assert not policy.problems
+    return policy
 
 
 PLAIN = _policy(dask_cli="subcommands", worker_command="keep")
@@ -37,11 +37,11 @@ def _scheduler(container: Unstructured) -> Unstructured:
 def _decided(item: Unstructured, role: Role, policy: Policy = PLAIN) -> Decision:
     subject = read(item)
     assert subject is not None
-    found = plan(subject.targets, policy).decisions
-    return next(decision for decision in found if decision.rule == "dask-cli" and decision.role is role)
+    decisions = plan(subject.targets, policy).decisions
+    return next(decision for decision in decisions if decision.rule == "dask-cli" and decision.role is role)
 
 
-# What precedes and follows a script; `{}` is its place.
+# Commands around a script; `{}` stands for the script.
 VECTORS = (
     ["{}"],
     ["/opt/conda/bin/{}", "--port", "8786"],
@@ -58,7 +58,7 @@ VECTORS = (
 @pytest.mark.parametrize("words", VECTORS, ids=" ".join)
 @pytest.mark.parametrize("role", list(Role))
 def test_a_script_becomes_a_subcommand(words: list[str], role: Role) -> None:
-    """Only the name of the script changes, behind wrappers, paths and inside shell texts, and only once."""
+    """Only the name of the script changes, after wrappers and paths and inside shell scripts, and only once."""
     args = [word.format(f"dask-{role}") for word in words]
     item = _scheduler({"args": args}) if role is Role.SCHEDULER else objects.cluster(objects.spec({"args": args}))
     decision = _decided(item, role)
@@ -76,14 +76,14 @@ def test_a_script_becomes_a_subcommand(words: list[str], role: Role) -> None:
 
 @pytest.mark.parametrize("case", corpus(), ids=lambda case: case.label)
 def test_at_most_one_rule_changes_the_command(case: Unstructured) -> None:
-    """Over the corpus: a converted worker has nothing left for `dask-cli`, a plain script becomes a subcommand."""
+    """For every command of the corpus, `dask-cli` skips a converted worker, and deciding again changes nothing."""
     item = objects.cluster(objects.spec({"name": "worker", **case.container}))
     subject = read(item)
     assert subject is not None
     policy = _policy(**{**case.policy, "dask_cli": "subcommands"})
-    found = {decision.rule: decision for decision in plan(subject.targets[:1], policy).decisions}
-    if found["command"].outcome is Outcome.APPLIED:
-        assert found["dask-cli"].reason is Reason.DASK_CLI_CONVERTED
+    decisions = {decision.rule: decision for decision in plan(subject.targets[:1], policy).decisions}
+    if decisions["command"].outcome is Outcome.APPLIED:
+        assert decisions["dask-cli"].reason is Reason.DASK_CLI_CONVERTED
     operations = [operation.as_json() for operation in plan(subject.targets, policy).operations]
     changed = read(jsonpatch.apply_patch(item, operations))
     assert changed is not None
@@ -102,20 +102,20 @@ def test_at_most_one_rule_changes_the_command(case: Unstructured) -> None:
         (["sh", "-c", "dask-scheduler & dask-scheduler"], Reason.DASK_CLI_UNSURE),
     ],
 )
-def test_what_is_no_certain_script_is_kept(args: list[str], reason: Reason) -> None:
-    """Modules and subcommands work in all versions; a script that cannot be rewritten with certainty is refused."""
+def test_other_commands_are_kept(args: list[str], reason: Reason) -> None:
+    """Modules and subcommands are kept; a script that cannot be replaced safely is refused with a warning."""
     decision = _decided(_scheduler({"args": args}), Role.SCHEDULER)
     assert (decision.reason, decision.operations) == (reason, ())
     assert bool(decision.warnings) == (reason is Reason.DASK_CLI_UNSURE)
 
 
 def test_a_cpu_worker_gets_the_subcommand_too() -> None:
-    """The scripts are gone for CPU workers as well, which no other rule changes."""
+    """The rule replaces the script of a CPU worker, which no other rule changes."""
     worker = objects.container(resources={"limits": {"nvidia.com/gpu": "0"}})
     decision = _decided(objects.cluster(objects.spec(worker)), Role.WORKER, _policy(dask_cli="subcommands"))
     assert decision.reason is Reason.DASK_CLI_REPLACED
 
 
 def test_it_is_off_by_default() -> None:
-    """Without the annotation no script changes."""
+    """Without the annotation no script is replaced."""
     assert _decided(objects.cluster(), Role.SCHEDULER, _policy()).reason is Reason.DASK_CLI_OFF

@@ -28,13 +28,13 @@ JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dict
 
 
 def applied(document: Unstructured, *operations: Operation) -> Unstructured:
-    """`document` after the operations, by the independent library."""
+    """Return `document` after the operations, applied by an independent library."""
     return jsonpatch.apply_patch(document, [operation.as_json() for operation in operations])
 
 
 @pytest.mark.parametrize("key", ["plain", "nvidia.com/gpu", "a~b", "a~1b", "~0", "/", ""])
-def test_escaped_key_is_found_by_another_implementation(key: str) -> None:
-    """A token that is escaped here is unescaped to the same key elsewhere."""
+def test_escaped_key_is_read_by_another_implementation(key: str) -> None:
+    """An independent library reads an escaped token as the original key."""
     assert jsonpointer.JsonPointer(f"/{escape(key)}").parts == [key]
 
 
@@ -49,8 +49,8 @@ def test_escaped_key_is_found_by_another_implementation(key: str) -> None:
         ({"a": {"b": False}}, "replace", "/spec/a/b"),
     ],
 )
-def test_missing_and_null_parents_are_made(spec: Unstructured, op: str, path: str) -> None:
-    """The operation begins at the first parent that is missing or null, and replaces only what is there."""
+def test_missing_and_null_parents_are_added(spec: Unstructured, op: str, path: str) -> None:
+    """The operation adds the first missing or null parent, and replaces only existing values."""
     operation = put(spec, "/spec", ("a", "b"), 2)
     assert (operation.op, operation.path) == (op, path)
     assert applied({"spec": spec}, operation)["spec"]["a"]["b"] == 2
@@ -58,7 +58,7 @@ def test_missing_and_null_parents_are_made(spec: Unstructured, op: str, path: st
 
 @pytest.mark.parametrize("spec", [{}, {"a": None}, {"a": []}, {"a": [1, 2]}])
 def test_end_appends(spec: Unstructured) -> None:
-    """Behind the last item there is always room, even where there is no list yet."""
+    """`END` appends to a list, and adds the list if it is missing or null."""
     before = spec.get("a") or []
     assert applied({"spec": copy.deepcopy(spec)}, put(spec, "/spec", ("a", END), 9))["spec"]["a"] == [*before, 9]
 
@@ -75,7 +75,7 @@ def test_end_appends(spec: Unstructured) -> None:
     ],
 )
 def test_items_are_appended_in_order(spec: Unstructured, paths: list[str]) -> None:
-    """A missing list is made with all its items; to one that is there each is added, and none of its own goes."""
+    """Items are appended in order, as one operation to a missing list, and existing items are kept."""
     before = (spec.get("a") or {}).get("b") or []
     operations = append(spec, "/spec", ("a", "b"), (8, 9))
     assert [operation.path for operation in operations] == paths
@@ -83,8 +83,8 @@ def test_items_are_appended_in_order(spec: Unstructured, paths: list[str]) -> No
 
 
 @pytest.mark.parametrize("spec", [{"a": "text"}, {"a": {"b": "text"}}, {"a": {"b": {}}}])
-def test_nothing_is_appended_to_what_is_no_list(spec: Unstructured) -> None:
-    """A field of another type on the way, or in the list's place, is refused."""
+def test_appending_to_another_type_is_refused(spec: Unstructured) -> None:
+    """A parent or a list of the wrong type raises UnpatchableError."""
     with pytest.raises(UnpatchableError):
         append(spec, "/spec", ("a", "b"), (8, 9))
 
@@ -101,7 +101,7 @@ def test_nothing_is_appended_to_what_is_no_list(spec: Unstructured) -> None:
     ],
 )
 def test_parent_of_another_type_is_refused(spec: Unstructured, tokens: tuple[str, ...], path: str) -> None:
-    """A parent that is neither missing nor null nor of the right type is named, not overwritten."""
+    """A parent of the wrong type is named in the error and not overwritten."""
     with pytest.raises(UnpatchableError) as caught:
         put(spec, "/spec", tokens, 1)
     assert caught.value.path == path
@@ -109,8 +109,8 @@ def test_parent_of_another_type_is_refused(spec: Unstructured, tokens: tuple[str
 
 
 @given(JSON, st.lists(KEYS, min_size=1, max_size=4), JSON.filter(lambda value: value is not None))
-def test_put_puts_or_says_that_it_cannot(document: Unstructured, tokens: list[str], value: Unstructured) -> None:
-    """Whatever stands there, the value is at its place after the patch, or the field in the way is named."""
+def test_put_sets_the_value_or_raises(document: Unstructured, tokens: list[str], value: Unstructured) -> None:
+    """In any document, `put` sets the value or raises, and does not modify the document."""
     before = copy.deepcopy(document)
     try:
         operation = put(document, "", tokens, value)
@@ -124,7 +124,7 @@ def test_put_puts_or_says_that_it_cannot(document: Unstructured, tokens: list[st
 
 
 def test_two_rules_share_a_parent_that_was_missing() -> None:
-    """Two additions of one missing parent become one with the contents of both."""
+    """Two additions of one missing parent become one operation with the contents of both."""
     first = put({}, "", ("affinity", "podAffinity", "preferred", END), 1)
     second = put({}, "", ("affinity", "podAntiAffinity", "preferred", END), 2)
     third = put({}, "", ("affinity", "podAffinity", "preferred", END), 3)
@@ -134,14 +134,14 @@ def test_two_rules_share_a_parent_that_was_missing() -> None:
     assert applied({}, *patch) == wanted
 
 
-def test_appending_to_a_list_that_is_there_stays_two_operations() -> None:
-    """Each append to an existing list is an item of its own, in the order given."""
+def test_appends_to_an_existing_list_are_not_merged() -> None:
+    """Appends to an existing list stay separate operations in their order."""
     document = {"a": [0]}
     patch = combine(put(document, "", ("a", END), value) for value in ([1], [2]))
     assert applied(document, *patch) == {"a": [0, [1], [2]]}
 
 
-def test_replacements_are_left_alone() -> None:
+def test_replacements_are_not_combined() -> None:
     """Only additions are combined."""
     operations = (Operation("replace", "/a", 1), Operation("replace", "/b", 2), Operation("add", "/c", 3))
     assert combine(operations) == operations

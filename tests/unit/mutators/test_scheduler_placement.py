@@ -73,14 +73,14 @@ def test_scheduler_prefers_schedulers_and_avoids_its_workers() -> None:
         ({"claims": [{"name": "gpu"}]}, {}, Reason.SCHEDULER_PLACEMENT_ADDED),
     ],
 )
-def test_scheduler_that_holds_a_gpu(resources: Unstructured, annotations: dict[str, str], reason: Reason) -> None:
-    """Only a scheduler that requests an accelerator, or gets one by the same plan, shares nodes."""
+def test_scheduler_with_a_gpu(resources: Unstructured, annotations: dict[str, str], reason: Reason) -> None:
+    """The terms are added only to a scheduler that requests an accelerator or gets one from rule `scheduler-gpu`."""
     policy = resolve({f"colocate.dask.org/{key}": value for key, value in annotations.items()})
     assert placed(with_scheduler(resources=resources), policy).reason is reason
 
 
 def test_sidecars_gpu_counts() -> None:
-    """The pod takes a GPU of the node whichever of its containers requests it."""
+    """A GPU request of a sidecar counts as one of the Dask scheduler's pod."""
     item = with_scheduler(resources=None, initContainers=[{"name": "sidecar", "resources": GPU}])
     assert placed(item).outcome is Outcome.APPLIED
 
@@ -101,7 +101,7 @@ def test_sidecars_gpu_counts() -> None:
     ids=["prefers", "avoids", "requires", "excludes"],
 )
 def test_own_terms_of_a_scheduler_are_kept(affinity: Unstructured, role: Unstructured) -> None:
-    """A user's own term for schedulers or workers on the same node is the last word."""
+    """A user's own term for schedulers or workers on the same node takes precedence."""
     decision = placed(with_scheduler(affinity=affinity(role)))
     assert decision.reason is Reason.SCHEDULER_PLACEMENT_PRESENT
 
@@ -115,7 +115,7 @@ def test_users_opposite_of_the_rule_is_kept() -> None:
 
 
 def test_own_term_for_other_clusters_is_kept() -> None:
-    """A user who keeps a scheduler away from the schedulers of other clusters has placed it."""
+    """A user's anti-affinity to the schedulers of other clusters takes precedence."""
     others = [
         expression("dask.org/component", "In", "scheduler"),
         expression("dask.org/cluster-name", "NotIn", "demo"),
@@ -140,19 +140,19 @@ def test_own_spread_of_schedulers_is_kept(selector: Unstructured, outcome: Outco
 
 
 def test_terms_at_another_key_are_no_placement_on_nodes() -> None:
-    """A term for a zone leaves the node open."""
+    """A user's term for a zone does not prevent the terms for nodes."""
     own = {"podAntiAffinity": preferred({**SCHEDULERS, "topologyKey": "topology.kubernetes.io/zone"})}
     assert placed(with_scheduler(affinity=own)).outcome is Outcome.APPLIED
 
 
-def test_guides_workers_keep_the_scheduler_as_it_is() -> None:
-    """A manifest with the guide's affinity stays as its user wrote it, scheduler included."""
+def test_guides_manifest_is_unmodified() -> None:
+    """The scheduler of a manifest with the RAPIDS guide's affinity is unmodified."""
     guide = spec(affinity={"podAffinity": preferred(WORKERS)})
     assert placed(with_scheduler(guide)).reason is Reason.SCHEDULER_PLACEMENT_PRESENT
 
 
 def test_own_term_of_workers_for_their_scheduler_is_kept() -> None:
-    """A user who places workers beside their scheduler, or away from it, has placed the scheduler too."""
+    """A user's term of the workers for their scheduler takes precedence."""
     workers = spec(affinity={"podAffinity": preferred(SCHEDULERS)})
     assert placed(with_scheduler(workers)).reason is Reason.SCHEDULER_PLACEMENT_PRESENT
 
@@ -168,14 +168,14 @@ def test_workers_that_were_mutated_before_count_as_unplaced() -> None:
 
 
 def test_job_places_its_scheduler_too() -> None:
-    """A DaskJob's scheduler has its pod spec one level deeper."""
+    """The scheduler of a DaskJob, whose pod spec is one level deeper, gets the terms."""
     item = job()
     item["spec"]["cluster"]["spec"]["scheduler"] = with_scheduler()["spec"]["scheduler"]
     assert {operation.path for operation in placed(item).operations} == {"/spec/cluster/spec/scheduler/spec/affinity"}
 
 
 def test_pod_gets_the_term_where_its_cluster_cannot() -> None:
-    """A scheduler's pod copies its cluster's template, and is decided on where `targets` is `pods` alone."""
+    """A scheduler's pod gets the terms only if `targets` is `pods`; else its cluster's template has them."""
     labels = {"dask.org/cluster-name": "demo", "dask.org/component": "scheduler"}
     item = pod(spec(container("dask-scheduler", resources=GPU)), labels=labels)
     assert placed(item).reason is Reason.SCHEDULER_POD
@@ -195,7 +195,7 @@ def test_name_that_comes_later_completes_the_pod() -> None:
 
 
 def test_name_that_is_no_label_value_leaves_the_affinity_alone() -> None:
-    """Dask's CRDs accept names that no selector can name; schedulers share nodes all the same."""
+    """A cluster whose name is not a valid label value gets the affinity without the anti-affinity."""
     item = with_scheduler()
     item["metadata"]["name"] = "x" * 64
     (operation,) = placed(item).operations
@@ -203,7 +203,7 @@ def test_name_that_is_no_label_value_leaves_the_affinity_alone() -> None:
 
 
 def test_node_counts_and_not_the_rack() -> None:
-    """With racks alone in `topology`, the terms still are about nodes."""
+    """The terms are for nodes even if `topology` contains racks only."""
     operations = placed(with_scheduler(), Policy(topology=(RACK,))).operations
     assert "example.com/rack" not in str(operations)
 
@@ -229,7 +229,7 @@ def test_deciding_again_changes_nothing() -> None:
 
 
 def test_term_of_another_weight_is_set_already() -> None:
-    """A user may change the weight of a term; the term stays as the user wrote it."""
+    """A term whose weight the user changed is kept."""
     own = {"podAffinity": preferred({**SCHEDULERS, "namespaceSelector": {}}, weight=7)}
     (operation,) = placed(with_scheduler(affinity=own)).operations
     assert operation.path == "/spec/scheduler/spec/affinity/podAntiAffinity"

@@ -13,45 +13,45 @@ if TYPE_CHECKING:
 COMPONENT, CLUSTER = "dask.org/component", "dask.org/cluster-name"
 OWN: Unstructured = {"matchLabels": {COMPONENT: "worker"}}
 
-TAKES_IN = {
+SELECTED = {
     "everything": term(),
-    "the guide's": term(matchExpressions=[expression(COMPONENT, "In", "worker")]),
+    "the RAPIDS guide's term": term(matchExpressions=[expression(COMPONENT, "In", "worker")]),
     "by label": term(matchLabels={CLUSTER: "demo"}),
-    "both ways": term(matchLabels={CLUSTER: "demo"}, matchExpressions=[expression(COMPONENT, "Exists")]),
-    "among others": term(matchExpressions=[expression(CLUSTER, "In", "other", "demo")]),
+    "by label and expression": term(matchLabels={CLUSTER: "demo"}, matchExpressions=[expression(COMPONENT, "Exists")]),
+    "one of several clusters": term(matchExpressions=[expression(CLUSTER, "In", "other", "demo")]),
     "not another": term(matchExpressions=[expression(CLUSTER, "NotIn", "other")]),
-    "a label it has not": term(matchExpressions=[expression("app", "DoesNotExist")]),
-    "not a value of a label it has not": term(matchExpressions=[expression("app", "NotIn", "cache")]),
+    "a missing label": term(matchExpressions=[expression("app", "DoesNotExist")]),
+    "not a value of a missing label": term(matchExpressions=[expression("app", "NotIn", "cache")]),
     "its namespace": term(namespaces=["other", "rapids"], **OWN),
-    "no namespaces, which is its own": term(namespaces=[], **OWN),
-    "some namespaces, not known here": {**term(namespaces=["other"], **OWN), "namespaceSelector": {}},
+    "an empty list of namespaces": term(namespaces=[], **OWN),
+    "a namespace selector": {**term(namespaces=["other"], **OWN), "namespaceSelector": {}},
     "its own values": {**term(**OWN), "matchLabelKeys": [CLUSTER]},
 }
-LEAVES_OUT = {
+NOT_SELECTED = {
     "no selector": {"topologyKey": HOSTNAME},
     "a selector of null": {"topologyKey": HOSTNAME, "labelSelector": None},
     "another component": term(matchLabels={COMPONENT: "scheduler"}),
     "another cluster": term(matchExpressions=[expression(CLUSTER, "In", "other")]),
     "other clusters": term(matchExpressions=[expression(CLUSTER, "NotIn", "demo")]),
-    "one of two": term(matchLabels={COMPONENT: "worker", "app": "cache"}),
-    "a label it has not": term(matchExpressions=[expression("app", "Exists")]),
+    "one of two labels": term(matchLabels={COMPONENT: "worker", "app": "cache"}),
+    "a missing label": term(matchExpressions=[expression("app", "Exists")]),
     "no value at all": term(matchExpressions=[expression(COMPONENT, "In")]),
-    "a label it has": term(matchExpressions=[expression(COMPONENT, "DoesNotExist")]),
+    "an existing label": term(matchExpressions=[expression(COMPONENT, "DoesNotExist")]),
     "another namespace": term(namespaces=["other"], **OWN),
-    "an operator that is none": term(matchExpressions=[expression(COMPONENT, "Gt", "worker")]),
-    "an expression that is none": term(matchExpressions=["worker"]),
+    "an unknown operator": term(matchExpressions=[expression(COMPONENT, "Gt", "worker")]),
+    "an expression of the wrong type": term(matchExpressions=["worker"]),
     "an expression without a key": term(matchExpressions=[{"operator": "Exists"}]),
     "other values than its own": {**term(**OWN), "mismatchLabelKeys": [CLUSTER]},
 }
 
 
-@pytest.mark.parametrize("item", TAKES_IN.values(), ids=TAKES_IN)
-def test_term_takes_in_the_workers(item: Unstructured) -> None:
-    """The scheduler would find the cluster's workers by this term."""
+@pytest.mark.parametrize("item", SELECTED.values(), ids=SELECTED)
+def test_term_selects_the_workers(item: Unstructured) -> None:
+    """kube-scheduler would select the cluster's workers by this term."""
     assert selects(item, target())
 
 
-@pytest.mark.parametrize("item", LEAVES_OUT.values(), ids=LEAVES_OUT)
-def test_term_leaves_out_the_workers(item: Unstructured) -> None:
-    """The scheduler would not find the cluster's workers by this term."""
+@pytest.mark.parametrize("item", NOT_SELECTED.values(), ids=NOT_SELECTED)
+def test_term_does_not_select_the_workers(item: Unstructured) -> None:
+    """kube-scheduler would not select the cluster's workers by this term."""
     assert not selects(item, target())

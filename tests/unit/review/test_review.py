@@ -64,7 +64,7 @@ def test_set_overrides_the_namespace(capsys: pytest.CaptureFixture[str], tmp_pat
     file.write_text(yaml.safe_dump_all([namespace(enabled="false", gpu_limit="2"), cluster()]))
     (one,) = as_json(capsys, str(file), options=ReviewOptions(tried=("enabled=true",), output="json"))
     assert one["status"] == "decided"
-    assert "gets 2 nvidia.com/gpu" in json.dumps(one)
+    assert "to 2 nvidia.com/gpu" in json.dumps(one)
 
 
 @pytest.mark.parametrize(

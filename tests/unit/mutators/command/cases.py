@@ -1,4 +1,4 @@
-"""Worker containers as the rule sees them, and its decisions as tests read them."""
+"""Factories of worker containers, and the decisions of rule `command` on them."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class Case:
 
     @property
     def label(self) -> str:
-        """What it is known by in pytest's output."""
+        """Return the id of the case in pytest's output."""
         words = [*self.container.get("command", ()), "|", *self.container.get("args", ())]
         return " ".join([*map(str, words), *self.policy.values()])
 
 
 def corpus() -> tuple[Case, ...]:
-    """Every entry of the corpus."""
+    """Return all entries of the corpus."""
     found = []
     for entry in yaml.safe_load(CORPUS.read_text(encoding="utf-8")):
         rest = dict(entry)
@@ -51,7 +51,7 @@ def corpus() -> tuple[Case, ...]:
 
 
 def manifest(container: Mapping[str, Any]) -> dict[str, Any]:
-    """A worker pod that runs one container, as a controller makes it."""
+    """Return a worker pod with one container, as a controller creates it."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -61,32 +61,32 @@ def manifest(container: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def resolved(annotations: Mapping[str, str]) -> policy.Policy:
-    """The policy of a namespace with these annotations, written without their prefix."""
+    """Return the policy of a namespace with these annotations, whose keys have no prefix."""
     found = policy.resolve({f"{policy.PREFIX}{key}": value for key, value in annotations.items()})
     assert not found.problems
     return found
 
 
 def decided(container: Mapping[str, Any], annotations: Mapping[str, str]) -> Decision:
-    """What the rule says about a worker container."""
+    """Return the decision on a worker container."""
     subject = pod_templates.read(manifest(container))
     assert subject is not None
     return command(subject.targets[0], resolved(annotations))
 
 
 def converted(container: Mapping[str, Any], decision: Decision) -> dict[str, Any]:
-    """The container with the decision's patch, applied by a library that is not ours."""
+    """Return the container after the decision's patch, applied by an independent library."""
     patch = [operation.as_json() for operation in decision.operations]
     changed: dict[str, Any] = jsonpatch.apply_patch(manifest(container), patch)["spec"]["containers"][0]
     return changed
 
 
 def vector(container: Mapping[str, Any]) -> list[str]:
-    """The argument vector of a container."""
+    """Return the argument vector of a container."""
     return [*container.get("command", ()), *container.get("args", ())]
 
 
-# The spellings, written down once more and apart from the webhook's own: longest first.
+# The command forms, independent of the webhook's table, longest first.
 _STARTS = {
     "dask-cuda": (
         ["dask", "cuda", "worker"],
@@ -100,7 +100,7 @@ _STARTS = {
 
 
 def worker_options(words: Sequence[str], program: str) -> list[str]:
-    """The words behind the worker of `program`, variables replaced; a shell's text is read by a real shell."""
+    """Return the arguments of the worker of `program` with variables replaced; a real shell parses shell scripts."""
     words = [
         word.replace("$(DASK_WORKER_NAME)", "w-0").replace("$(DASK_SCHEDULER_ADDRESS)", "tcp://s:1") for word in words
     ]
@@ -111,7 +111,7 @@ def worker_options(words: Sequence[str], program: str) -> list[str]:
     for start in _STARTS[program]:
         for at in range(len(words)):
             if names[at : at + len(start)] == start:
-                # Kubernetes' own expansions that are left are values of numbers.
+                # The remaining variables of Kubernetes are numbers.
                 return [word.replace("$(N)", "7").replace("$(PORT)", "9000") for word in words[at + len(start) :]]
     raise AssertionError(f"no {program} worker in {words}")
 
@@ -123,7 +123,7 @@ def _shell_text(words: Sequence[str]) -> str | None:
     return next(word for word in words[shells[0] + 1 :] if word[0] not in "-+" and word != "pipefail")
 
 
-# What a text does before it starts the worker happens to nobody's machine.
+# Commands of a shell script that must not run on the test machine.
 _PRELUDE = "".join(
     f"{name}() {{ :; }}; "
     for name in ("cd", "source", ".", "conda", "pip", "mkdir", "kinit", "touch", "ulimit", "ldconfig", "nc", "tail")
@@ -139,7 +139,7 @@ exec "$@"
 
 @cache
 def run_in_shell(text: str) -> list[str]:
-    """The argument vector with which bash, running the text, starts the worker; programs that record theirs."""
+    """Return the argument vector with which bash starts the worker, recorded by a stand-in for the program."""
     with TemporaryDirectory() as folder:
         programs = Path(folder, "bin")
         programs.mkdir()
@@ -160,5 +160,5 @@ def run_in_shell(text: str) -> list[str]:
 
 
 def base_names(words: Sequence[str]) -> list[str]:
-    """The words, the program among them by its name alone: each run has a folder of its own."""
+    """Return the words with the program's base name, since each run has its own folder."""
     return [words[0].rpartition("/")[2], *words[1:]] if words else []

@@ -42,24 +42,24 @@ class Release:
 
     @property
     def folder(self) -> Path:
-        """Where it is installed."""
+        """Return the folder of the installation."""
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         name = f"dask-cuda-{self.dask_cuda}-distributed-{self.distributed}-click-{self.click}-python-{python}"
         return cache / "dask-colocate" / "cli" / name
 
 
-# The one place to raise. After that, the tests of the tables name every option that has come or gone.
+# Raise the versions here. The tests of the tables then name each option that was added or removed.
 OF_2024 = Release((24, 12), "24.12.0", "2024.11.2", "8.1.8")
 NEWEST = Release((26, 10), "26.10.0", "2026.8.0", "8.5.1")
 RELEASES = (OF_2024, NEWEST)
 
 
 class UnavailableError(Exception):
-    """The packages can neither be found nor installed."""
+    """The packages are not installed and cannot be installed."""
 
     def __init__(self, release: Release, said: str) -> None:
-        """Say how a reader gets them, and what went wrong."""
+        """Name the command that installs the packages, and the error."""
         super().__init__(
             f"these tests parse with the real dask-cuda {release.dask_cuda} and distributed {release.distributed}, and "
             f"pip could not install them into {release.folder}. Run the tests once where PyPI, or a mirror that pip is "
@@ -68,7 +68,7 @@ class UnavailableError(Exception):
 
 
 class _Process:
-    """A program that answers lines of JSON, in a process that lives until `close`."""
+    """A process that reads and writes lines of JSON until `close`."""
 
     def __init__(self, program: Path, release: Release, cwd: Path | None = None) -> None:
         """Start the process; the release must be installed."""
@@ -80,7 +80,7 @@ class _Process:
         self._seen: dict[str, Any] = {}
 
     def close(self) -> None:
-        """End the process."""
+        """Stop the process."""
         self._stream(self._process.stdin).close()
         self._process.wait(10)
         self._stream(self._process.stdout).close()
@@ -120,18 +120,18 @@ class Cli(_Process):
         super().__init__(_PARSER, release)
 
     def parse(self, program: str, argv: Sequence[str]) -> dict[str, Any]:
-        """`values` (parameter to value, for those given), `error` or `exit`; program is `dask` or `dask-cuda`."""
+        """Return `values` (of the parameters that are set), `error` or `exit`; program is `dask` or `dask-cuda`."""
         parsed: dict[str, Any] = self._ask({"program": program, "argv": list(argv)})
         return parsed
 
     def described(self, program: str) -> dict[str, Any]:
-        """`options`, each with its names and whether it is a flag, and the `scripts` of dask-cuda by group."""
+        """Return `options`, each with its names and whether it is a flag, and the `scripts` of dask-cuda by group."""
         described: dict[str, Any] = self._ask({"program": program})
         return described
 
 
 def install(release: Release) -> None:
-    """Have a release in its folder.
+    """Install a release into its folder.
 
     Raises:
         UnavailableError: It is not there yet and pip cannot get it.

@@ -23,7 +23,7 @@ def _module(name: str, **contents: object) -> types.ModuleType:
 
 
 def _commands(folder: str) -> dict[str, Any]:
-    """Both workers' commands, by the names this program knows them by."""
+    """Return the commands of both workers by program."""
     sys.path.insert(0, folder)
     dask = importlib.import_module("distributed.cli.dask_worker").main
     # Only now: distributed looks whether numpy is there.
@@ -39,11 +39,11 @@ def _commands(folder: str) -> dict[str, Any]:
 
 
 def _preloads() -> None:
-    """The modules that command lines under test may preload: one that takes arguments and one that does not."""
+    """Write the modules that commands under test preload: one accepts arguments and one does not."""
     click = importlib.import_module("click")
 
     class Anything(click.Command):  # type: ignore[name-defined, misc]  # click is known at run time only
-        """A module's own command line: what it takes is its own business."""
+        """Command line of a preload module, which accepts any argument."""
 
         def parse_args(self, ctx: object, args: list[str]) -> list[str]:
             del ctx
@@ -62,7 +62,7 @@ def _options(command: Any) -> list[dict[str, object]]:  # noqa: ANN401 - a click
 
 
 def _parsed(command: Any, argv: list[str]) -> dict[str, object]:  # noqa: ANN401 - as above
-    """What the command line says: parameter to value, for those that are given."""
+    """Return the values of the parameters that are set."""
     click = importlib.import_module("click")
     try:
         context = command.make_context("worker", list(argv))
@@ -77,13 +77,13 @@ def _parsed(command: Any, argv: list[str]) -> dict[str, object]:  # noqa: ANN401
 
 
 def _scripts(folder: str) -> dict[str, list[str]]:
-    """Entry points of dask-cuda, by group."""
+    """Return the entry points of dask-cuda by group."""
     found = next(iter(importlib.metadata.distributions(name="dask-cuda", path=[folder]))).entry_points
     return {group: [point.name for point in found if point.group == group] for group in found.groups}
 
 
 def main(folder: str) -> None:
-    """Answer until the input ends."""
+    """Answer requests until the input ends."""
     out = sys.stdout
     sys.stdout = sys.stderr
     commands = _commands(folder)

@@ -21,7 +21,7 @@ _ABSENT = frozenset({"pynvml", "numpy", "numba", "cuda", "cupy", "pandas", "rmm"
 
 
 class _Lenient(type):
-    """Gives a class any attribute."""
+    """Metaclass that provides any attribute."""
 
     def __getattr__(cls, name: str) -> type:
         if name.startswith("__"):
@@ -55,7 +55,7 @@ class _Module(types.ModuleType):
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds a stand-in for each of `_ABSENT`."""
+    """Import finder that returns a stand-in for each module in `_ABSENT`."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> Any:  # noqa: ANN401 - importlib's
         del path, target
@@ -69,11 +69,11 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 class _ReachedError(BaseException):
-    """The worker would now start its nannies."""
+    """The start-up reached the nannies."""
 
 
 class _Nanny:
-    """Ends the start; its arguments have been evaluated by then."""
+    """Stop the start-up, after its arguments are evaluated."""
 
     def __init__(self, *_: object, **__: object) -> None:
         raise _ReachedError
@@ -87,7 +87,7 @@ def _unsupported(error: type[Exception]) -> Callable[..., None]:
 
 
 def _nvml() -> None:
-    """NVML as it answers in a container with one GPU of 16 GiB."""
+    """Stub of NVML in a container with one GPU of 16 GiB."""
     error = type("NVMLError", (Exception,), {})
     answers: dict[str, object] = {
         "NVMLError": error,
@@ -102,11 +102,11 @@ def _nvml() -> None:
 
 
 def _preloads() -> None:
-    """The modules that command lines under test preload: one that takes arguments and one that does not."""
+    """Write the modules that commands under test preload: one accepts arguments and one does not."""
     click = importlib.import_module("click")
 
     class Anything(click.Command):  # type: ignore[name-defined, misc]  # click is known at run time only
-        """A module's own command line, which takes anything."""
+        """Command line of a preload module, which accepts any argument."""
 
         def parse_args(self, ctx: object, args: list[str]) -> list[str]:
             del ctx
@@ -135,7 +135,7 @@ def _command(folder: str) -> Any:  # noqa: ANN401 - a click command of an enviro
 
 
 def _started(command: Any, argv: list[str], gpus: int) -> str:  # noqa: ANN401 - as above
-    """Return how a start ends: `started`, or why it does not."""
+    """Return `started`, or the exception of the start-up."""
     # dask-cuda counts the devices once for each process, and this variable anew for each worker.
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(gpus)))
     try:
@@ -148,7 +148,7 @@ def _started(command: Any, argv: list[str], gpus: int) -> str:  # noqa: ANN401 -
 
 
 def main(folder: str) -> None:
-    """Answer until the input ends."""
+    """Answer requests until the input ends."""
     out, sys.stdout = sys.stdout, sys.stderr
     os.environ["DASK_SCHEDULER_ADDRESS"] = "tcp://127.0.0.1:8786"
     command = _command(folder)

@@ -1,4 +1,4 @@
-"""Which container runs Dask, and which shell texts are read at all."""
+"""Choice of the container that runs Dask, and the shell scripts that are parsed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from webhook.workloads.argv import starts_scheduler, starts_worker
     ],
 )
 def test_worker_is_found(container: dict[str, Any]) -> None:
-    """The container that certainly starts a worker is chosen, whatever its place and name."""
+    """The container that certainly starts a worker is chosen, whatever its index and name."""
     side_car = {"name": "worker", "args": ["tail", "-f", "/dask-worker-space/dask-worker.log"]}
     pod = {
         "apiVersion": "v1",
@@ -67,7 +67,7 @@ def test_scheduler_is_found(args: list[str]) -> None:
     ],
 )
 def test_a_mention_starts_nothing(args: list[str]) -> None:
-    """Words that only name Dask, or go to an unknown entrypoint, start neither a worker nor a Dask scheduler."""
+    """Words that only mention Dask, or go to an unknown entrypoint, start neither a worker nor a Dask scheduler."""
     assert not starts_scheduler({"args": args})
     assert not starts_worker({"args": args})
 
@@ -76,11 +76,12 @@ def test_a_mention_starts_nothing(args: list[str]) -> None:
     "text", ["dask-worker --name w\r\n", "dask-worker" + " x" * 500, "dask-worker\f", "dask-worker \\"]
 )
 def test_unreadable_texts(text: str) -> None:
-    """What the tokenizer does not know to the last character, or would read for long, stays as it is."""
+    """A shell script with unknown characters, or one that is too long, is unmodified."""
     assert decided({"args": ["sh", "-c", text]}, {}).reason is Reason.COMMAND_SHELL_UNSURE
 
 
-def test_long_names_are_shortened() -> None:
-    """A container's name may have 63 characters; the message that carries it keeps its end."""
+def test_long_names_are_truncated() -> None:
+    """Names of 63 characters are truncated, so that the recommended action at the end of the warning fits."""
     decision = decided({"name": "n" * 63, "args": ["w" * 63, "dask-worker"]}, {})
-    assert decision.warnings[0].endswith("write dask-cuda-worker yourself")
+    assert decision.warnings[0].endswith("use dask-cuda-worker")
+    assert len(decision.warnings[0]) <= 120

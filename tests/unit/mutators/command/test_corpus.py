@@ -1,4 +1,4 @@
-"""The rule `command` on a corpus of commands, checked against the real command lines."""
+"""Rule `command` on a corpus of commands, compared with the real command lines."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit.mutators.command.cases import Case, converted, corpus, decided, vector, worker_options
+from webhook.admission.response import WARNING_PREFIX
 from webhook.mutators.command.options import BY_NAME, DASK_OPTIONS
-from webhook.mutators.decision import RECOMMENDED_WARNING_LENGTH, Outcome, Reason
+from webhook.mutators.decision import Outcome, Reason
 
 if TYPE_CHECKING:
     from tests.unit.mutators.command.clis import Cli
@@ -20,13 +21,13 @@ LEGACY = {name for option in DASK_OPTIONS if option.dask.startswith("- ") for na
 
 
 def _releases(case: Case, clis: dict[tuple[int, int], Cli]) -> list[Cli]:
-    """The command lines that a case's conversion must suit: those of its version, or all where none is named."""
+    """Return the command lines of the case's version of dask-cuda, or all if the version is unknown."""
     named = case.policy.get("dask-cuda-version", "")
     return [cli for version, cli in clis.items() if not named or named < "23" or named[:2] == str(version[0])]
 
 
-def test_the_corpus_is_as_large_as_promised() -> None:
-    """150 commands or more, none twice, and every reason of the rule among them."""
+def test_the_corpus_is_complete() -> None:
+    """The corpus has at least 150 distinct commands, and every reason of the rule."""
     labels = [(case.label, str(case.container)) for case in CORPUS]
     assert len(set(labels)) == len(labels) >= 150
     reasons = {case.expect["reason"] for case in CORPUS}
@@ -34,7 +35,7 @@ def test_the_corpus_is_as_large_as_promised() -> None:
     assert rule <= reasons
 
 
-def test_every_option_stands_in_the_corpus_in_both_forms() -> None:
+def test_every_option_is_in_the_corpus_in_both_forms() -> None:
     """Each option of `dask worker` occurs as `--x v` and as `--x=v`, or as a flag in each of its names."""
     words = [word for case in CORPUS for word in case.container.get("args", ()) if isinstance(word, str)]
     for option in DASK_OPTIONS:
@@ -45,21 +46,21 @@ def test_every_option_stands_in_the_corpus_in_both_forms() -> None:
 
 @pytest.mark.parametrize("case", CORPUS, ids=lambda case: case.label)
 def test_decision(case: Case) -> None:
-    """The decision is the one that is written down, and each warning is one line of at most 120 characters."""
+    """The decision is as expected, and each warning is one line of at most 120 characters."""
     decision = decided(case.container, case.policy)
     found: dict[str, Any] = {"outcome": str(decision.outcome), "reason": str(decision.reason)}
     found |= {operation.path.rpartition("/")[2]: operation.value for operation in decision.operations}
     if decision.warnings:
         found["warnings"] = list(decision.warnings)
     assert found == case.expect
-    assert all(len(line) <= RECOMMENDED_WARNING_LENGTH and line.isprintable() for line in decision.warnings)
+    assert all(len(f"{WARNING_PREFIX}{line}") <= 120 and line.isprintable() for line in decision.warnings)
     assert bool(decision.operations) == (decision.outcome is Outcome.APPLIED)
     assert decision.warnings or decision.outcome is not Outcome.REFUSED
 
 
 @pytest.mark.parametrize("case", APPLIED, ids=lambda case: case.label)
 def test_converting_again_changes_nothing(case: Case) -> None:
-    """What the rule has converted it keeps, and `command` is only there where it was."""
+    """A converted command is kept when decided again, and no field is added."""
     once = converted(case.container, decided(case.container, case.policy))
     again = decided(once, case.policy)
     assert (again.outcome, again.operations) == (Outcome.KEPT, ())
@@ -70,7 +71,7 @@ def test_converting_again_changes_nothing(case: Case) -> None:
 @pytest.mark.cli
 @pytest.mark.parametrize("case", APPLIED, ids=lambda case: case.label)
 def test_real_command_lines_agree(case: Case, clis: dict[tuple[int, int], Cli]) -> None:
-    """dask-cuda parses the result, with the values that distributed reads from the original; the rest was told."""
+    """dask-cuda parses the result to the values of the original; a warning names each removed option."""
     decision = decided(case.container, case.policy)
     before = worker_options(vector(case.container), "dask")
     after = worker_options(vector(converted(case.container, decision)), "dask-cuda")

@@ -1,4 +1,4 @@
-"""Containers that the previous release converted stay as they are when their objects are applied again."""
+"""Containers that the previous release converted are unmodified when their objects are applied again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PREVIOUS: list[Unstructured] = yaml.safe_load(Path(__file__).with_name("previous
 @pytest.mark.parametrize("cli", ["keep", "subcommands"])
 @pytest.mark.parametrize("entry", PREVIOUS, ids=lambda entry: str(entry.get("args") or entry["command"]))
 def test_no_command_changes_again(entry: Unstructured, cli: str) -> None:
-    """The previous release's result is kept, whatever `dask-cli` says."""
+    """The result of the previous release is kept with each value of `dask-cli`."""
     annotations = {**entry.get("policy", {}), "dask-cli": cli}
     container = {key: value for key, value in entry.items() if key != "policy"}
     subject = read(manifest(container))
@@ -31,5 +31,5 @@ def test_no_command_changes_again(entry: Unstructured, cli: str) -> None:
 
 
 def test_there_is_something_to_keep() -> None:
-    """The file holds what the previous release made of the whole corpus."""
+    """The file contains the previous release's result for the whole corpus."""
     assert len(PREVIOUS) >= 200

@@ -1,4 +1,4 @@
-"""The rule `command` on any worker command line: the result parses in dask-cuda, or nothing is changed."""
+"""Rule `command` on any worker command line: the result parses in dask-cuda, or nothing changes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.mutators.command.cases import converted, decided, manifest, resolved, vector
+from webhook.admission.response import MAX_WARNING_LENGTH, WARNING_PREFIX
 from webhook.mutators import plan
 from webhook.mutators.command.options import CUDA_OPTIONS, DASK_OPTIONS, Option
-from webhook.mutators.decision import RECOMMENDED_WARNING_LENGTH, Outcome, Reason
+from webhook.mutators.decision import Outcome, Reason
 from webhook.workloads import pod_templates
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ TEXTS = st.one_of(
 )
 
 
-def _given(option: Option) -> st.SearchStrategy[list[str]]:
-    """An option with a value, in either form."""
+def _written(option: Option) -> st.SearchStrategy[list[str]]:
+    """Return an option with a value, in either form."""
     if option.flag:
         return st.sampled_from(option.names).map(lambda name: [name])
     (name,) = option.names
@@ -59,7 +60,7 @@ def _given(option: Option) -> st.SearchStrategy[list[str]]:
     return st.one_of(values.map(lambda value: [name, value]), values.map(lambda value: [f"{name}={value}"]))
 
 
-OPTIONS = st.sampled_from(CURRENT).flatmap(_given)
+OPTIONS = st.sampled_from(CURRENT).flatmap(_written)
 ODD = st.sampled_from([["--foo"], ["--foo=1"], ["-x"], ["stray"], ["--"], ["--nanny=1"], ["--name"], ["tcp://s:8786"]])
 CUDA = st.sampled_from(
     [["--rmm-pool-size", "8GB"], ["--enable-jit-unspill"], ["--rmm-async"], ["--pre-import=cudf"], ["--enable-nvlink"]]
@@ -81,13 +82,13 @@ POLICIES = st.builds(
 
 
 def _releases(annotations: dict[str, str], clis: dict[tuple[int, int], Cli]) -> list[Cli]:
-    """The command lines whose version the annotations name, or all of them where none is named."""
+    """Return the command lines of the version in the annotations, or all if there is none."""
     named = annotations.get("dask-cuda-version")
     return [cli for version, cli in clis.items() if named in {None, f"{version[0]}.{version[1]:02}"}]
 
 
 def _argv(words: list[str]) -> list[str]:
-    """What stands behind dask-cuda's worker in a line that one of `SPELLINGS` began."""
+    """Return the arguments of dask-cuda's worker in a command that starts with one of `SPELLINGS`."""
     names = [word.rpartition("/")[2] for word in words]
     ends = [names.index("dask-cuda-worker")] if "dask-cuda-worker" in names[:8] else []
     ends += [at + 1 for at in range(7) if names[at : at + 2] == ["cuda", "worker"]]
@@ -97,7 +98,7 @@ def _argv(words: list[str]) -> list[str]:
 def _agrees(before: list[str], after: list[str], warnings: tuple[str, ...], cli: Cli) -> None:
     new, plain = cli.parse("dask-cuda", after), cli.parse("dask", before)
     if "click-configurable" in plain.get("error", ""):
-        # Whether a preload module takes arguments is known where it is installed, and both sides say the same.
+        # A preload module rejects its arguments in both programs.
         assert new["error"] == plain["error"]
         return
     assert "values" in new, (after, new)
@@ -107,15 +108,15 @@ def _agrees(before: list[str], after: list[str], warnings: tuple[str, ...], cli:
     if not any(word.partition("=")[0] in own for word in before):
         old = plain["values"]
         assert new["values"].items() <= old.items()
-        told = " ".join(warnings)
+        text = " ".join(warnings)
         silent = {"--nanny": True, "--nworkers": "1", "--lifetime-restart": False}
         for name in old.keys() - new["values"].keys():
-            assert name in told or name.replace("--", "--no-") in told or silent.get(name) == old[name]
+            assert name in text or name.replace("--", "--no-") in text or silent.get(name) == old[name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A worker's command line: its spelling, what follows, and where `command` ends and `args` begin."""
+    """Command line of a worker: command form, arguments, and the index at which `args` begins."""
 
     spelling: tuple[str, ...]
     address: list[str]
@@ -124,7 +125,7 @@ class Line:
 
     @property
     def container(self) -> dict[str, Any]:
-        """A container that runs it."""
+        """Return a container with this command line."""
         words = [*self.spelling, *self.address, *self.options]
         cut = 0 if self.spelling == ("worker",) else self.cut
         return {"command": words[:cut], "args": words[cut:]} if cut else {"args": words}
@@ -137,10 +138,10 @@ LINE = st.builds(Line, spelling=st.sampled_from(SPELLINGS), address=ADDRESS, opt
 @settings(max_examples=400, deadline=None)
 @given(line=LINE, annotations=POLICIES)
 def test_any_line(clis: dict[tuple[int, int], Cli], line: Line, annotations: dict[str, str]) -> None:
-    """The result parses with the values of the original, and what is dropped is told; or nothing changes."""
+    """The result parses to the values of the original with a warning for each removed option, or nothing changes."""
     container = line.container
     decision = decided(container, annotations)
-    assert all(len(warning) <= RECOMMENDED_WARNING_LENGTH for warning in decision.warnings)
+    assert all(len(warning) <= MAX_WARNING_LENGTH - len(WARNING_PREFIX) for warning in decision.warnings)
     if decision.outcome is not Outcome.APPLIED:
         assert decision.outcome is Outcome.REFUSED
         assert not decision.operations
@@ -148,7 +149,7 @@ def test_any_line(clis: dict[tuple[int, int], Cli], line: Line, annotations: dic
     changed = converted(container, decision)
     assert decided(changed, annotations).reason is Reason.COMMAND_CUDA_ALREADY
     for cli in _releases(annotations, clis):
-        # Kubernetes replaces its variables on either side alike.
+        # Kubernetes expands variables alike in both.
         _agrees([*line.address, *line.options], _argv(vector(changed)), decision.warnings, cli)
 
 
@@ -177,7 +178,7 @@ CONTAINER = st.builds(
 @settings(max_examples=400, deadline=None)
 @given(container=CONTAINER, mode=st.sampled_from(["warn", "enforce"]))
 def test_any_container(container: dict[str, Any], mode: str) -> None:
-    """Whatever a container runs and is called, nothing raises, no warning is long, and deciding again is idle."""
+    """For any container, no rule raises, warnings fit the limit, and deciding again changes nothing."""
     policy = resolved({"mode": mode, "gpu-limit": "3"})
     item = manifest(container)
     untouched = json.dumps(item)
@@ -185,7 +186,7 @@ def test_any_container(container: dict[str, Any], mode: str) -> None:
     assert subject is not None
     found = plan(subject.targets, policy)
     assert json.dumps(item) == untouched
-    assert all(len(line) <= RECOMMENDED_WARNING_LENGTH for line in found.warnings)
+    assert all(len(line) <= MAX_WARNING_LENGTH - len(WARNING_PREFIX) for line in found.warnings)
     changed = pod_templates.read(jsonpatch.apply_patch(item, [operation.as_json() for operation in found.operations]))
     assert changed is not None
     assert not plan(changed.targets, policy).operations
@@ -193,10 +194,10 @@ def test_any_container(container: dict[str, Any], mode: str) -> None:
 
 @pytest.mark.parametrize("option", [*DASK_OPTIONS, *CUDA_OPTIONS], ids=lambda option: option.names[0])
 @pytest.mark.parametrize("version", VERSIONS)
-def test_no_warning_is_cut(option: Option, version: str) -> None:
-    """Every warning about an option fits a line as it is, and ends with its last word."""
+def test_warnings_about_options_are_short(option: Option, version: str) -> None:
+    """Every warning about an option names it and has at most 120 characters, as Kubernetes recommends."""
     annotations = {"dask-cuda-version": version} if version else {}
     for name in option.names:
         argv = ["dask-worker", name] if option.flag else ["dask-worker", name, "0"]
         decision = decided({"name": "n" * 63, "args": argv}, annotations)
-        assert all(name in line and not line.endswith("...") for line in decision.warnings)
+        assert all(name in line and len(f"{WARNING_PREFIX}{line}") <= 120 for line in decision.warnings)

@@ -1,4 +1,4 @@
-"""The rule `command` on any shell text: what it rewrites, a real shell reads alike."""
+"""Rule `command` on any shell script: a real shell parses the result alike."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _single_quoted(word: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """A shell text with one worker in it."""
+    """Shell script with one worker."""
 
     prefix: str
     quote: Callable[[str], str]
@@ -32,7 +32,7 @@ class Text:
     suffix: str
 
     def holding(self, spelling: Sequence[str], options: Sequence[str]) -> str:
-        """The text around these words."""
+        """Return the script around these words."""
         return self.prefix + self.gap.join([*spelling, *map(self.quote, options)]) + self.suffix
 
 
@@ -53,7 +53,7 @@ TEXT = st.builds(
     options=st.lists(OPTIONS, max_size=5).map(lambda parts: [*chain.from_iterable(parts)]),
 )
 def test_any_shell_text(text: Text, spelling: tuple[str, ...], options: list[str]) -> None:
-    """A shell text becomes what the same words become without a shell, and the rest of it stays byte for byte."""
+    """The words in a shell script are converted as without a shell, and the rest of the script is unmodified."""
     annotations = {"dask-cuda-version": "26.10"}
     plain = decided({"args": [*spelling, *options]}, annotations)
     inside = decided({"args": ["sh", "-c", text.holding(spelling, options)]}, annotations)
@@ -128,7 +128,7 @@ BEGINS = (
 @settings(max_examples=150, deadline=None)
 @given(begin=st.sampled_from(BEGINS), pieces=st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from(["", " "]))))
 def test_a_real_shell_reads_the_result_alike(begin: str, pieces: list[tuple[str, str]]) -> None:
-    """Of any text that is rewritten, bash makes the words that the original's words become without a shell."""
+    """A real bash parses every converted script to the words that the conversion gives without a shell."""
     text = begin + "".join(chain.from_iterable(pieces))
     decision = decided({"args": ["bash", "-c", text]}, {})
     if decision.outcome is not Outcome.APPLIED or not (words := run_in_shell(text)):
@@ -137,5 +137,5 @@ def test_a_real_shell_reads_the_result_alike(begin: str, pieces: list[tuple[str,
     if plain.outcome is Outcome.APPLIED:
         assert base_names(run_in_shell(decision.operations[0].value[2])) == base_names(plain.operations[0].value)
     else:
-        # What a variable holds is seen by a shell only; it is the same on either side.
+        # Only a shell expands variables; the values are the same in both.
         assert "$" in text or "`" in text

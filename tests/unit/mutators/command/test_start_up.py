@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.unit.mutators.command.clis import Starter
 
 APPLIED = [case for case in corpus() if case.expect["outcome"] == Outcome.APPLIED]
-# Options that name a file, device or class of the worker's own pod, which a test does not have.
+# Options with a file, device or class of the worker's pod, which a test does not have.
 _OF_A_POD = frozenset({"--interface", "--scheduler-file", "--worker-class"})
 
 
@@ -30,7 +30,7 @@ def _suits(case: Case, version: tuple[int, int]) -> bool:
 @pytest.mark.cli
 @pytest.mark.parametrize("case", APPLIED, ids=lambda case: case.label)
 def test_converted_commands_start(case: Case, starters: dict[tuple[int, int], Starter]) -> None:
-    """The real start-up code of each release takes the options of a converted command, with the GPUs of its pod."""
+    """The start-up code of each release accepts the options of a converted command, with the GPUs of its pod."""
     options = worker_options(vector(converted(case.container, decided(case.container, case.policy))), "dask-cuda")
     if any(word.partition("=")[0] in _OF_A_POD for word in options):
         pytest.skip("needs a file, device or class of the pod")
@@ -52,6 +52,6 @@ def test_converted_commands_start(case: Case, starters: dict[tuple[int, int], St
     ],
 )
 def test_a_start_that_must_fail_fails(options: list[str], gpus: int, starters: dict[tuple[int, int], Starter]) -> None:
-    """The start-up code is the real one: it refuses what the conversion refuses or drops."""
+    """The start-up code rejects the options that the conversion refuses or removes."""
     assert all(starter.start(options, gpus) != "started" for starter in starters.values())
     assert starters[26, 10].start(options, gpus).startswith("ValueError")
