@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from webhook.mutators.selector import PREFERRED
 from webhook.mutators.terms import GUIDE_TERM
-from webhook.policy.defaults import assignments
+from webhook.policy.defaults import parse_assignments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +47,7 @@ STRATEGIES = (
     Strategy(
         name="host",
         title="own cluster, host only",
-        annotations=assignments("enabled=true; topology=kubernetes.io/hostname; emptier-first=false"),
+        annotations=parse_assignments("enabled=true; topology=kubernetes.io/hostname; emptier-first=false"),
     ),
     Strategy(name="default", title="dask-colocate's default", annotations={ENABLED: "true"}),
     Strategy(name="hints", title="with capacity hints", annotations={ENABLED: "true", CAPACITY_HINT: "true"}),
@@ -60,4 +60,4 @@ SPELLING = "NAME: KEY=VALUE; KEY=VALUE"
 def written(text: str) -> Strategy:
     """A strategy spelled as `SPELLING`, the annotations of a namespace without their prefix."""
     name, _, values = text.partition(":")
-    return Strategy(name=name.strip(), title=name.strip(), annotations={ENABLED: "true", **assignments(values)})
+    return Strategy(name=name.strip(), title=name.strip(), annotations={ENABLED: "true", **parse_assignments(values)})

@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 
 from webhook.cli.options import NamespaceOptions, ReviewOptions, ServeOptions, StatusOptions
 from webhook.policy import ENABLED
-from webhook.policy.defaults import SettingsError, tried
+from webhook.policy.defaults import SettingsError, parse_set_options
 from webhook.policy.errors import InputError
 
 BAD_INPUT = 2
@@ -106,7 +106,7 @@ def enable(
         annotations: Another annotation to make, such as `gpu-limit=2`; can be given several times.
         options: How.
     """
-    wanted = {ENABLED: "true", **tried(annotations)}
+    wanted = {ENABLED: "true", **parse_set_options(annotations)}
     if wanted[ENABLED] != "true":
         raise SettingsError(f"--set enabled={wanted[ENABLED]}: `dask-colocate disable {namespace}` does that")
     return _change(namespace, wanted, options)

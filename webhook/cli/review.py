@@ -9,7 +9,7 @@ from webhook.cli.progress import console, waiting
 from webhook.kube.capacity import NOT_WATCHED, Capacity
 from webhook.kube.capacity.static import Static
 from webhook.kube.manifests import Manifest
-from webhook.policy.defaults import default_policy, tried
+from webhook.policy.defaults import default_policy, parse_set_options
 from webhook.policy.errors import InputError
 from webhook.review import Reviewed, any_changed, report, review, sources
 from webhook.review.sarif import sarif
@@ -25,7 +25,7 @@ def run(files: tuple[str, ...], options: ReviewOptions) -> int:
     """
     if not files and not options.namespace and sys.stdin.isatty():
         raise InputError("nothing to review: name FILES or directories, - to type it in, or a --namespace of a cluster")
-    policy, annotations = default_policy(options.defaults), tried(options.tried)
+    policy, annotations = default_policy(options.defaults), parse_set_options(options.tried)
     with waiting("reading") as tell:
         given, namespaces = _live(files, options) if options.namespace else ((), ())
         if files or not options.namespace:

@@ -52,8 +52,8 @@ __all__ = [
     "WorkerCommand",
     "object_problems",
     "opted_out",
-    "refusals",
     "resolve",
+    "validation_errors",
 ]
 
 PREFIX = "colocate.dask.org/"
@@ -220,7 +220,7 @@ def resolve(annotations: Mapping[str, str], defaults: Policy | None = None) -> P
     return dataclasses.replace(defaults, **found, problems=tuple(problems))
 
 
-def refusals(annotations: Mapping[str, str]) -> tuple[str, ...]:
+def validation_errors(annotations: Mapping[str, str]) -> tuple[str, ...]:
     """What is wrong with annotations that somebody is about to make: a line each with key, value, what is accepted."""
     return tuple(line for key, written in annotations.items() if (line := _refusal(key, written)))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from webhook.policy import PREFIX, Policy, refusals, resolve
+from webhook.policy import PREFIX, Policy, resolve, validation_errors
 from webhook.policy.errors import InputError
 
 
@@ -10,7 +10,7 @@ class SettingsError(InputError):
     """A setting cannot be used; the message says which, why, and what to write instead."""
 
 
-def assignments(text: str) -> Mapping[str, str]:
+def parse_assignments(text: str) -> Mapping[str, str]:
     """`enabled=true; apart=5` as annotations of a Namespace, prefix and all.
 
     Raises:
@@ -26,14 +26,14 @@ def _assignment(item: str) -> tuple[str, str]:
     return f"{PREFIX}{name.strip().removeprefix(PREFIX)}", value.strip()
 
 
-def tried(items: Iterable[str]) -> Mapping[str, str]:
+def parse_set_options(items: Iterable[str]) -> Mapping[str, str]:
     """The annotations of `--set key=value`, each checked.
 
     Raises:
         SettingsError: A line for each that cannot be used, with key, value and what is accepted.
     """
     found = dict(map(_assignment, items))
-    if wrong := refusals(found):
+    if wrong := validation_errors(found):
         raise SettingsError("\n".join(f"--set {each}" for each in wrong))
     return found
 
@@ -44,7 +44,7 @@ def default_policy(text: str) -> Policy:
     Raises:
         SettingsError: Naming every problem.
     """
-    policy = resolve(assignments(text))
+    policy = resolve(parse_assignments(text))
     if policy.problems:
         raise SettingsError("--defaults: " + "; ".join(problem.text for problem in policy.problems))
     return policy

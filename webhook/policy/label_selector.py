@@ -70,7 +70,7 @@ class LabelSelector:
         """Return whether labels meet all conditions."""
         return all(requirement.matches(labels) for requirement in self.requirements)
 
-    def reads(self, keys: frozenset[str]) -> bool:
+    def uses_any(self, keys: frozenset[str]) -> bool:
         """Return whether any condition is about one of `keys`."""
         return any(requirement.key in keys for requirement in self.requirements)
 

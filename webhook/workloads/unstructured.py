@@ -43,7 +43,7 @@ def text(parent: Unstructured, *keys: str) -> str | None:
     return parent if isinstance(parent, str) and parent else None
 
 
-def written(value: Unstructured) -> str:
+def to_text(value: Unstructured) -> str:
     """A string, number, boolean or null as text, shortened; for anything that holds others, only what it is."""
     found = type(value).__name__ if isinstance(value, (dict, list)) else str(value)
     return found if len(found) <= _LONGEST else f"{found[:_LONGEST]}..."

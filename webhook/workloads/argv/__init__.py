@@ -2,8 +2,8 @@
 
 Both lists together are the argument vector behind the image's entrypoint (Kubernetes: `command` replaces the
 entrypoint, `args` its arguments). A command form may begin in one list and end in the other, behind any number of
-wrappers, or stand inside the text of a `sh -c`. Only certain starts are returned; `mentioned` returns whether the
-words name a worker without a certain start.
+wrappers, or stand inside the text of a `sh -c`. Only certain starts are returned; `mentioned_worker` returns
+whether the words name a worker without a certain start.
 """
 
 import re
@@ -18,58 +18,58 @@ from webhook.workloads.argv.command_forms import (
     CommandForm,
     Form,
     Program,
-    spelling,
+    match_form,
 )
 from webhook.workloads.argv.script import script
-from webhook.workloads.argv.shell import ShellLine
+from webhook.workloads.argv.shell import SimpleCommand
 from webhook.workloads.argv.vector import (
+    Argument,
+    ArgumentLists,
+    ArgumentVector,
     Edits,
-    Lists,
-    Spread,
-    Vector,
-    Word,
-    base,
-    lists,
-    placed,
-    shown,
-    words,
+    Expansion,
+    argument_lists,
+    arguments,
+    base_name,
+    quoted,
+    to_arguments,
 )
-from webhook.workloads.argv.wrappers import program_at, unknown_at
+from webhook.workloads.argv.wrappers import program_index, unknown_index
 from webhook.workloads.unstructured import Unstructured
 
 __all__ = [
+    "Argument",
+    "ArgumentVector",
     "CommandForm",
+    "DaskCommand",
     "Edits",
+    "Expansion",
     "Form",
     "Program",
-    "Spread",
-    "Start",
-    "Vector",
-    "Word",
-    "mentioned",
-    "names_script",
-    "scheduler_start",
-    "shown",
-    "start",
+    "arguments",
+    "find_scheduler",
+    "find_worker",
+    "mentioned_worker",
+    "mentions_script",
+    "quoted",
     "starts_scheduler",
     "starts_worker",
-    "unread",
+    "unrecognized",
     "uses_shell",
-    "words",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class DaskCommand:
     """Place where a worker or scheduler is started.
 
     Attributes:
-        line: The words of the command that starts it, wrappers included.
-        spelling: The words among them that name the program; its options are the words behind.
+        arguments: The words of the command that starts it, wrappers included.
+        command_form: The words among them that name the program; its options are the words behind.
     """
 
-    line: Vector | ShellLine
-    spelling: CommandForm
+    arguments: ArgumentVector | SimpleCommand
+    command_form: CommandForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +78,13 @@ class _Reading:
 
     Attributes:
         programs: All programs that are certainly started.
-        worker: The one start of a worker, if it can be rewritten; else the word that prevents it.
+        worker: The one start of a worker, if it can be apply_edits; else the word that prevents it.
         scheduler: The same for the Dask scheduler.
     """
 
     programs: frozenset[Program]
-    worker: Start | str
-    scheduler: Start | str
+    worker: DaskCommand | str
+    scheduler: DaskCommand | str
 
 
 _SCHEDULERS = frozenset({Program.SCHEDULER})
@@ -107,20 +107,20 @@ _LONGEST_CACHED = 1024  # characters, which are up to 4 bytes
 _MOST_CACHED = 64  # words
 
 
-def start(container: Unstructured) -> Start | None:
+def find_worker(container: Unstructured) -> DaskCommand | None:
     """Return the place where a container's words certainly start one Dask worker; None if there is none."""
     found = _reading(container)
-    return found.worker if found and isinstance(found.worker, Start) else None
+    return found.worker if found and isinstance(found.worker, DaskCommand) else None
 
 
-def scheduler_start(container: Unstructured) -> Start | None:
+def find_scheduler(container: Unstructured) -> DaskCommand | None:
     """Return the place where a container's words certainly start one Dask scheduler; None if there is none."""
     found = _reading(container)
-    return found.scheduler if found and isinstance(found.scheduler, Start) else None
+    return found.scheduler if found and isinstance(found.scheduler, DaskCommand) else None
 
 
 def starts_worker(container: Unstructured) -> bool:
-    """Return whether a container's words certainly start a Dask worker, be it in a text that is not rewritten."""
+    """Return whether a container's words certainly start a Dask worker, be it in a text that is not apply_edits."""
     found = _reading(container)
     return found is not None and not WORKERS.isdisjoint(found.programs)
 
@@ -131,14 +131,14 @@ def starts_scheduler(container: Unstructured) -> bool:
     return found is not None and Program.SCHEDULER in found.programs
 
 
-def unread(container: Unstructured, *, scheduler: bool = False) -> str:
-    """Return the word of a container because of which `start`, or `scheduler_start`, returns None."""
+def unrecognized(container: Unstructured, *, scheduler: bool = False) -> str:
+    """Return the word of a container because of which `find_worker`, or `find_scheduler`, returns None."""
     found = _reading(container)
     word = found and (found.scheduler if scheduler else found.worker)
     return word if isinstance(word, str) else ""
 
 
-def mentioned(vector: Sequence[Word]) -> str:
+def mentioned_worker(vector: Sequence[Argument]) -> str:
     """Return the word of a vector that names a Dask worker which the words may start, "" for none."""
     # A bare `worker` goes to the image's entrypoint, which may be `dask` or any program of the user's.
     if vector and (vector[0].field, vector[0].text) == ("args", "worker"):
@@ -146,21 +146,21 @@ def mentioned(vector: Sequence[Word]) -> str:
     return _mention([word.text for word in vector], WORKERS)
 
 
-def names_script(vector: Sequence[Word], script: str) -> bool:
+def mentions_script(vector: Sequence[Argument], script: str) -> bool:
     """Return whether a word, or a word inside a shell text, is the name or path of a script."""
     texts = [word.text for word in vector if script in word.text]
-    return any(base(word) == script for word in _loose_words(texts) if not word.startswith("-"))
+    return any(base_name(word) == script for word in _loose_words(texts) if not word.startswith("-"))
 
 
-def uses_shell(vector: Sequence[Word]) -> bool:
+def uses_shell(vector: Sequence[Argument]) -> bool:
     """Return whether the vector hands a text to a shell."""
-    texts = Vector(tuple(vector)).texts
-    at = program_at(texts)
-    return at is not None and shell.script_at(texts, at) is not None
+    texts = ArgumentVector(tuple(vector)).texts
+    at = program_index(texts)
+    return at is not None and shell.script_index(texts, at) is not None
 
 
 def _reading(container: Unstructured) -> _Reading | None:
-    both = lists(container)
+    both = argument_lists(container)
     if both is None:
         return None
     short = (
@@ -169,22 +169,22 @@ def _reading(container: Unstructured) -> _Reading | None:
     return _read_cached(both) if short else _read(both)
 
 
-def _read(both: Lists) -> _Reading:
-    line = Vector(placed(both))
+def _read(both: ArgumentLists) -> _Reading:
+    line = ArgumentVector(to_arguments(both))
     texts = line.texts
-    at = program_at(texts)
+    at = program_index(texts)
     if at is None:
-        stopped = unknown_at(texts)
+        stopped = unknown_index(texts)
         word = texts[stopped] if stopped is not None and texts else ""
         return _Reading(frozenset(), word, word)
-    text = shell.script_at(texts, at)
+    text = shell.script_index(texts, at)
     if text is not None:
         return _read_text(line, text)
     command, _ = both
-    found = spelling(texts, at, behind_entrypoint=not command)
+    found = match_form(texts, at, behind_entrypoint=not command)
     if found is None:
         return _Reading(frozenset(), texts[at], texts[at])
-    whole = Start(line, found)
+    whole = DaskCommand(line, found)
     is_worker = found.program in WORKERS
     return _Reading(frozenset({found.program}), whole if is_worker else texts[at], texts[at] if is_worker else whole)
 
@@ -192,7 +192,7 @@ def _read(both: Lists) -> _Reading:
 _read_cached = lru_cache(_CACHED)(_read)
 
 
-def _read_text(vector: Vector, at: int) -> _Reading:
+def _read_text(vector: ArgumentVector, at: int) -> _Reading:
     """Read the text that a vector hands to a shell."""
     parsed = script(vector, at)
     starts = [(line, _spelling_in(line)) for line in parsed.lines]
@@ -201,26 +201,26 @@ def _read_text(vector: Vector, at: int) -> _Reading:
 
 
 def _sole(
-    starts: list[tuple[ShellLine, CommandForm | None]], not_read: str, programs: frozenset[Program]
-) -> Start | str:
+    starts: list[tuple[SimpleCommand, CommandForm | None]], not_read: str, programs: frozenset[Program]
+) -> DaskCommand | str:
     """Return the one start of these programs, if no other part of the text concerns them; else the word in the way."""
-    own = [Start(line, found) for line, found in starts if found and found.program in programs]
+    own = [DaskCommand(line, found) for line, found in starts if found and found.program in programs]
     words = [line.texts[found.first] for line, found in starts if found and found.program in programs]
     others = [line for line, found in starts if not (found and found.program in programs)]
     if not_read or len(own) != 1:
         return not_read or next(iter(words[1:]), _mention([text for line in others for text in line.texts], programs))
-    obstacle = own[0].line.obstacle if isinstance(own[0].line, ShellLine) else ""
+    obstacle = own[0].arguments.obstacle if isinstance(own[0].arguments, SimpleCommand) else ""
     return obstacle or next(filter(None, (_concern(line, programs) for line in others)), own[0])
 
 
-def _spelling_in(line: ShellLine) -> CommandForm | None:
+def _spelling_in(line: SimpleCommand) -> CommandForm | None:
     first = shell.behind_assignments(line.texts)
-    at = program_at(line.texts, first)
-    found = None if at is None else spelling(line.texts, at)
-    return found if found and line.can_respell(range(found.first, found.first + found.length)) else None
+    at = program_index(line.texts, first)
+    found = None if at is None else match_form(line.texts, at)
+    return found if found and line.can_replace(range(found.first, found.first + found.length)) else None
 
 
-def _concern(line: ShellLine, programs: frozenset[Program]) -> str:
+def _concern(line: SimpleCommand, programs: frozenset[Program]) -> str:
     """Return the word of a line that names one of these programs, "" for none."""
     return "" if line.texts[0] in _NAMES_ONLY else _mention(line.texts, programs)
 
@@ -233,7 +233,7 @@ def _mention(texts: Iterable[str], programs: frozenset[Program]) -> str:
     previous = ""
     for word in _loose_words(texts):
         if not word.startswith("-") or _SHORT_MODULE.match(word):
-            name = base(_ASSIGNED.sub("", _SHORT_MODULE.sub("", word)))
+            name = base_name(_ASSIGNED.sub("", _SHORT_MODULE.sub("", word)))
             named = _NAMED.get(name) or (_SUBCOMMANDS.get(name) if previous == "dask" else None)
             if named == programs:
                 return word

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from webhook.workloads.argv.vector import base
+from webhook.workloads.argv.vector import base_name
 
 
 class Program(StrEnum):
@@ -83,7 +83,7 @@ _LAUNCHERS_MODULE = frozenset({"-m", "--module"})
 _SPEC = (("dask-spec",), ("dask", "spec"), ("distributed.cli.dask_spec",))
 
 
-def spelling(texts: Sequence[str], at: int, *, behind_entrypoint: bool = False) -> CommandForm | None:
+def match_form(texts: Sequence[str], at: int, *, behind_entrypoint: bool = False) -> CommandForm | None:
     """Return the command form that begins at the program at `at`, or None for another program.
 
     Args:
@@ -95,9 +95,9 @@ def spelling(texts: Sequence[str], at: int, *, behind_entrypoint: bool = False) 
         return found
     if texts[at].startswith("-"):  # an option: of a launcher before it, or of an image's entrypoint
         return _match(_MODULES, texts, at + 1) if at > 0 and texts[at] in _LAUNCHERS_MODULE else None
-    if _PYTHON.fullmatch(base(texts[at])):
+    if _PYTHON.fullmatch(base_name(texts[at])):
         return _python(texts, at + 1)
-    return _match(_PROGRAMS, (*texts[:at], base(texts[at]), *texts[at + 1 :]), at)
+    return _match(_PROGRAMS, (*texts[:at], base_name(texts[at]), *texts[at + 1 :]), at)
 
 
 def _python(texts: Sequence[str], at: int) -> CommandForm | None:
@@ -107,7 +107,7 @@ def _python(texts: Sequence[str], at: int) -> CommandForm | None:
         if _PYTHON_MODULE.fullmatch(text):
             return _match(_MODULES, texts, at + 1)
         if not text.startswith("-"):
-            return _match(_PROGRAMS, (*texts[:at], base(text), *texts[at + 1 :]), at) if "/" in text else None
+            return _match(_PROGRAMS, (*texts[:at], base_name(text), *texts[at + 1 :]), at) if "/" in text else None
         if _PYTHON_VALUED.fullmatch(text):
             at += 2
         elif _PYTHON_FLAGS.fullmatch(text) or _PYTHON_VALUED.match(text):

@@ -1,7 +1,7 @@
 """Commands of a shell text, and the operators and reserved words around each.
 
 Source: POSIX.1-2024, Shell Command Language, 2.4 (reserved words), 2.9.3 (lists) and 2.9.4 (compound commands). A
-command can be rewritten in place if it runs whatever happens before it: it stands in no `if` or loop, is no part of a
+command can be apply_edits in place if it runs whatever happens before it: it stands in no `if` or loop, is no part of a
 pipeline, runs in the foreground and has no `||` beside it. Commands before and after it may have all of these.
 Grouping, `case`, functions, aliases and `eval` make the whole text unread.
 """
@@ -9,13 +9,13 @@ Grouping, `case`, functions, aliases and `eval` make the whole text unread.
 from dataclasses import dataclass, field
 
 from webhook.workloads.argv.shell import (
-    ShellLine,
     ShellWord,
-    Unread,
+    SimpleCommand,
+    UnsupportedSyntax,
     behind_assignments,
     tokens,
 )
-from webhook.workloads.argv.vector import Vector
+from webhook.workloads.argv.vector import ArgumentVector
 
 # Words and operators of a text; each costs some microseconds. Longer scripts are kept in files.
 _MOST_TOKENS = 500
@@ -41,7 +41,7 @@ class Script:
         unread: The word that is not read, "" if the whole text is.
     """
 
-    lines: tuple[ShellLine, ...]
+    lines: tuple[SimpleCommand, ...]
     unread: str
 
 
@@ -74,7 +74,7 @@ class _Parser:
             if number >= _MOST_TOKENS:
                 self._not_read(_TOO_LONG)
                 return
-            if isinstance(token, Unread):
+            if isinstance(token, UnsupportedSyntax):
                 self._not_read(token.text)
             elif isinstance(token, str):
                 self._operator(token)
@@ -113,14 +113,14 @@ class _Parser:
         return True
 
 
-def script(vector: Vector, at: int) -> Script:
+def script(vector: ArgumentVector, at: int) -> Script:
     """Parse the shell text at `at`."""
     parser = _Parser(vector.words[at].text)
     parser.parse()
     commands = [command for command in parser.commands if command.words]
     behind = [command.before for command in parser.commands[1:]] + [[]]
     lines = tuple(
-        ShellLine(vector, at, tuple(command.words), _obstacle(command, after))
+        SimpleCommand(vector, at, tuple(command.words), _obstacle(command, after))
         for command, after in zip(commands, behind, strict=False)
     )
     return Script(lines, parser.unread or _unread_word(lines))
@@ -133,7 +133,7 @@ def _obstacle(command: _Command, behind: list[str]) -> str:
     return next(iter((*filter(None, [command.within]), *before, *after)), "")
 
 
-def _unread_word(lines: tuple[ShellLine, ...]) -> str:
+def _unread_word(lines: tuple[SimpleCommand, ...]) -> str:
     """Return a word that changes the meaning of others behind assignments or in a test; "" for none."""
     for line in lines:
         texts = line.texts[behind_assignments(line.texts) :]

@@ -1,7 +1,7 @@
 r"""Tokenizer of the texts that a container hands to a shell: words, operators and where they stand.
 
 Source: POSIX.1-2024, Shell Command Language, 2.3 (token recognition). Words have quotes, redirections, comments and
-plain expansions. Here-documents, `$'...'` and arithmetic end the tokens: the last one is then `Unread`.
+plain expansions. Here-documents, `$'...'` and arithmetic end the tokens: the last one is then `UnsupportedSyntax`.
 `shlex` returns neither the place of a word nor its expansions. `script` builds on these tokens.
 """
 
@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from webhook.workloads.argv.vector import (
+    ArgumentVector,
     Edits,
-    Spread,
-    Vector,
-    base,
+    Expansion,
+    base_name,
 )
 
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
@@ -46,25 +46,25 @@ class ShellWord:
         begin: Where it begins.
         end: Where it ends.
         text: Its value, quotes removed, expansions as they are written.
-        spread: How many words the shell makes of it.
+        expansion: How many words the shell makes of it.
     """
 
     gap: int
     begin: int
     end: int
     text: str
-    spread: Spread
+    expansion: Expansion
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class UnsupportedSyntax:
     """The word at which reading a text ends."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class ShellLine:
+class SimpleCommand:
     """One simple command of a shell text.
 
     Attributes:
@@ -74,7 +74,7 @@ class ShellLine:
         obstacle: The operator or reserved word that decides whether, or beside what, the command runs; "" for none.
     """
 
-    vector: Vector
+    vector: ArgumentVector
     at: int
     words: tuple[ShellWord, ...]
     obstacle: str = ""
@@ -84,23 +84,23 @@ class ShellLine:
         """The words."""
         return tuple(word.text for word in self.words)
 
-    def spread(self, place: int) -> Spread:
+    def expansion(self, place: int) -> Expansion:
         """How many words the shell makes of one."""
-        return self.words[place].spread
+        return self.words[place].expansion
 
-    def can_respell(self, places: Iterable[int]) -> bool:
+    def can_replace(self, places: Iterable[int]) -> bool:
         """Whether the base name of each of these words stands in the text as one piece."""
-        return all(self._raw(place).count(base(self.words[place].text)) > 0 for place in places)
+        return all(self._raw(place).count(base_name(self.words[place].text)) > 0 for place in places)
 
-    def rewritten(self, edits: Edits) -> dict[str, list[str]]:
+    def apply_edits(self, edits: Edits) -> dict[str, list[str]]:
         """Field to its whole new list: the text with the edited words, and every other byte as it was."""
         pieces: list[str] = []
         end = 0
         for place in sorted(edits):
             word, fresh = self.words[place], edits[place]
-            pieces += self._text[end : word.begin if fresh else word.gap], self._respelt(place, fresh)
+            pieces += self._text[end : word.begin if fresh else word.gap], self._replacement(place, fresh)
             end = word.end
-        return self.vector.replaced(self.at, "".join((*pieces, self._text[end:])))
+        return self.vector.replace_argument(self.at, "".join((*pieces, self._text[end:])))
 
     @property
     def _text(self) -> str:
@@ -109,17 +109,17 @@ class ShellLine:
     def _raw(self, place: int) -> str:
         return self._text[self.words[place].begin : self.words[place].end]
 
-    def _respelt(self, place: int, fresh: tuple[str, ...]) -> str:
+    def _replacement(self, place: int, fresh: tuple[str, ...]) -> str:
         if not fresh:
             return ""
-        before, name, behind = self._raw(place).rpartition(base(self.words[place].text))
+        before, name, behind = self._raw(place).rpartition(base_name(self.words[place].text))
         del name
         return " ".join((f"{before}{fresh[0]}{behind}", *fresh[1:]))
 
 
-def script_at(texts: Sequence[str], at: int) -> int | None:
+def script_index(texts: Sequence[str], at: int) -> int | None:
     """Where the text stands that the shell at `at` runs, or None: no shell, or one that runs a file."""
-    if base(texts[at]) not in _SHELLS:
+    if base_name(texts[at]) not in _SHELLS:
         return None
     reads_text = False
     at += 1
@@ -139,7 +139,7 @@ def behind_assignments(texts: Sequence[str]) -> int:
     return next((at for at, text in enumerate(texts) if not _ASSIGNMENT.match(text)), len(texts))
 
 
-def tokens(text: str) -> Iterator[ShellWord | str | Unread]:
+def tokens(text: str) -> Iterator[ShellWord | str | UnsupportedSyntax]:
     """Yield the words and operators of a text in order, up to a word that is not read."""
     end = gap = 0
     while end < len(text):
@@ -153,7 +153,7 @@ def tokens(text: str) -> Iterator[ShellWord | str | Unread]:
         redirection = _REDIRECTION.match(text, end)
         word = _word(text, gap, redirection.end() if redirection else end)
         if word is None:
-            yield Unread(next(iter(text[end:].split(maxsplit=1)), text[end]))
+            yield UnsupportedSyntax(next(iter(text[end:].split(maxsplit=1)), text[end]))
             return
         if redirection is None:
             yield word
@@ -171,7 +171,7 @@ def _word(text: str, gap: int, begin: int) -> ShellWord | None:
     if not pieces or goes_on:
         return None
     value = "".join(map(_value, pieces))
-    return ShellWord(gap, begin, end, value, max(map(_spread, pieces)))
+    return ShellWord(gap, begin, end, value, max(map(_expansion, pieces)))
 
 
 def _value(piece: re.Match[str]) -> str:
@@ -179,8 +179,8 @@ def _value(piece: re.Match[str]) -> str:
     return _ESCAPED_IN_DOUBLE.sub(r"\1", piece["double"]) if kind == "double" else piece[kind]
 
 
-def _spread(piece: re.Match[str]) -> Spread:
+def _expansion(piece: re.Match[str]) -> Expansion:
     kind = piece.lastgroup
     if (kind == "plain" and _PATTERN.search(piece[0])) or (kind in {"expansion", "double"} and _LIST.search(piece[0])):
-        return Spread.SEVERAL
-    return Spread.VALUE if kind == "expansion" else Spread.ONE
+        return Expansion.MULTIPLE
+    return Expansion.VARIABLE if kind == "expansion" else Expansion.SINGLE

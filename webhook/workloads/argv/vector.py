@@ -1,4 +1,4 @@
-"""The words of a container's argument vector, and how a list of them is rewritten."""
+"""The words of a container's argument vector, and how a list of them is apply_edits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ Edits: TypeAlias = Mapping[int, tuple[str, ...]]
 name (what follows the last slash), the others follow as words of their own."""
 
 
-class Spread(IntEnum):
+class Expansion(IntEnum):
     """How many words a shell makes of one."""
 
-    ONE = 0  # it is quoted, or holds nothing to expand
-    VALUE = 1  # a value that is not quoted: usually one, but none or several may come of it
-    SEVERAL = 2  # written so that several may come of it: `"$@"`, `*.py`, `{a,b}`
+    SINGLE = 0  # it is quoted, or holds nothing to expand
+    VARIABLE = 1  # a value that is not quoted: usually one, but none or several may come of it
+    MULTIPLE = 2  # written so that several may come of it: `"$@"`, `*.py`, `{a,b}`
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class Argument:
     """One word of the argument vector.
 
     Attributes:
@@ -40,27 +40,27 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
-class Vector:
+class ArgumentVector:
     """An argument vector as a line of words; Kubernetes hands each over as it stands."""
 
-    words: tuple[Word, ...]
+    words: tuple[Argument, ...]
 
     @property
     def texts(self) -> tuple[str, ...]:
         """The words."""
         return tuple(word.text for word in self.words)
 
-    def spread(self, place: int) -> Spread:
+    def expansion(self, place: int) -> Expansion:
         """How many words come of one: no shell is at work here."""
         del place
-        return Spread.ONE
+        return Expansion.SINGLE
 
-    def rewritten(self, edits: Edits) -> dict[str, list[str]]:
+    def apply_edits(self, edits: Edits) -> dict[str, list[str]]:
         """Field to its whole new list, for each list in which a word is edited."""
         texts = (_edited(word.text, edits.get(place)) for place, word in enumerate(self.words))
         return self._lists(tuple(texts), {self.words[place].field for place in edits})
 
-    def replaced(self, place: int, text: str) -> dict[str, list[str]]:
+    def replace_argument(self, place: int, text: str) -> dict[str, list[str]]:
         """The list that holds the word at `place`, with `text` for it."""
         texts = tuple((text if at == place else word.text,) for at, word in enumerate(self.words))
         return self._lists(texts, {self.words[place].field})
@@ -73,23 +73,23 @@ class Vector:
         return lists
 
 
-def shown(text: str) -> str:
+def quoted(text: str) -> str:
     """Return a word quoted and truncated for a message; of an option only its name, since values may be secret."""
     most = 24
     text = text.partition("=")[0] if text.startswith("-") else text
     return ascii(text if len(text) <= most else f"{text[:most]}...")[: 2 * most]
 
 
-def base(text: str) -> str:
+def base_name(text: str) -> str:
     """The base name of a word: programs are called by a name or by a path."""
     return text.rpartition("/")[2]
 
 
-Lists: TypeAlias = tuple[tuple[str, ...], tuple[str, ...]]
+ArgumentLists: TypeAlias = tuple[tuple[str, ...], tuple[str, ...]]
 """`command` and `args`."""
 
 
-def lists(container: Unstructured) -> Lists | None:
+def argument_lists(container: Unstructured) -> ArgumentLists | None:
     """Both lists of a container; None when they hold something that is not a string, or far too much."""
     command, args = sequence(container, "command"), sequence(container, "args")
     if len(command) + len(args) > _MOST_WORDS:
@@ -100,16 +100,16 @@ def lists(container: Unstructured) -> Lists | None:
     return tuple(command), tuple(args)
 
 
-def words(container: Unstructured) -> tuple[Word, ...] | None:
+def arguments(container: Unstructured) -> tuple[Argument, ...] | None:
     """The argument vector of a container; None when it holds something that is not a string, or far too much."""
-    both = lists(container)
-    return None if both is None else placed(both)
+    both = argument_lists(container)
+    return None if both is None else to_arguments(both)
 
 
-def placed(both: Lists) -> tuple[Word, ...]:
+def to_arguments(both: ArgumentLists) -> tuple[Argument, ...]:
     """The argument vector that two lists make."""
     return tuple(
-        Word(field, index, text)
+        Argument(field, index, text)
         for field, texts in zip(("command", "args"), both, strict=True)
         for index, text in enumerate(texts)
     )
@@ -118,4 +118,4 @@ def placed(both: Lists) -> tuple[Word, ...]:
 def _edited(text: str, fresh: tuple[str, ...] | None) -> tuple[str, ...]:
     if not fresh:
         return (text,) if fresh is None else ()
-    return f"{text.removesuffix(base(text))}{fresh[0]}", *fresh[1:]
+    return f"{text.removesuffix(base_name(text))}{fresh[0]}", *fresh[1:]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from webhook.workloads.argv.vector import base
+from webhook.workloads.argv.vector import base_name
 
 
 class LongOptions(Enum):
@@ -155,13 +155,13 @@ _INFORMATION = frozenset({"--help", "--version"})
 _NICENESS = re.compile(r"--?\d+")
 
 
-def program_at(texts: Sequence[str], first: int = 0) -> int | None:
+def program_index(texts: Sequence[str], first: int = 0) -> int | None:
     """Return the place of the program that the line from `first` on starts; None if it is unknown."""
     at, known = _walk(texts, first)
     return at if known else None
 
 
-def unknown_at(texts: Sequence[str], first: int = 0) -> int | None:
+def unknown_index(texts: Sequence[str], first: int = 0) -> int | None:
     """Return the place of the wrapper's word behind which the program is unknown; None if it is known."""
     at, known = _walk(texts, first)
     return None if known else min(at, len(texts) - 1)
@@ -182,7 +182,7 @@ def _walk(texts: Sequence[str], at: int) -> tuple[int, bool]:
 
 
 def _rows(texts: Sequence[str], at: int) -> list[Wrapper]:
-    rows = _ROWS.get(texts[at]) or _ROWS.get(base(texts[at]), ())
+    rows = _ROWS.get(texts[at]) or _ROWS.get(base_name(texts[at]), ())
     follows = tuple(texts[at + 1 : at + 2])
     return [wrapper for wrapper in rows if not wrapper.subcommand or follows == (wrapper.subcommand,)]
 
