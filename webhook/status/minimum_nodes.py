@@ -2,7 +2,7 @@
 
 A place with room for `r` workers takes any number up to `r`, so the total is all that counts, and the places with the
 most room are an exact answer: any `k` places hold at most what the `k` largest hold. For workers of one GPU each this
-is the definition by which `tests/bench/fewest.py` judges placements.
+is the definition by which `tests/bench/minimum.py` judges placements.
 """
 
 from collections import Counter

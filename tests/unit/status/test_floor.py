@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.bench.fewest import FullError
-from tests.bench.fewest import fewest as fewest_of_bench
-from tests.unit.capacity.test_dra import SPECIAL, claim, device_class, resource_slice
+from tests.bench.minimum import FullError
+from tests.bench.minimum import minimum as benchmark_minimum
+from tests.unit.placement.test_dra import SPECIAL, claim, device_class, resource_slice
 from tests.unit.status.made import Worker, node, other_pod, snapshot
 from webhook.status.minimum_nodes import fewest
 from webhook.status.node_usage import floor
@@ -30,7 +30,7 @@ ROOMS = st.dictionaries(st.sampled_from("abcdefg"), st.integers(0, 8), min_size=
 def test_same_as_the_benchmarks(free: dict[str, int], workers: int) -> None:
     """For workers of one GPU each it is the definition by which placements are measured; None without room."""
     try:
-        expected: int | None = fewest_of_bench(free, workers)
+        expected: int | None = benchmark_minimum(free, workers)
     except FullError:
         expected = None
     assert fewest(Counter(free.values()), workers) == expected

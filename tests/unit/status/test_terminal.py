@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from tests.unit.status.made import Worker, ago, cluster, namespace, node, snapshot
-from webhook.cli.progress import PLAIN
+from webhook.cli.progress import UNFOLDED_WIDTH
 from webhook.status.page import page
 from webhook.status.report import report
 from webhook.status.snapshot import Unread
@@ -96,7 +96,7 @@ def test_a_pipe_gets_a_line_for_a_line() -> None:
     """As wide as a pipe's text may be, no line is filled up with blanks, and no name is cut."""
     long = "a-name-that-fills-all-the-sixty-three-characters-of-a-labels-va"
     found = report(snapshot(clusters=(cluster(long),), pods=(Worker(name="m", of=long, mutated=False).pod(),)))
-    text = shown(found, width=PLAIN)
+    text = shown(found, width=UNFOLDED_WIDTH)
     assert text.count(f"rapids/{long}") == 2
     assert max(map(len, text.splitlines())) < 1000  # no line is filled up to the console's width
 
@@ -127,7 +127,7 @@ def test_no_kubeconfig(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "webhook", "status", "--kubeconfig", str(tmp_path / "none")]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "give --kubeconfig FILE, or set KUBECONFIG" in done.stderr
+    assert "set KUBECONFIG or use --kubeconfig FILE" in done.stderr
 
 
 def test_what_excludes_each_other() -> None:
@@ -135,4 +135,4 @@ def test_what_excludes_each_other() -> None:
     argv = [sys.executable, "-m", "webhook", "status", "--watch", "--html", "x.html"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "exclude each other" in done.stdout + done.stderr
+    assert "mutually exclusive" in done.stdout + done.stderr
