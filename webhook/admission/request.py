@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import orjson
 
-from webhook.workloads.unstructured import Unstructured, mapping, text, written
+from webhook.workloads.unstructured import Unstructured, mapping, text, to_text
 
 API_VERSION = "admission.k8s.io/v1"
 MAX_UID_LENGTH = 253  # characters; an API server's uid has 36, and every response repeats it
@@ -62,7 +62,7 @@ def parse_document(document: Unstructured) -> AdmissionRequest:
     review = mapping(document)
     api_version, kind = review.get("apiVersion"), review.get("kind")
     if (api_version, kind) != (API_VERSION, "AdmissionReview"):
-        actual = f"{written(kind)!a} of {written(api_version)!a}"
+        actual = f"{to_text(kind)!a} of {to_text(api_version)!a}"
         raise MalformedReviewError(f"expected an AdmissionReview of {API_VERSION}, got {actual}")
     request = mapping(review, "request")
     uid = text(request, "uid")

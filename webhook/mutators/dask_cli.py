@@ -11,7 +11,7 @@ from webhook.mutators.decision import Decision, DecisionBuilder, Reason
 from webhook.mutators.patch import put
 from webhook.policy import DaskCli, Policy
 from webhook.workloads import argv
-from webhook.workloads.argv import Form, Program, Start
+from webhook.workloads.argv import DaskCommand, Form, Program
 from webhook.workloads.container import Container
 from webhook.workloads.pod_templates import PodTemplate, Role
 
@@ -32,12 +32,12 @@ def dask_cli(template: PodTemplate, policy: Policy) -> Decision:
 def _decide(rule: DecisionBuilder, container: Container) -> Decision:
     role = rule.template.role
     is_scheduler = role is Role.SCHEDULER
-    start = argv.scheduler_start(container.raw) if is_scheduler else argv.start(container.raw)
+    start = argv.find_scheduler(container.raw) if is_scheduler else argv.find_worker(container.raw)
     if start is not None:
         return _replace(rule, container, start)
-    if not argv.names_script(argv.words(container.raw) or (), f"dask-{role}"):
+    if not argv.mentions_script(argv.arguments(container.raw) or (), f"dask-{role}"):
         return _no_script(rule, container)
-    word = argv.shown(argv.unread(container.raw, scheduler=is_scheduler))
+    word = argv.quoted(argv.unrecognized(container.raw, scheduler=is_scheduler))
     detail = f"container {container.name}: cannot parse {word} in the command; use 'dask {role}'"
     return rule.refused(Reason.DASK_CLI_UNSURE, detail)
 
@@ -46,14 +46,14 @@ def _no_script(rule: DecisionBuilder, container: Container) -> Decision:
     return rule.kept(Reason.DASK_CLI_NO_SCRIPT, f"container {container.name} starts no Dask script")
 
 
-def _replace(rule: DecisionBuilder, container: Container, start: Start) -> Decision:
-    form, template = start.spelling, rule.template
+def _replace(rule: DecisionBuilder, container: Container, start: DaskCommand) -> Decision:
+    form, template = start.command_form, rule.template
     subcommand = _SUBCOMMANDS.get(form.program)
     if form.form is not Form.SCRIPT or subcommand is None:
         return _no_script(rule, container)
     operations = (
         put(template.spec, template.pointer, ("containers", str(container.index), field), words)
-        for field, words in start.line.rewritten({form.first: subcommand}).items()
+        for field, words in start.arguments.apply_edits({form.first: subcommand}).items()
     )
-    detail = f"replace {start.line.texts[form.first]!a} by '{' '.join(subcommand)}'"
+    detail = f"replace {start.arguments.texts[form.first]!a} by '{' '.join(subcommand)}'"
     return rule.applied(Reason.DASK_CLI_REPLACED, detail, *operations)

@@ -15,7 +15,7 @@ from webhook.mutators.gpu_workers import Classification, classify, lacks_dask_cu
 from webhook.mutators.patch import put
 from webhook.policy import Policy, WorkerCommand
 from webhook.workloads import argv
-from webhook.workloads.argv import Form, Program, Start, shown
+from webhook.workloads.argv import DaskCommand, Form, Program, quoted
 from webhook.workloads.container import Container
 from webhook.workloads.pod_templates import PodTemplate
 
@@ -44,8 +44,8 @@ def _without_cuda(
     rule: DecisionBuilder, container: Container, policy: Policy, worker: Classification
 ) -> Decision | None:
     """Return the decision for a container in which dask-cuda cannot start; None if it can, or already starts."""
-    start = argv.start(container.raw)
-    if start is not None and start.spelling.program is Program.DASK_CUDA:
+    start = argv.find_worker(container.raw)
+    if start is not None and start.command_form.program is Program.DASK_CUDA:
         return None
     devices = found(rule.template, policy, worker)
     image = lacks_dask_cuda(rule.template)
@@ -79,32 +79,32 @@ def _warned(decision: Decision, template: PodTemplate, policy: Policy, worker: C
 
 
 def _decide(rule: DecisionBuilder, container: Container, policy: Policy, gpus: int) -> Decision:
-    vector = argv.words(container.raw)
+    vector = argv.arguments(container.raw)
     if vector is None:
         detail = f"container {container.name}: command and args must be at most 512 strings and 32 KiB"
         return rule.refused(Reason.MALFORMED, detail)
     if not vector:
         return rule.kept(Reason.COMMAND_FROM_IMAGE, f"container {container.name} runs the command of its image")
-    start = argv.start(container.raw)
+    start = argv.find_worker(container.raw)
     if start is None:
         return _unparsed(rule, container, vector)
-    if start.spelling.program is Program.DASK_CUDA:
+    if start.command_form.program is Program.DASK_CUDA:
         return rule.kept(Reason.COMMAND_CUDA_ALREADY, f"container {container.name} already starts dask-cuda")
     return _convert(rule, container, start, Image(policy.dask_cuda_version, gpus), policy.worker_command)
 
 
-def _unparsed(rule: DecisionBuilder, container: Container, vector: tuple[argv.Word, ...]) -> Decision:
-    mentioned = argv.mentioned(vector)
+def _unparsed(rule: DecisionBuilder, container: Container, vector: tuple[argv.Argument, ...]) -> Decision:
+    mentioned = argv.mentioned_worker(vector)
     if not mentioned:
         return rule.kept(Reason.COMMAND_OF_USER, f"container {container.name} starts no Dask worker")
-    word = shown(argv.unread(container.raw) or mentioned)
+    word = quoted(argv.unrecognized(container.raw) or mentioned)
     reason = Reason.COMMAND_SHELL_UNSURE if argv.uses_shell(vector) else Reason.COMMAND_UNSURE
     detail = f"container {container.name}: cannot parse {word} in the command; use dask-cuda-worker"
     return rule.refused(reason, detail)
 
 
 def _convert(
-    rule: DecisionBuilder, container: Container, start: Start, image: Image, wanted: WorkerCommand
+    rule: DecisionBuilder, container: Container, start: DaskCommand, image: Image, wanted: WorkerCommand
 ) -> Decision:
     try:
         conversion = convert(start, wanted, image)
@@ -123,12 +123,12 @@ def _refused(rule: DecisionBuilder, error: NeededOptionError) -> Decision:
     return rule.refused(reason, lines[0])._replace(warnings=tuple(lines))
 
 
-def _applied(rule: DecisionBuilder, container: Container, start: Start, conversion: Conversion) -> Decision:
-    form, template = start.spelling, rule.template
-    old = " ".join(start.line.texts[form.first : form.first + form.length])
+def _applied(rule: DecisionBuilder, container: Container, start: DaskCommand, conversion: Conversion) -> Decision:
+    form, template = start.command_form, rule.template
+    old = " ".join(start.arguments.texts[form.first : form.first + form.length])
     operations = (
         put(template.spec, template.pointer, ("containers", str(container.index), field), words)
-        for field, words in start.line.rewritten(conversion.edits).items()
+        for field, words in start.arguments.apply_edits(conversion.edits).items()
     )
     detail = f"convert {old!a} to '{conversion.command}'{_MODULE_KEPT if form.form is Form.MODULE else ''}"
     return rule.applied(Reason.COMMAND_CONVERTED, detail, *operations, warnings=conversion.warnings)

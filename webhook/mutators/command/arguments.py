@@ -15,7 +15,7 @@ from webhook.mutators.command.options import (
     INFORMATION,
     Option,
 )
-from webhook.workloads.argv import Spread, Start, shown
+from webhook.workloads.argv import DaskCommand, Expansion, quoted
 
 # A variable reference of Kubernetes; the escape `$$(NAME)` is none.
 _REFERENCE = re.compile(r"\$\([A-Za-z_.-][\w.-]*\)")
@@ -33,7 +33,7 @@ class ParsedOption:
 
     Attributes:
         option: Row of the option in the table.
-        name: The name as written.
+        name: The name as to_text.
         value: The value; None for a flag.
         indices: Indices of its words in the command line.
     """
@@ -92,30 +92,30 @@ class _Parser:
         self.index += length
 
 
-def parse(start: Start) -> tuple[ParsedOption, ...] | None:
+def parse(start: DaskCommand) -> tuple[ParsedOption, ...] | None:
     """Return the options of a worker's command in order; None if the command only prints help or a version.
 
     Raises:
         UnreadableError: `dask worker` rejects the words, or variables in them may contain options.
     """
-    parser = _Parser(start.line.texts, start.spelling.first + start.spelling.length)
+    parser = _Parser(start.arguments.texts, start.command_form.first + start.command_form.length)
     parser.parse()
     if parser.informational:
         return None
     positionals = frozenset(parser.positionals)
     for index, word in enumerate(parser.words):
-        if _may_hide_words(word, start.line.spread(index), positional=index in positionals):
-            raise UnreadableError(f"the value of {shown(word)} is unknown; write its words literally")
+        if _may_hide_words(word, start.arguments.expansion(index), positional=index in positionals):
+            raise UnreadableError(f"the value of {quoted(word)} is unknown; write its words literally")
     _check_positionals(parser)
     for option in parser.options:
         _check_value(option)
     return tuple(parser.options)
 
 
-def _may_hide_words(word: str, spread: Spread, *, positional: bool) -> bool:
+def _may_hide_words(word: str, expansion: Expansion, *, positional: bool) -> bool:
     """Return whether a word may expand to options or several words; the value of an option is always one word."""
-    variable = (spread is Spread.VALUE and word[:1] in {"$", "`"}) or _REFERENCE.match(word) is not None
-    return spread is Spread.SEVERAL or (variable and positional and word not in _ADDRESS)
+    variable = (expansion is Expansion.VARIABLE and word[:1] in {"$", "`"}) or _REFERENCE.match(word) is not None
+    return expansion is Expansion.MULTIPLE or (variable and positional and word not in _ADDRESS)
 
 
 def _check_positionals(parser: _Parser) -> None:
@@ -127,15 +127,15 @@ def _check_positionals(parser: _Parser) -> None:
     words = [parser.words[index] for index in (parser.positionals[:1] if preloads else parser.positionals)]
     for word in words:
         if word.startswith("-"):
-            raise UnreadableError(f"dask worker has no option {shown(word)}")
+            raise UnreadableError(f"dask worker has no option {quoted(word)}")
     if len(words) > 1:
-        raise UnreadableError(f"dask worker accepts no argument {shown(words[1])}")
+        raise UnreadableError(f"dask worker accepts no argument {quoted(words[1])}")
 
 
 def _check_value(option: ParsedOption) -> None:
     has_variable = "$" in option.setting or "`" in option.setting
     if option.name == "--nthreads" and whole(option.setting) is None and not has_variable:
-        raise UnreadableError(f"--nthreads {shown(option.setting)} is not a whole number")
+        raise UnreadableError(f"--nthreads {quoted(option.setting)} is not a whole number")
 
 
 def whole(text: str) -> int | None:

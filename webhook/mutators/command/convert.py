@@ -20,9 +20,9 @@ from webhook.mutators.command.options import (
 from webhook.policy import PREFIX, WorkerCommand
 from webhook.workloads.argv import (
     CommandForm,
+    DaskCommand,
     Edits,
     Form,
-    Start,
 )
 
 _VERSION_KEY = f"{PREFIX}dask-cuda-version"
@@ -43,7 +43,7 @@ class Conversion:
     warnings: tuple[str, ...]
 
 
-def convert(start: Start, wanted: WorkerCommand, image: Image) -> Conversion | None:
+def convert(start: DaskCommand, wanted: WorkerCommand, image: Image) -> Conversion | None:
     """Return the conversion to dask-cuda's worker; None if the command only prints help or a version.
 
     Raises:
@@ -55,11 +55,11 @@ def convert(start: Start, wanted: WorkerCommand, image: Image) -> Conversion | N
         return None
     if needs := tuple(unmet_needs(options, image)):
         raise NeededOptionError(needs)
-    form_edits = _form_edits(start.spelling, wanted, image)
+    form_edits = _form_edits(start.command_form, wanted, image)
     removed = dict(_removed(options, image))
     option_edits = {index: () for option in options if option.option.names in removed for index in option.indices}
     command = " ".join(word for words in form_edits.values() for word in words)
-    warnings = (*_form_warning(start.spelling, wanted, image), *(line for line in removed.values() if line))
+    warnings = (*_form_warning(start.command_form, wanted, image), *(line for line in removed.values() if line))
     return Conversion({**form_edits, **option_edits}, command, warnings)
 
 

@@ -1,4 +1,4 @@
-"""Several GPUs make several Dask workers in one pod, with a warning."""
+"""Warnings about worker pods with several GPUs, which run several Dask workers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _decided(container: dict[str, Any], **annotations: str) -> Decision:
 
 @pytest.mark.parametrize("quantity", ["2", 2, "2.0", "8", "04"])
 def test_users_own_quantity(quantity: str | float) -> None:
-    """A quantity above one is kept, with a warning that contains the number of workers."""
+    """A quantity above one is kept, with a warning that states the number of workers."""
     decision = _decided({"args": ["dask-worker"], "resources": {"limits": {"nvidia.com/gpu": quantity}}})
     assert (decision.outcome, decision.reason, decision.operations) == (Outcome.KEPT, Reason.GPU_PRESENT, ())
     (line,) = decision.warnings
@@ -40,7 +40,7 @@ def test_policy_quantity() -> None:
 
 
 def test_slices_are_counted_together() -> None:
-    """MIG slices and whole GPUs count as devices of dask-cuda; memory and cores of a GPU do not."""
+    """MIG slices and whole GPUs count as devices; memory and cores of a GPU do not."""
     limits = {"nvidia.com/mig-1g.5gb": "1", "nvidia.com/mig-2g.10gb": "1", "nvidia.com/gpumem": "4000"}
     assert _decided({"args": ["dask-worker"], "resources": {"limits": limits}}).warnings[0].startswith("2 GPUs")
     assert not _decided({"args": ["dask-worker"], "resources": {"limits": {"nvidia.com/gpumem": "4000"}}}).warnings
@@ -55,13 +55,13 @@ def test_slices_are_counted_together() -> None:
         ({"args": ["dask-worker"], "resources": {"limits": {"amd.com/gpu": "2"}}}, {}),
     ],
 )
-def test_one_worker_gives_no_warning(container: dict[str, Any], annotations: dict[str, str]) -> None:
-    """One GPU, a command that is kept, and devices of other vendors give no warning."""
+def test_one_worker_gets_no_warning(container: dict[str, Any], annotations: dict[str, str]) -> None:
+    """One GPU, a `dask worker` that is kept, or devices without CUDA cause no warning."""
     assert not _decided(container, **annotations).warnings
 
 
-def test_pod_without_a_controller_gets_a_warning() -> None:
-    """A pod without an owner gets a warning about the added GPU; a controller's pod gets none."""
+def test_pod_without_owner_gets_a_warning() -> None:
+    """A pod created by hand gets a warning about the added limit, since a ResourceQuota may reject it."""
     by_hand = manifest({"args": ["dask-worker"]})
     del by_hand["metadata"]["ownerReferences"]
     subject = pod_templates.read(by_hand)

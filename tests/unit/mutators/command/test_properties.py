@@ -1,4 +1,4 @@
-"""Rule `command` on any worker command line: the result parses in dask-cuda, or nothing changes."""
+"""Properties of the conversion of arbitrary worker commands."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.unit.mutators.command.clis import Cli
 
 VERSIONS = ("", "22.12", "23.04", "24.12", "26.04", "26.06", "26.10")
-SPELLINGS = (
+FORMS = (
     ("dask-worker",),
     ("dask", "worker"),
     ("worker",),
@@ -51,8 +51,8 @@ TEXTS = st.one_of(
 )
 
 
-def _written(option: Option) -> st.SearchStrategy[list[str]]:
-    """Return an option with a value, in either form."""
+def _with_value(option: Option) -> st.SearchStrategy[list[str]]:
+    """Return a strategy for an option with a value, in either form."""
     if option.flag:
         return st.sampled_from(option.names).map(lambda name: [name])
     (name,) = option.names
@@ -60,7 +60,7 @@ def _written(option: Option) -> st.SearchStrategy[list[str]]:
     return st.one_of(values.map(lambda value: [name, value]), values.map(lambda value: [f"{name}={value}"]))
 
 
-OPTIONS = st.sampled_from(CURRENT).flatmap(_written)
+OPTIONS = st.sampled_from(CURRENT).flatmap(_with_value)
 ODD = st.sampled_from([["--foo"], ["--foo=1"], ["-x"], ["stray"], ["--"], ["--nanny=1"], ["--name"], ["tcp://s:8786"]])
 CUDA = st.sampled_from(
     [["--rmm-pool-size", "8GB"], ["--enable-jit-unspill"], ["--rmm-async"], ["--pre-import=cudf"], ["--enable-nvlink"]]
@@ -82,23 +82,23 @@ POLICIES = st.builds(
 
 
 def _releases(annotations: dict[str, str], clis: dict[tuple[int, int], Cli]) -> list[Cli]:
-    """Return the command lines of the version in the annotations, or all if there is none."""
+    """Return the parser of the version in the annotations, or all parsers without a version."""
     named = annotations.get("dask-cuda-version")
     return [cli for version, cli in clis.items() if named in {None, f"{version[0]}.{version[1]:02}"}]
 
 
-def _argv(words: list[str]) -> list[str]:
-    """Return the arguments of dask-cuda's worker in a command that starts with one of `SPELLINGS`."""
+def _options(words: list[str]) -> list[str]:
+    """Return the options of dask-cuda's worker in a command that begins with one of `FORMS`."""
     names = [word.rpartition("/")[2] for word in words]
     ends = [names.index("dask-cuda-worker")] if "dask-cuda-worker" in names[:8] else []
     ends += [at + 1 for at in range(7) if names[at : at + 2] == ["cuda", "worker"]]
     return words[min(ends) + 1 :]
 
 
-def _agrees(before: list[str], after: list[str], warnings: tuple[str, ...], cli: Cli) -> None:
+def _assert_agreement(before: list[str], after: list[str], warnings: tuple[str, ...], cli: Cli) -> None:
     new, plain = cli.parse("dask-cuda", after), cli.parse("dask", before)
     if "click-configurable" in plain.get("error", ""):
-        # A preload module rejects its arguments in both programs.
+        # Only with the preload module installed is it known whether it takes arguments; both parsers report it.
         assert new["error"] == plain["error"]
         return
     assert "values" in new, (after, new)
@@ -108,37 +108,37 @@ def _agrees(before: list[str], after: list[str], warnings: tuple[str, ...], cli:
     if not any(word.partition("=")[0] in own for word in before):
         old = plain["values"]
         assert new["values"].items() <= old.items()
-        text = " ".join(warnings)
+        warned = " ".join(warnings)
         silent = {"--nanny": True, "--nworkers": "1", "--lifetime-restart": False}
         for name in old.keys() - new["values"].keys():
-            assert name in text or name.replace("--", "--no-") in text or silent.get(name) == old[name]
+            assert name in warned or name.replace("--", "--no-") in warned or silent.get(name) == old[name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """Command line of a worker: command form, arguments, and the index at which `args` begins."""
+    """Command of a worker: its form, address and options, and the index at which `args` begin."""
 
-    spelling: tuple[str, ...]
+    form: tuple[str, ...]
     address: list[str]
     options: list[str]
-    cut: int
+    split: int
 
     @property
     def container(self) -> dict[str, Any]:
-        """Return a container with this command line."""
-        words = [*self.spelling, *self.address, *self.options]
-        cut = 0 if self.spelling == ("worker",) else self.cut
-        return {"command": words[:cut], "args": words[cut:]} if cut else {"args": words}
+        """Container that runs the command."""
+        words = [*self.form, *self.address, *self.options]
+        split = 0 if self.form == ("worker",) else self.split
+        return {"command": words[:split], "args": words[split:]} if split else {"args": words}
 
 
-LINE = st.builds(Line, spelling=st.sampled_from(SPELLINGS), address=ADDRESS, options=LINES, cut=st.integers(0, 6))
+LINE = st.builds(Line, form=st.sampled_from(FORMS), address=ADDRESS, options=LINES, split=st.integers(0, 6))
 
 
 @pytest.mark.cli
 @settings(max_examples=400, deadline=None)
 @given(line=LINE, annotations=POLICIES)
-def test_any_line(clis: dict[tuple[int, int], Cli], line: Line, annotations: dict[str, str]) -> None:
-    """The result parses to the values of the original with a warning for each removed option, or nothing changes."""
+def test_any_command(clis: dict[tuple[int, int], Cli], line: Line, annotations: dict[str, str]) -> None:
+    """The result parses to the values of the original and warnings name lost options, or nothing changes."""
     container = line.container
     decision = decided(container, annotations)
     assert all(len(warning) <= MAX_WARNING_LENGTH - len(WARNING_PREFIX) for warning in decision.warnings)
@@ -149,8 +149,8 @@ def test_any_line(clis: dict[tuple[int, int], Cli], line: Line, annotations: dic
     changed = converted(container, decision)
     assert decided(changed, annotations).reason is Reason.COMMAND_CUDA_ALREADY
     for cli in _releases(annotations, clis):
-        # Kubernetes expands variables alike in both.
-        _agrees([*line.address, *line.options], _argv(vector(changed)), decision.warnings, cli)
+        # Kubernetes replaces variables in the original and in the result alike.
+        _assert_agreement([*line.address, *line.options], _options(vector(changed)), decision.warnings, cli)
 
 
 ANYTHING = st.lists(
@@ -178,16 +178,18 @@ CONTAINER = st.builds(
 @settings(max_examples=400, deadline=None)
 @given(container=CONTAINER, mode=st.sampled_from(["warn", "enforce"]))
 def test_any_container(container: dict[str, Any], mode: str) -> None:
-    """For any container, no rule raises, warnings fit the limit, and deciding again changes nothing."""
+    """For any command and name nothing raises, warnings are short, and a second pass adds no operation."""
     policy = resolved({"mode": mode, "gpu-limit": "3"})
     item = manifest(container)
-    untouched = json.dumps(item)
+    before = json.dumps(item)
     subject = pod_templates.read(item)
     assert subject is not None
-    found = plan(subject.targets, policy)
-    assert json.dumps(item) == untouched
-    assert all(len(line) <= MAX_WARNING_LENGTH - len(WARNING_PREFIX) for line in found.warnings)
-    changed = pod_templates.read(jsonpatch.apply_patch(item, [operation.as_json() for operation in found.operations]))
+    first_pass = plan(subject.targets, policy)
+    assert json.dumps(item) == before
+    assert all(len(line) <= MAX_WARNING_LENGTH - len(WARNING_PREFIX) for line in first_pass.warnings)
+    changed = pod_templates.read(
+        jsonpatch.apply_patch(item, [operation.as_json() for operation in first_pass.operations])
+    )
     assert changed is not None
     assert not plan(changed.targets, policy).operations
 
