@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.unit.status.made import installed, namespace
+from tests.unit.status.factories import installed, namespace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,7 +6,7 @@ import pytest
 from kubernetes.client import ApiClient
 from prometheus_client import CollectorRegistry, generate_latest
 
-from tests.unit.status.made import installed, namespace, snapshot
+from tests.unit.status.factories import installed, namespace, snapshot
 from webhook.kube.capacity.watched import Metrics, Watched
 from webhook.status.model import Finding
 from webhook.status.report import report
@@ -35,7 +35,7 @@ def test_hints_that_nobody_can_give() -> None:
     """A namespace that asks for capacity hints is told of where the replicas do not watch capacity, with what to do."""
     (one,) = report(snapshot(namespaces=(ASKING,))).findings
     assert "capacity-hint is asked for in rapids" in one.text
-    assert one.mend == f"{UPGRADE} --set capacityHints=true"
+    assert one.fix == f"{UPGRADE} --set capacityHints=true"
 
 
 def test_without_helm_the_chart_is_rendered() -> None:
@@ -47,7 +47,7 @@ def test_without_helm_the_chart_is_rendered() -> None:
     (one,) = report(
         snapshot(namespaces=(ASKING,), **{**objects, "configurations": (configuration,), "deployments": (deployment,)})
     ).findings
-    assert one.mend == (
+    assert one.fix == (
         "helm template dask-colocate deploy/chart -n dask-colocate"
         " --set image.repository=example.com:5000/dask-colocate,image.tag=0.1.0,capacityHints=true | kubectl apply -f -"
     )
@@ -72,7 +72,7 @@ def test_replica_that_gives_no_hints(reason: str, text: str, mend: str) -> None:
     ailing = unlisted().replace('"capacity-unknown"} 1.0', f'"capacity-{reason}"}} 1.0')
     ready = unlisted().replace('"capacity-unknown"} 1.0', '"capacity-unknown"} 0.0')
     (one,) = found(ailing, ready)
-    assert (one.text, one.mend, one.care) == (f"1 of 2 replicas give no capacity hints: {text}", mend, True)
+    assert (one.text, one.fix, one.issues) == (f"1 of 2 replicas give no capacity hints: {text}", mend, True)
     (both,) = found(ailing, ailing)
     assert both.text.startswith("2 of 2 ")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.status.made import installed, snapshot
+from tests.unit.status.factories import installed, snapshot
 from webhook.status.report import report
 
 if TYPE_CHECKING:
@@ -47,21 +47,21 @@ def test_in_order() -> None:
 def test_something_is_missing(field: str, text: str, mend: str) -> None:
     """Service, Deployment, addresses or Secret gone: each is named with the command that puts it back."""
     (one,) = found(snapshot(**{field: ()}))
-    assert (one.text, one.mend, one.care) == (text, mend, True)
+    assert (one.text, one.fix, one.issues) == (text, mend, True)
 
 
 def test_replicas_that_are_not_ready() -> None:
     """One of two is told, unless a rollout goes on; none of two with the Service; 0 wanted is another command."""
     (one,) = found(snapshot(webhook=installed(ready=1)))
     assert one.text.startswith("1 of 2 replicas are ready")
-    assert one.mend == "kubectl describe pods -n dask-colocate -l app=x"
+    assert one.fix == "kubectl describe pods -n dask-colocate -l app=x"
     assert found(snapshot(webhook=installed(ready=1, progress="ReplicaSetUpdated"))) == []
     texts = " ".join(one.text for one in found(snapshot(webhook=installed(ready=0))))
     assert "0 of 2 replicas are ready" in texts
     (deployment,) = installed(ready=0).objects()["deployments"]
     off = found(snapshot(webhook=installed(ready=0), deployments=(changed(deployment, "spec", "replicas", value=0),)))
     scale = "kubectl scale deployment/dask-colocate -n dask-colocate --replicas=2"
-    assert [one.mend for one in off if one.text == "is scaled to 0"] == [scale]
+    assert [one.fix for one in off if one.text == "is scaled to 0"] == [scale]
 
 
 def test_certificate_that_expired() -> None:
@@ -69,7 +69,7 @@ def test_certificate_that_expired() -> None:
     (one,) = found(snapshot(webhook=installed(aged=100)))
     assert one.where == "secret/dask-colocate-certificates"
     assert one.text.startswith("the certificate expired on ")
-    assert one.mend == RESTART
+    assert one.fix == RESTART
 
 
 @pytest.mark.parametrize(("aged", "told"), [(61, False), (65, True)])
@@ -97,7 +97,7 @@ def test_webhook_that_is_missing() -> None:
     (configuration,) = webhook.objects()["configurations"]
     cut = changed(configuration, "webhooks", value=configuration["webhooks"][:1])
     (one,) = found(snapshot(webhook=webhook, configurations=(cut,)))
-    assert (one.text, one.mend) == ("the webhook pods.colocate.dask.org is missing in it", UPGRADE)
+    assert (one.text, one.fix) == ("the webhook pods.colocate.dask.org is missing in it", UPGRADE)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_webhook_that_somebody_changed(change: dict[str, object], said: str) -> 
     other = changed(configuration, "webhooks", value=[{**first, **change}, second])
     told = found(snapshot(webhook=webhook, configurations=(other,)))
     assert said in told[0].text
-    assert told[0].care == ("failurePolicy" not in change)
+    assert told[0].issues == ("failurePolicy" not in change)
 
 
 def test_certificates_of_others_are_renewed_by_others() -> None:
@@ -126,9 +126,9 @@ def test_certificates_of_others_are_renewed_by_others() -> None:
     injected = {"cert-manager.io/inject-ca-from": "dask-colocate/dask-colocate"}
     by_manager = changed(configuration, "metadata", "annotations", value=injected)
     (one,) = found(snapshot(webhook=webhook, configurations=(by_manager,)))
-    assert one.mend == "cmctl renew dask-colocate -n dask-colocate"
+    assert one.fix == "cmctl renew dask-colocate -n dask-colocate"
     (one,) = found(snapshot(webhook=dataclasses.replace(webhook, mode="files")))
-    assert one.mend.startswith("kubectl create secret tls ")
+    assert one.fix.startswith("kubectl create secret tls ")
 
 
 def test_url_is_called() -> None:
@@ -141,5 +141,5 @@ def test_url_is_called() -> None:
     ]
     away = changed(configuration, "webhooks", value=hooks)
     told = report(snapshot(webhook=webhook, configurations=(away,), services=(), deployments=(), secrets=()))
-    assert [one.care for one in told.findings] == [False]
+    assert [one.issues for one in told.findings] == [False]
     assert told.exit_status == 0

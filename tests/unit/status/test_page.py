@@ -16,8 +16,8 @@ import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.unit.status.floors import Hall
-from tests.unit.status.made import Worker, cluster, installed, namespace, node, snapshot
+from tests.unit.status.large_cluster import LargeCluster
+from tests.unit.status.factories import Worker, cluster, installed, namespace, node, snapshot
 from webhook.policy.defaults import SettingsError
 from webhook.status.page import page
 from webhook.status.report import report
@@ -87,8 +87,8 @@ def written(folder: Path, shown: Report) -> str:
 
 def test_map_shows_each_worker_on_its_node(browser: Browser, tmp_path: Path) -> None:
     """A node has a cell for each GPU and each worker without one, with its cluster's letters, and names the pods."""
-    hall = Hall()
-    taken = hall.snapshot()
+    large = LargeCluster()
+    taken = large.snapshot()
     shown = report(taken)
     found = opened(browser, written(tmp_path, shown))
     of = "[...node.querySelectorAll('i')].map(cell => [cell.dataset.of || '', cell.innerText, cell.className])"
@@ -104,7 +104,7 @@ def test_map_shows_each_worker_on_its_node(browser: Browser, tmp_path: Path) -> 
     )
     assert Counter((name, of) for name, held in cells for of, _, _ in held if of) == on
     assert all(text == letters[of] for _, held in cells for of, text, _ in held if of)
-    assert all(sum(" none" not in look for _, _, look in held) == hall.gpus for _, held in cells)
+    assert all(sum(" none" not in look for _, _, look in held) == large.gpus for _, held in cells)
     for pod in workers:
         said = found.page.locator(f"#node-{pod['spec']['nodeName']} .hidden").text_content()
         assert said is not None
@@ -114,7 +114,7 @@ def test_map_shows_each_worker_on_its_node(browser: Browser, tmp_path: Path) -> 
 
 def test_page_asks_nobody_for_anything(browser: Browser, tmp_path: Path) -> None:
     """As a file it makes no request but for itself, and could make none."""
-    found = opened(browser, written(tmp_path, report(Hall().snapshot())))
+    found = opened(browser, written(tmp_path, report(LargeCluster().snapshot())))
     found.page.wait_for_timeout(300)
     assert found.requests == [found.page.url]
     assert found.complaints == []
@@ -130,8 +130,8 @@ def test_thousand_nodes_render_within_two_seconds(
 
     It is that thread's own time which must hold, on however busy a machine; what a clock on the wall shows is printed.
     """
-    hall = Hall(racks=50, nodes=20, gpus=8, clusters=700)
-    url = written(tmp_path, report(hall.snapshot()))
+    large = LargeCluster(racks=50, nodes=20, gpus=8, clusters=700)
+    url = written(tmp_path, report(large.snapshot()))
     drawn = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now()))))"
     tab = browser.new_page(viewport={"width": 1440, "height": 1000})
     session = tab.context.new_cdp_session(tab)
@@ -151,7 +151,7 @@ def test_thousand_nodes_render_within_two_seconds(
 @pytest.mark.parametrize("width", [1440, 480])
 def test_axe_finds_nothing(browser: Browser, tmp_path: Path, scheme: Scheme, width: int) -> None:
     """By axe's rules everybody can use the page, in light and dark, on a wide screen and a narrow one."""
-    found = opened(browser, written(tmp_path, report(Hall().snapshot())), scheme, width)
+    found = opened(browser, written(tmp_path, report(LargeCluster().snapshot())), scheme, width)
     answer: dict[str, Any] = Axe().run(found.page).response
     told = [
         (one["impact"], one["id"], [each["html"][:200] for each in one["nodes"][:2]]) for one in answer["violations"]
@@ -175,7 +175,7 @@ def test_text_from_the_cluster_is_escaped(browser: Browser, tmp_path: Path) -> N
 
 def test_keyboard_goes_through_the_map(browser: Browser, tmp_path: Path) -> None:
     """One tab stop for the map; arrows go from node to node and from rack to rack, and what is there is told."""
-    found = opened(browser, written(tmp_path, report(Hall().snapshot())))
+    found = opened(browser, written(tmp_path, report(LargeCluster().snapshot())))
     assert found.page.locator('.node[tabindex="0"]').count() == 1
     found.page.locator(".node").first.focus()
     for key, name in (("ArrowDown", "00-01"), ("ArrowRight", "01-01"), ("End", "05-07"), ("Home", "00-00")):
@@ -186,7 +186,7 @@ def test_keyboard_goes_through_the_map(browser: Browser, tmp_path: Path) -> None
 
 def test_one_cluster_alone_on_the_map(browser: Browser, tmp_path: Path) -> None:
     """A cluster's button leaves its own cells as they are and pales the others; pressed again, or Escape, ends it."""
-    found = opened(browser, written(tmp_path, report(Hall().snapshot())))
+    found = opened(browser, written(tmp_path, report(LargeCluster().snapshot())))
     button = found.page.locator("button.pick").first
     button.press("Enter")
     title = button.get_attribute("value")

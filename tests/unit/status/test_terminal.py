@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from tests.unit.status.made import Worker, ago, cluster, namespace, node, snapshot
+from tests.unit.status.factories import Worker, ago, cluster, namespace, node, snapshot
 from webhook.cli.progress import PLAIN
 from webhook.status.page import page
 from webhook.status.report import report
@@ -81,7 +81,7 @@ def test_every_missed_pod_is_named() -> None:
     old = tuple(Worker(name=f"old-{index}", mutated=False, born=ago(days=3)) for index in range(20))
     new = tuple(Worker(name=f"new-{index}", mutated=False) for index in range(20))
     found = report(snapshot(pods=tuple(worker.pod() for worker in (*old, *new))))
-    (finding,) = found.care
+    (finding,) = found.issues
     assert finding.text == "40 of 40 workers missed"
     for text in (shown(found, width=10_000), page(found)):
         assert all(worker.name in text for worker in (*old, *new))

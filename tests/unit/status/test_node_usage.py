@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.bench.fewest import FullError
 from tests.bench.fewest import fewest as fewest_of_bench
 from tests.unit.capacity.test_dra import SPECIAL, claim, device_class, resource_slice
-from tests.unit.status.made import Worker, node, other_pod, snapshot
+from tests.unit.status.factories import Worker, node, other_pod, snapshot
 from webhook.status.minimum_nodes import fewest
 from webhook.status.node_usage import floor
 from webhook.status.pods import Ask, Devices, devices, node_of
