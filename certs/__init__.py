@@ -1,1 +1,1 @@
-"""The life cycle of a server's TLS certificates: issued, checked, stored, rotated, reloaded while serving."""
+"""Life cycle of a server's TLS certificates: issue, check, store, rotate, and reload while serving."""

@@ -1,4 +1,4 @@
-"""The TLS context of a server whose certificate changes while it serves."""
+"""TLS context of a server, with a certificate that can be replaced while the server runs."""
 
 import os
 import ssl
@@ -6,94 +6,91 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from certs.check import certificates
-from certs.issue import Pair
+from certs.x509.check import parse_certificates
+from certs.x509.issue import KeyPair
 
 
-class BadPairError(ValueError):
-    """A pair that can't be served. Its text says why and holds no key material."""
+class InvalidKeyPairError(ValueError):
+    """Key pair that cannot be served. The text contains no key material."""
 
 
-class BadAuthorityError(ValueError):
-    """Clients can't be checked against it. Its text says why."""
+class InvalidClientAuthorityError(ValueError):
+    """Client authority without a readable certificate."""
 
 
-class Serving:
-    """Owns the one context a server listens with, and the pair that new handshakes get.
+class ReloadableContext:
+    """SSL context of a server, and the key pair that new handshakes get.
 
-    Every pair gets a context of its own; the context the server holds only hands a handshake over to the
-    newest good one (OpenSSL asks for it before it needs a certificate, also when the client names no
-    server). So a bad pair touches nothing, a change is one assignment, and no handshake can meet a
-    certificate whose key is still being loaded, as with ``load_cert_chain`` on a live context.
+    Each key pair gets an SSL context of its own. The SNI callback of the server's context switches each handshake to
+    the newest one; OpenSSL calls it before it selects a certificate, also if the client sends no server name. So an
+    invalid pair changes nothing, a replacement is one assignment, and no handshake sees a certificate without its key,
+    as can happen with `load_cert_chain` on a context in use.
     """
 
-    def __init__(self, clients: bytes | None = None) -> None:
-        """Start without a pair: handshakes fail until the first ``use``.
+    def __init__(self, client_authority: bytes | None = None) -> None:
+        """Create the context without a key pair: handshakes fail until the first `load`.
 
         Args:
-            clients: PEM of the authority that clients' certificates are checked against. A client may still show
-                none: whoever serves asks ``getpeercert`` where one is needed.
+            client_authority: PEM of the authority that verifies client certificates. Clients may connect without one;
+                the application checks `getpeercert` where a client certificate is required.
 
         Raises:
-            BadAuthorityError: there is no certificate in ``clients``.
+            InvalidClientAuthorityError: `client_authority` contains no certificate.
         """
-        self._clients = clients
-        self._pair: Pair | None = None
+        self._client_authority = client_authority
+        self._pair: KeyPair | None = None
         self._newest: ssl.SSLContext | None = None
-        self.context = _context(clients)
-        self.context.sni_callback = self._hand_over
+        self.ssl_context = _create_context(client_authority)
+        self.ssl_context.sni_callback = self._select_newest
 
     @property
-    def pair(self) -> Pair | None:
-        """What new handshakes get; ``None`` before the first."""
+    def pair(self) -> KeyPair | None:
+        """The key pair of new handshakes; None before the first `load`."""
         return self._pair
 
-    def use(self, pair: Pair) -> None:
-        """Serve a pair from the next handshake on; connections that stand are left alone.
+    def load(self, pair: KeyPair) -> None:
+        """Serve a key pair from the next handshake on. Open connections are not affected.
 
         Raises:
-            BadPairError: it can't be served; what was served before still is.
+            InvalidKeyPairError: The pair cannot be served; the previous one stays.
         """
-        context = _context(self._clients)
-        if not certificates(pair.certificate):
-            raise BadPairError("there is no readable PEM certificate")
+        context = _create_context(self._client_authority)
+        if not parse_certificates(pair.certificate):
+            raise InvalidKeyPairError("there is no readable PEM certificate")
         try:
             with _as_file(pair.certificate + b"\n" + pair.key) as path:
                 context.load_cert_chain(path, password="")
         except (ssl.SSLError, ValueError):
-            raise BadPairError("OpenSSL refuses the pair: key unreadable, or of another certificate") from None
+            text = "OpenSSL rejects the key pair: the key is unreadable or belongs to another certificate"
+            raise InvalidKeyPairError(text) from None
         self._newest, self._pair = context, pair
 
-    def _hand_over(self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _base: ssl.SSLContext) -> None:
+    def _select_newest(self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _: ssl.SSLContext) -> None:
         if self._newest is not None:
             connection.context = self._newest
 
 
-def _context(clients: bytes | None) -> ssl.SSLContext:
+def _create_context(client_authority: bytes | None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")  # TLS 1.2: forward secrecy and AEAD only
     context.set_alpn_protocols(["http/1.1"])
-    context.num_tickets = 0  # the API server's client keeps no session cache: tickets would be waste
+    context.num_tickets = 0  # the API server's client has no session cache
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
-    if clients is not None:
-        _check_clients(context, clients)
+    if client_authority is not None:
+        context.verify_mode = ssl.CERT_OPTIONAL
+        try:
+            context.load_verify_locations(cadata=client_authority.decode("ascii"))
+        except (ssl.SSLError, ValueError):
+            raise InvalidClientAuthorityError("there is no readable PEM certificate") from None
     return context
-
-
-def _check_clients(context: ssl.SSLContext, authority: bytes) -> None:
-    context.verify_mode = ssl.CERT_OPTIONAL
-    try:
-        context.load_verify_locations(cadata=authority.decode("ascii"))
-    except (ssl.SSLError, ValueError):
-        raise BadAuthorityError("there is no readable PEM certificate") from None
 
 
 @contextmanager
 def _as_file(content: bytes) -> Iterator[str]:
-    """A path to read ``content`` from: OpenSSL's loader takes paths alone, and a key should meet no disk."""
+    """Provide a path with this content: OpenSSL loads keys only from paths, and the key must not reach a disk."""
     if not hasattr(os, "memfd_create"):
-        with tempfile.NamedTemporaryFile() as file:  # created 0600
+        with tempfile.NamedTemporaryFile() as file:  # mode 0600
             file.write(content)
             file.flush()
             yield file.name

@@ -193,7 +193,7 @@ def _stripped(bed: Bed) -> None:
 def _odd(bed: Bed) -> None:
     """What the schema takes apart or turns away, but only after webhooks have seen it."""
     clusters = f"{DASK}/namespaces/{NAMESPACE}/daskclusters"
-    bed.api.create(clusters, make_cluster_spec(name="nulls", n_workers=1))
+    bed.api.create(clusters, make_cluster_spec(name="nulls", n_workers=1, image="rapidsai/base:26.08"))
     for name, field, value in (
         ("integers", "resources", {"limits": {"nvidia.com/gpu": 2}}),
         ("null-item", "args", ["dask-worker", None]),
@@ -231,7 +231,7 @@ def _job(bed: Bed) -> None:
 
 
 def _example(file: str, **metadata: str) -> Object:
-    example: Object = yaml.safe_load((resources.files("webhook") / "examples" / file).read_text())
+    example: Object = yaml.safe_load((resources.files("webhook.cli") / "examples" / file).read_text())
     if not metadata:
         del example["metadata"]["namespace"]
     example["metadata"] |= metadata

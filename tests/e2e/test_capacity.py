@@ -145,7 +145,11 @@ def test_without_the_rights_all_else_goes_on(
         assert all(pod["spec"]["affinity"]["podAffinity"] for pod in pods)
         assert 'reason="capacity-forbidden",rule="capacity-hint"' in served.client.get("/metrics").text
         said = [line for line in served.process.log.read_text().splitlines() if "cannot be followed" in line]
-        assert sorted(json.loads(line)["message"].partition(":")[0] for line in said) == ["nodes", "pods"]
+        assert sorted(json.loads(line)["message"].partition(":")[0] for line in said) == [
+            "deviceclasses",
+            "nodes",
+            "pods",
+        ]
 
 
 def test_lost_link_is_stale(

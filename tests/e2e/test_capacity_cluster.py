@@ -27,13 +27,6 @@ DEVICES = "/apis/resource.k8s.io/v1"
 DRIVER = "gpu.nvidia.com"
 
 
-def with_scheduler_gpu(workers: int, **metadata: str) -> str:
-    """The example cluster with a GPU for its Dask scheduler, as in the guide."""
-    item = json.loads(manifest("cluster", workers=workers, **metadata))
-    item["spec"]["scheduler"]["spec"]["containers"][0]["resources"] = {"limits": {GPU: "1"}}
-    return json.dumps(item)
-
-
 def node_of_scheduler(bed: Bed, namespace: str) -> str:
     """The node of the one Dask scheduler, once it is bound."""
     bed.wait(
@@ -59,7 +52,7 @@ def test_the_guides_scenario(bed: Bed, kubectl: Kubectl, make_namespace: Namespa
         namespace = make_namespace(HINTED)
         bed.wait(lambda: all_known(bed, served), namespace, "all nodes are ready and known", 60)
         time.sleep(1)  # the last taint went with an event that the source may not have received yet
-        kubectl("apply", "-n", namespace, "-f", "-", stdin=with_scheduler_gpu(2))
+        kubectl("apply", "-n", namespace, "-f", "-", stdin=manifest("cluster", workers=2))
         pods = bed.wait_for_workers(namespace, CLUSTER, 2)
         first = {pod["spec"]["nodeName"] for pod in pods}
         assert len(first) == 1
@@ -141,7 +134,7 @@ def test_nodes_with_dynamic_resource_allocation(bed: Bed, kubectl: Kubectl, make
         bed.wait(lambda: running(bed, namespace, "train"), namespace, "the claim is allocated", 30)
         time.sleep(1)  # the events of slices and claims may not have been received yet
 
-        kubectl("apply", "-n", namespace, "-f", "-", stdin=with_scheduler_gpu(4))
+        kubectl("apply", "-n", namespace, "-f", "-", stdin=manifest("cluster", workers=4))
         pods = bed.wait_for_workers(namespace, CLUSTER, 4)
         assert {pod["spec"]["nodeName"] for pod in pods} == {whole}
         assert all(pod["status"]["extendedResourceClaimStatus"] for pod in pods)
@@ -153,7 +146,7 @@ def test_nodes_with_dynamic_resource_allocation(bed: Bed, kubectl: Kubectl, make
         assert {pod["spec"]["nodeName"] for pod in pods} == {part}
         assert {tuple(hosts(pod["spec"])) for pod in pods} == {(part,)}
         found = {node["name"]: (node["gpus"], sum(each["gpus"] for each in node["held"])) for node in nodes_of(bed)}
-        assert found == {part: (4, 4), whole: (4, 4), plugin: (2, 1)}
+        assert found == {part: (4, 4), whole: (4, 4), plugin: (2, 2)}
 
 
 def nodes_of(bed: Bed) -> list[Object]:

@@ -154,7 +154,7 @@ def test_errors_say_what_to_do(bed: Bed, tmp_path: Path, namespace: str) -> None
     missing = run(bed, "enable", "no-such-namespace", "--yes")
     assert "'no-such-namespace' does not exist: `kubectl get namespaces`" in complaint(missing)
     forbidden = run(bed, "disable", namespace, "--yes", kubeconfig=as_nobody(bed, tmp_path, namespace))
-    assert "missing right: get namespaces" in complaint(forbidden)
+    assert "missing permission: get namespaces" in complaint(forbidden)
     assert "resources: [namespaces]" in forbidden.stderr
     gone = run(bed, "enable", namespace, "--yes", kubeconfig=unreachable(bed, tmp_path))
     assert "--kubeconfig and --context" in complaint(gone)
@@ -189,5 +189,5 @@ def test_dry_run_finds_a_missing_right(bed: Bed, inhabited: str, kubectl: Kubect
     done = run(bed, "enable", inhabited, "--dry-run", kubeconfig=as_nobody(bed, tmp_path, inhabited))
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert f'missing right: patch namespaces "{inhabited}"' in line
+    assert f'missing permission: patch namespaces "{inhabited}"' in line
     assert CLUSTER in done.stdout

@@ -51,6 +51,7 @@ _TEXTS = [
     *("worker", "scheduler", "Pod", "DaskJob", "DaskCluster", "DaskWorkerGroup", "v1", "kubernetes.dask.org/v1"),
     *("CREATE", "UPDATE", "dask.org/component", "dask.org/cluster-name", _HOSTNAME, "In", "NotIn", "Exists"),
     *("dask-worker", "dask", "cuda", "dask-cuda-worker", "python", "-m", "distributed.cli.dask_worker", "dask worker"),
+    *("dask-scheduler", "dask scheduler | tee x", "uv", "run", "nsys", "profile", "ddtrace-run"),
     *(
         "sh",
         "bash",
@@ -59,6 +60,9 @@ _TEXTS = [
         "exec dask-worker --nthreads 0 | tee x",
         "cd /tmp && dask worker $X",
         "a; 'dask-worker",
+        "--path=/var/log/dask-worker",
+        "if x; then y; fi; exec dask-worker $(X)",
+        "$(OPTS)",
     ),
     *(
         "--name",
@@ -129,9 +133,24 @@ def review(chance: random.Random) -> Unstructured:
     document = orjson.loads(chance.choice(seeds()))
     if chance.random() < 0.9:
         document["request"]["namespace"] = f"n{chance.randrange(NAMESPACES)}"
+    if chance.random() < 0.1:
+        _add_sidecars(document, chance)
     for _ in range(chance.randrange(9)):
         bend(document, chance)
     return document
+
+
+def _add_sidecars(node: Unstructured, chance: random.Random) -> None:
+    """Put up to four containers beside those of each pod spec, in any order."""
+    children = list(node.values()) if isinstance(node, dict) else node if isinstance(node, list) else []
+    for child in children:
+        _add_sidecars(child, chance)
+    containers = node.get("containers") if isinstance(node, dict) else None
+    if isinstance(containers, list):
+        for _ in range(chance.randrange(5)):
+            args = [chance.choice(_TEXTS) for _ in range(chance.randrange(4))]
+            sidecar = {"name": chance.choice(["logs", "proxy", "worker", "scheduler"]), "args": args}
+            containers.insert(chance.randrange(len(containers) + 1), sidecar)
 
 
 def bend(document: Unstructured, chance: random.Random) -> None:

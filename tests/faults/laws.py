@@ -33,11 +33,14 @@ OWNED = re.compile(
     r"|/containers/\d+/(resources/limits/[^/]+~1[^/]+$|command(/|$)|args(/|$)))"
 )
 """What the rules together may touch; of limits those of extended resources alone, whose names have a domain."""
+CONTAINER = re.compile(rf"(?P<template>{_TEMPLATE})/containers/(?P<place>\d+)/")
+_READ = 8  # containers of a pod whose commands count
+_MOST_WORDS, _LONGEST_WORDS = 512, 32 * 1024  # of a command that is read
 COMMAND = re.compile(rf"({_TEMPLATE})/containers/\d+/(command|args)")
 TERM = re.compile(rf"({_TEMPLATE})/affinity/podAffinity/{_PREFERRED}/\d+")
 HINT = re.compile(rf"({_TEMPLATE})/affinity/nodeAffinity/{_PREFERRED}/\d+")
 GUIDE = {"matchExpressions": [{"key": "dask.org/component", "operator": "In", "values": ["worker"]}]}
-CONVERTED = re.compile(r"dask|cuda|worker|python|-m|-c")
+CONVERTED = re.compile(r"dask|cuda|worker|scheduler|python|-m|-c")
 """In each word that a conversion may write or take away, but for options that are dropped, and their values."""
 
 
@@ -98,6 +101,7 @@ def check(body: bytes, given: bytes | None, webhook: Webhook) -> bool:
     item = review["request"]["object"]
     for operation in operations:
         check_operation(item, operation)
+    check_containers(item, operations)
     # Operations may build on each other, so the library applies to the whole.
     review["request"]["object"] = jsonpatch.apply_patch(item, operations, in_place=True)
     again = answer(webhook, _written(review))
@@ -172,6 +176,43 @@ def check_operation(item: Unstructured, operation: Unstructured) -> None:
     if there is not None:
         hold(operation["op"] == "replace" and may_replace(path, there, value), f"{path} was there: {there!a:.100}")
         hold(type(there) is type(value), f"{path} changes its type")
+
+
+def check_containers(item: Unstructured, operations: Sequence[Unstructured]) -> None:
+    """In each pod template one container at most changes, and it is the right one: every other is a sidecar."""
+    touched: dict[str, set[int]] = {}
+    for operation in operations:
+        if found := CONTAINER.match(operation["path"]):
+            touched.setdefault(found["template"], set()).add(int(found["place"]))
+    for template, places in touched.items():
+        hold(len(places) == 1, f"containers {sorted(places)} of {template} change")
+        _check_container(item, template, *places)
+
+
+def _check_container(item: Unstructured, template: str, place: int) -> None:
+    role = template.split("/")[-2] or item["metadata"]["labels"]["dask.org/component"]
+    containers = _at(item, f"{template}/containers")
+    starting = [at for at, container in enumerate(containers[:_READ]) if _starts(container, role)]
+    hold(set(starting) <= {place}, f"container {place} of {template} changes beside the {role} in {starting}")
+    chosen = containers[place]
+    alone = sum(isinstance(container, dict) for container in containers) == 1
+    named = chosen.get("name") == role or role in " ".join(_words(chosen))
+    hold(alone or named, f"container {place} of {template} changes without a reason")
+
+
+def _starts(container: Unstructured, role: str) -> bool:
+    """Whether a container's first words are a plain start of the role; what is too long is not read."""
+    words = _words(container)
+    program = [word.rpartition("/")[2] for word in words[:2]]
+    scripts = {f"dask-{role}"} | ({"dask-cuda-worker"} if role == "worker" else set())
+    plain = bool(words) and not words[0].startswith("-") and (program[0] in scripts or program == ["dask", role])
+    return plain and len(words) <= _MOST_WORDS and sum(map(len, words)) <= _LONGEST_WORDS
+
+
+def _words(container: Unstructured) -> list[str]:
+    lists = [container.get(key) for key in ("command", "args")] if isinstance(container, dict) else []
+    words = [word for each in lists if isinstance(each, list) for word in each]
+    return words if all(isinstance(word, str) for word in words) else []
 
 
 def may_replace(path: str, there: Unstructured, value: Unstructured) -> bool:

@@ -33,6 +33,7 @@ OWNED = {
     "gpu": ("/containers/{index}/resources/limits/{resource}",),
     "scheduler-gpu": ("/containers/{index}/resources/limits/{resource}",),
     "command": ("/containers/{index}/command", "/containers/{index}/args"),
+    "dask-cli": ("/containers/{index}/command", "/containers/{index}/args"),
     "capacity-hint": (f"/affinity/nodeAffinity/{PREFERRED}",),
 }
 """What each rule may touch below a pod spec, as the head of its own file says."""

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from certs.issue import Entropy, authority, leaf
-from certs.serving import BadAuthorityError, Serving
+from certs.serving import InvalidClientAuthorityError, ReloadableContext
+from certs.x509.issue import Entropy, issue_authority, issue_leaf
 from tests.unit.objects import cluster, review
 from tests.unit.test_drain import until_ready
 from webhook.http.limits import HANDSHAKE
@@ -108,8 +108,8 @@ def test_only_the_api_server_is_answered(tmp_path: Path) -> None:
 
 def test_authority_must_be_readable(tmp_path: Path) -> None:
     """A file that holds no certificate ends `serve` with status 2 and a sentence."""
-    with pytest.raises(BadAuthorityError, match="no readable PEM"):
-        Serving(b"\xff nothing")
+    with pytest.raises(InvalidClientAuthorityError, match="no readable PEM"):
+        ReloadableContext(b"\xff nothing")
     (tmp_path / "empty").write_text("")
     argv = [sys.executable, "-m", "webhook", "serve", "--namespaces-file", str(EXAMPLES / "namespace.yaml")]
     argv += ["--client-ca", str(tmp_path / "empty")]
@@ -161,8 +161,8 @@ def test_old_versions_are_refused(port: int, lenient: int, version: ssl.TLSVersi
 @pytest.fixture
 def lenient(tmp_path: Path) -> Iterator[int]:
     """A server that takes TLS of any version."""
-    ca = authority("lenient", now=datetime.now(UTC), entropy=Entropy.fresh())
-    pair = leaf(ca, ["localhost"], now=datetime.now(UTC), entropy=Entropy.fresh())
+    ca = issue_authority("lenient", now=datetime.now(UTC), entropy=Entropy.fresh())
+    pair = issue_leaf(ca, ["localhost"], now=datetime.now(UTC), entropy=Entropy.fresh())
     (tmp_path / "pair").write_bytes(pair.key + pair.certificate)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1

@@ -6,15 +6,14 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-WALL = re.compile(r"\btime\.time\(|\btime_ns\(|datetime\.(now|today|utcnow)\(|\blocal_time\(\)")
+WALL = re.compile(r"\btime\.time\(|\btime_ns\(|datetime\.(now|today|utcnow)\(|\bsystem_clock\(\)")
 TOLD = {
     "webhook/cli/wiring.py": "from when on the certificate of this run is good",
     "webhook/cli/namespace.py": "when the installation was read",
     "webhook/telemetry/events.py": "when an Event was",
     "webhook/status/reading.py": "whether a certificate is good now",
-    "certs/__main__.py": "as above",
-    "certs/kube.py": "the clock that certificates are judged by",
-    "certs/store.py": "as above",
+    "webhook/cli/certs.py": "validity of a server's certificate",
+    "certs/rotation/clock.py": "clock for the validity of certificates",
 }
 """Where an instant of the calendar is asked for, and what for."""
 

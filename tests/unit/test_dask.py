@@ -119,15 +119,60 @@ def test_another_version_of_the_api_is_read_alike() -> None:
         ([SIDE_CAR, container(name="dask")], 1),
         ([{**SIDE_CAR, "name": "worker"}, container(name="dask")], 1),
         ([SIDE_CAR, container("sleep", "1")], 1),
-        ([SIDE_CAR, {"name": "other"}], 0),
+        ([{"name": "logs", "args": ["--path=/var/log/dask-worker"]}, container()], 1),
+        ([container("--home=/opt/dask", "worker", name="proxy"), {"name": "worker"}], 1),
+        ([container("worker", name="queue"), {"name": "worker", "args": ["./start.sh"]}], 1),
         ([None, "text", container()], 2),
     ],
 )
 def test_dask_container_is_found(containers: list[Unstructured], index: int) -> None:
-    """By its command, else by its name, else the first: side-cars are left alone."""
+    """A container that certainly starts a worker is chosen, else the one named `worker`; never a sidecar."""
     found = worker_of(cluster(spec(*containers))).container
     assert found is not None
     assert found.index == index
+
+
+@pytest.mark.parametrize(
+    ("containers", "problem"),
+    [
+        ([SIDE_CAR, {"name": "other"}], "which of 2 containers runs the Dask worker is unknown; name it 'worker'"),
+        (
+            [{"name": "logs", "args": ["--path=/var/log/dask-worker"]}, {"name": "main", "args": ["./start.sh"]}],
+            "which of 2 containers runs the Dask worker is unknown; name it 'worker'",
+        ),
+        (
+            [container(name="a"), SIDE_CAR, container("dask", "cuda", "worker")],
+            "containers a and worker both start a Dask worker; none is changed",
+        ),
+    ],
+)
+def test_no_container_is_chosen_without_certainty(containers: list[Unstructured], problem: str) -> None:
+    """Without a certain start and a name, or with two certain starts, no container is chosen and the reason is kept."""
+    found = worker_of(cluster(spec(*containers)))
+    assert found.container is None
+    assert found.container_problem == problem
+
+
+@pytest.mark.parametrize(
+    "containers",
+    [
+        [
+            {"name": "proxy", "args": ["--upstream=http://dask-scheduler:8787"]},
+            {"name": "main", "args": ["dask-scheduler"]},
+        ],
+        [{"name": "proxy", "args": ["scheduler"]}, {"name": "scheduler"}],
+        [{"name": "logs", "args": ["--path=/var/log/dask-scheduler"]}, {"name": "main", "args": ["dask", "scheduler"]}],
+    ],
+)
+def test_scheduler_container_is_found(containers: list[Unstructured]) -> None:
+    """The Dask scheduler's container is chosen like a worker's: by a certain start, else by its name."""
+    item = cluster()
+    item["spec"]["scheduler"]["spec"]["containers"] = containers
+    subject = read(item)
+    assert subject is not None
+    scheduler = subject.targets[1].container
+    assert scheduler is not None
+    assert scheduler.index == 1
 
 
 @pytest.mark.parametrize("containers", [[], None, "worker", [None]])

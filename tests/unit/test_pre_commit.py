@@ -15,7 +15,7 @@ import yaml
 from tests.terminal import SECONDS, argv, environment
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = Path(str(resources.files("webhook"))) / "examples"
+EXAMPLES = Path(str(resources.files("webhook.cli"))) / "examples"
 HOOKS = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
 
 

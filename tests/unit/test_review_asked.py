@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from webhook.review import Reviewed
     from webhook.workloads.unstructured import Unstructured
 
-EXAMPLES = Path(str(resources.files("webhook"))) / "examples"
+EXAMPLES = Path(str(resources.files("webhook.cli"))) / "examples"
 STRIPPED = EXAMPLES / "cluster.yaml"
 GUIDE = EXAMPLES / "guide-cluster.yaml"
 
@@ -145,7 +145,7 @@ def test_empty_directory_is_an_error(tmp_path: Path) -> None:
 
 def test_each_added_line_knows_its_decision() -> None:
     """Every line that is added belongs to the rule that added it, also where two rules share a parent."""
-    one = reviewed(STRIPPED.read_text(), apart="5")
+    one = reviewed(STRIPPED.read_text(), apart="5", scheduler_placement="keep")
     owners = {
         line.text.strip(): line.decision.reason for line in diff(one) if line.sign == "+" and line.decision is not None
     }
@@ -166,6 +166,7 @@ def test_reason_stands_beside_the_first_line_of_each_change() -> None:
         "gpu: gpu-limit-added",
         "affinity: affinity-added",
         "emptier: emptier-added",
+        "scheduler-placement: scheduler-placement-added",
     ]
     assert lines[0].startswith("@@ -")
 

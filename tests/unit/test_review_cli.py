@@ -19,7 +19,7 @@ from webhook.policy import PREFIX
 from webhook.review.recommendations import GUIDE_TERM_NODES
 from webhook.workloads.unstructured import Unstructured
 
-EXAMPLES = Path(str(resources.files("webhook"))) / "examples"
+EXAMPLES = Path(str(resources.files("webhook.cli"))) / "examples"
 STRIPPED, GUIDE = str(EXAMPLES / "cluster.yaml"), str(EXAMPLES / "guide-cluster.yaml")
 NAMESPACE = EXAMPLES / "namespace.yaml"
 RULE_NAMES = {name for rules in RULES.values() for name in rules}
@@ -35,7 +35,7 @@ def run(*arguments: str, stdin: str = "", **environment: str) -> subprocess.Comp
         capture_output=True,
         text=True,
         env=variables,
-        cwd=EXAMPLES.parents[1],
+        cwd=EXAMPLES.parents[2],
         timeout=60,
         check=False,
     )
@@ -144,6 +144,7 @@ def test_explain_shows_every_rule_also_when_nothing_changes() -> None:
         ("gpu", "kept", "gpu-already-set"),
         ("command", "kept", "command-already-dask-cuda"),
         ("capacity-hint", "skipped", "capacity-hint-off"),
+        ("scheduler-placement", "kept", "scheduler-placement-already-set"),
         ("scheduler-gpu", "skipped", "gpu-limit-off"),
     }
     assert all(len(row) > 3 for row in rows if row and row[0] in RULE_NAMES)

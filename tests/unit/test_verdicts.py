@@ -13,7 +13,7 @@ from webhook.admission.decision_cache import LARGEST_CONTAINER_KEPT, LARGEST_KEP
 from webhook.admission.handler import AdmissionResponse, RenderedResponse, Status
 from webhook.kube.capacity import NOT_WATCHED
 from webhook.kube.namespaces import ours
-from webhook.mutators import of_container
+from webhook.mutators import contained, of_container
 from webhook.mutators.selector import PREFERRED
 from webhook.placement.model import (
     MARKER,
@@ -27,7 +27,6 @@ from webhook.policy.defaults import default_policy
 from webhook.workloads.pod_templates import (
     DaskObject,
     Role,
-    contained,
     container_target,
     read,
     shared,
@@ -145,7 +144,7 @@ def test_container_is_decided_on_once_for_all_clusters() -> None:
     """Clusters that run the same container share what is decided on it, and have their own affinity."""
     verdicts = DecisionCache(Policy(), NOT_WATCHED.hints)
     one, two = (decided(verdicts, cluster(name=name, uid=name)) for name in ("one", "two"))
-    assert {rule for rule in one if one[rule] is two[rule]} == {"apart", "gpu", "command", "capacity-hint"}
+    assert {rule for rule in one if one[rule] is two[rule]} == {"apart", "gpu", "command", "dask-cli", "capacity-hint"}
     assert "cluster two" in two["affinity"].detail
 
 
@@ -157,6 +156,15 @@ def test_container_is_decided_on_once_for_all_clusters() -> None:
         cluster(spec(container(resources={"limits": {"nvidia.com/gpu": 1}}))),
         cluster(spec(container("tail", name="first"), container())),
         cluster(spec(container(), None)),
+        cluster(spec(container(image="daskdev/dask"))),
+        cluster(spec(container(env=[{"name": "CUDA_VISIBLE_DEVICES", "value": ""}]))),
+        cluster(spec(container(securityContext={"privileged": True}))),
+        cluster(spec(container(), {"name": "other", "resources": {"limits": {"nvidia.com/gpu": 1}}})),
+        cluster(spec(container(), initContainers=[{"name": "i", "resources": {"limits": {"nvidia.com/gpu": 1}}}])),
+        cluster(spec(nodeSelector={"nvidia.com/gpu.present": "false"})),
+        cluster(spec(container("dask-cuda-worker"), runtimeClassName="nvidia")),
+        cluster(annotations={"gpu-fraction": "0.5"}),
+        cluster(labels={"gpu-fraction": "0.5"}),
         group(),
         pod(),
         pod(ownerReferences=[{"kind": "ReplicaSet"}]),
@@ -184,7 +192,7 @@ def test_container_says_as_much_as_its_target(case: Case) -> None:
     subject = read(case.review["request"].get("object"))
     policies = (Policy(), Policy(topology=()), Policy(gpu_limit=2, scheduler_gpu=1, emptier_first=False, apart=5))
     for target, policy in product(subject.targets if subject else (), (*policies, case.policy or Policy())):
-        seen = contained(target)
+        seen = contained(target, policy)
         assert seen is None or of_container(container_target(seen), policy) == of_container(target, policy)
 
 

@@ -5,15 +5,14 @@ same to the byte. The pod of a Dask scheduler is cached like that of a worker; i
 here is bounded, and a pure function of its key, so that nothing can go stale.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
 
 import orjson
 
 from webhook.admission import handler
 from webhook.admission.handler import AdmissionRequest, AdmissionResponse, RenderedResponse
-from webhook.mutators import of_container
-from webhook.mutators.decision import Decision
+from webhook.mutators import Contained, contained, of_container
 from webhook.placement.model import Hints, Questions
 from webhook.policy import Annotations, Policy, resolve
 from webhook.workloads import pod_templates
@@ -69,12 +68,12 @@ class DecisionCache:
     def _decide(self, subject: DaskObject, annotations: Annotations, hints: Hints) -> RenderedResponse:
         return handler.answer(handler.decide(subject, self._policy(annotations), hints, self._of_container))
 
-    def _of_container(self, target: PodTemplate, policy: Policy) -> Mapping[str, Decision]:
-        key = _key(pod_templates.contained(target))
+    def _of_container(self, target: PodTemplate, policy: Policy) -> Contained:
+        key = _key(contained(target, policy))
         if key is None or len(key) > LARGEST_CONTAINER_KEPT:
             return of_container(target, policy)
-        decisions: Mapping[str, Decision] = self._contained(key, policy)
-        return decisions
+        decided: Contained = self._contained(key, policy)
+        return decided
 
 
 def _key(seen: Unstructured | None) -> bytes | None:

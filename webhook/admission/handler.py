@@ -29,6 +29,7 @@ from webhook.mutators import (
     plan,
 )
 from webhook.mutators.decision import Decision, Outcome, Reason
+from webhook.mutators.gpu_workers import Classification
 from webhook.mutators.patch import Operation
 from webhook.placement.model import UNWATCHED, Hints, Questions
 from webhook.policy import Policy, Problem, TargetGroup, object_problems, opted_out
@@ -98,6 +99,7 @@ class AdmissionResponse(NamedTuple):
         operations: The patch; empty when nothing changes.
         warnings: What the user reads, for example in the output of `kubectl`.
         audit: Audit annotations, without the webhook's name, which the API server puts before them.
+        worker: What the object's worker pod template is, and why; None unless `status` is decided.
     """
 
     status: Status
@@ -105,6 +107,7 @@ class AdmissionResponse(NamedTuple):
     operations: tuple[Operation, ...] = ()
     warnings: tuple[str, ...] = ()
     audit: tuple[tuple[str, str], ...] = ()
+    worker: Classification | None = None
 
 
 # ---- bytes to Review ------------------------------------------------------------------------------
@@ -222,6 +225,7 @@ def decide(
         operations=decided.operations,
         warnings=_lines((*(problem.text for problem in problems), *decided.warnings)),
         audit=_audit(decided, policy),
+        worker=decided.worker,
     )
 
 
@@ -265,7 +269,8 @@ def _audit(decided: Plan, policy: Policy) -> tuple[tuple[str, str], ...]:
         for decision in decided.decisions
         if decision.outcome is not _SKIPPED or decision.reason is _WARN_MODE
     ]
-    return (("decisions", " ".join(told)), ("mode", str(policy.mode)))
+    worker = (("worker", _line(decided.worker.sentence)),) if decided.worker else ()
+    return (("decisions", " ".join(told)), ("mode", str(policy.mode)), *worker)
 
 
 # ---- Verdict to bytes -----------------------------------------------------------------------------

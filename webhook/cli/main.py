@@ -25,6 +25,15 @@ app = App(
 )
 # Of what a command takes from the environment. `enable` and `disable` do what is typed, and nothing else.
 _ENVIRONMENT = cyclopts.config.Env("DASK_COLOCATE_", command=False)
+app.command(
+    "webhook.cli.certs:app",
+    name="certs",
+    help="""Show, check and issue the TLS certificates of the webhook.
+
+    A running webhook renews its certificates itself. Use these commands to find out why the API server rejects a
+    certificate, or to renew at once, for example after a private key was exposed.
+    """,
+)
 
 
 def main() -> None:

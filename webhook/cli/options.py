@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from certs.modes import Mode
+from certs.rotation.modes import Mode
 from webhook.policy.defaults import SettingsError
 
 NAME = "dask-colocate"
@@ -182,3 +182,22 @@ class StatusOptions:
         """
         if sum((self.watch, self.serve, self.html is not None)) > 1:
             raise SettingsError("--watch, --serve and --html exclude each other: give one")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificateLocation:
+    """Location of the certificates that `certs` works on.
+
+    Attributes:
+        secret: NAMESPACE/NAME of a Secret.
+        configuration: Name of the MutatingWebhookConfiguration whose caBundle must trust the certificate.
+        server: HOST:PORT of a server. Its private key and CA bundle are not checked.
+        kubeconfig: Kubeconfig file. Default: KUBECONFIG, ~/.kube/config, or the service account of the Pod.
+        context: Context of the kubeconfig.
+    """
+
+    secret: str | None = None
+    configuration: str | None = None
+    server: str | None = None
+    kubeconfig: Path | None = None
+    context: str | None = None

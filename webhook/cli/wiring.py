@@ -4,7 +4,6 @@ import gc
 import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -13,14 +12,14 @@ import uvicorn
 from kubernetes import config
 from kubernetes.client import ApiClient, Configuration
 
-from certs import assembly as certificates
-from certs.issue import Entropy, authority, leaf
-from certs.kube import Api, ApiError, client, local_time
-from certs.modes import Mode
-from certs.observe import Metrics
-from certs.rotate import Rotation
-from certs.serving import BadAuthorityError, Serving
+from certs.rotation.clock import system_clock
+from certs.rotation.events import Metrics
+from certs.rotation.loop import Rotation
+from certs.rotation.modes import Mode
+from certs.serving import InvalidClientAuthorityError, ReloadableContext
+from certs.x509.issue import Entropy, issue_authority, issue_leaf
 from webhook.cli.options import NAME, ServeOptions
+from webhook.cli.rotation import build_rotation
 from webhook.http.app import (
     Listener,
     Webhook,
@@ -30,7 +29,9 @@ from webhook.http.app import (
 from webhook.http.graceful_shutdown import Closing, Draining, GracefulShutdown
 from webhook.http.limits import ConnectionManager
 from webhook.kube import manifests
+from webhook.kube.api import Api, ApiError
 from webhook.kube.capacity import NOT_WATCHED
+from webhook.kube.kubeconfig import load_client
 from webhook.kube.malloc import give_back
 from webhook.kube.namespaces.static import Static
 from webhook.kube.namespaces.watched import Watched
@@ -139,10 +140,10 @@ def assemble(settings: ServeOptions) -> Assembly:
     return Assembly(server, tuple(parts.values()), recorder, ca)
 
 
-def _serving(client_ca: Path | None) -> Serving:
+def _serving(client_ca: Path | None) -> ReloadableContext:
     try:
-        return Serving(_read(client_ca) if client_ca else None)
-    except BadAuthorityError as error:
+        return ReloadableContext(_read(client_ca) if client_ca else None)
+    except InvalidClientAuthorityError as error:
         raise SettingsError(f"{client_ca}: {error}") from None
 
 
@@ -150,7 +151,7 @@ def _is_ready(part: Part) -> bool:
     return part.ready
 
 
-def _http(app: Closing, settings: ServeOptions, serving: Serving, keeper: ConnectionManager) -> uvicorn.Config:
+def _http(app: Closing, settings: ServeOptions, tls: ReloadableContext, keeper: ConnectionManager) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         host=settings.host,
@@ -163,7 +164,7 @@ def _http(app: Closing, settings: ServeOptions, serving: Serving, keeper: Connec
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=UNANSWERED,
-        ssl_context_factory=lambda _config, _default: serving.context,
+        ssl_context_factory=lambda _config, _default: tls.ssl_context,
     )
 
 
@@ -221,7 +222,7 @@ def _client(kubeconfig: Path | None) -> ApiClient:
     configuration = Configuration()
     try:
         if kubeconfig:
-            return client(kubeconfig)
+            return load_client(kubeconfig)
         config.load_incluster_config(client_configuration=configuration)
     except (ApiError, config.ConfigException) as error:
         raise SettingsError(f"no cluster to watch: {error}; give --kubeconfig or --namespaces-file") from None
@@ -232,32 +233,17 @@ def _client(kubeconfig: Path | None) -> ApiClient:
 # ---- the certificate ------------------------------------------------------------------------------
 
 
-def _kept(settings: ServeOptions, serving: Serving, recorder: Recorder) -> Rotation:
+def _kept(settings: ServeOptions, serving: ReloadableContext, recorder: Recorder) -> Rotation:
     """What keeps the certificate good for as long as the process runs."""
-    wanted = certificates.Settings(
-        mode=settings.mode,
-        service=settings.service,
-        namespace=settings.service_namespace,
-        cluster_domain=settings.cluster_domain,
-        secret=settings.secret,
-        configuration=settings.webhook_configuration,
-        certificate=settings.tls_cert,
-        key=settings.tls_key,
-    )
-    observe = Metrics(recorder.registry, local_time)
-    try:
-        return certificates.rotation(
-            wanted, serving, observe, lambda: Api(_client(settings.kubeconfig), local_time), Entropy.fresh
-        )
-    except ValueError as error:
-        raise SettingsError(str(error)) from None
+    observe = Metrics(recorder.registry, system_clock)
+    return build_rotation(settings, serving, observe, lambda: Api(_client(settings.kubeconfig)))
 
 
-def _fresh(settings: ServeOptions, serving: Serving) -> bytes:
+def _fresh(settings: ServeOptions, serving: ReloadableContext) -> bytes:
     """Serve a certificate made for this run alone; the PEM of the CA to trust."""
-    now = datetime.now(UTC)
-    ca = authority(NAME, now=now, entropy=Entropy.fresh())
-    serving.use(leaf(ca, _local_names(settings.host), now=now, entropy=Entropy.fresh()))
+    now = system_clock()
+    ca = issue_authority(NAME, now=now, entropy=Entropy.fresh())
+    serving.load(issue_leaf(ca, _local_names(settings.host), now=now, entropy=Entropy.fresh()))
     return ca.certificate
 
 

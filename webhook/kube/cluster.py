@@ -7,7 +7,8 @@ from pathlib import Path
 
 from kubernetes.client import ApiClient
 
-from certs.kube import Api, ApiError, ConflictError, ForbiddenError, Resource, client
+from webhook.kube.api import Api, ApiError, ConflictError, ForbiddenError, Resource
+from webhook.kube.kubeconfig import load_client
 from webhook.kube.manifests import Manifest
 from webhook.policy.errors import InputError
 from webhook.workloads.pod_templates import GROUP
@@ -40,7 +41,7 @@ class Connection:
             ClusterError: There is no way to a cluster.
         """
         try:
-            return client(self.kubeconfig, self.context)
+            return load_client(self.kubeconfig, self.context)
         except ApiError as error:
             next_step = "give --kubeconfig FILE, or set KUBECONFIG, and with --context one of its contexts"
             raise ClusterError(f"{error}; {next_step}") from None

@@ -5,9 +5,9 @@ each topology level. It never touches an item that stands there, but for the RAP
 namespace says `guide-affinity: upgrade`.
 
 A level is left alone where the user already said how workers stand to workers at its topology key: by any pod
-affinity or anti-affinity term, preferred or required, whose selector takes in this cluster's workers. The
-guide's own term and an earlier pass of this rule are two such terms. Who spoke for the nearest level spoke for the
-farther ones too: the guide's manifest stays as it is.
+affinity or anti-affinity term, preferred or required, or spread constraint, whose selector takes in this cluster's
+workers. The guide's own term and an earlier pass of this rule are two such terms. Who spoke for the nearest level
+spoke for the farther ones too: the guide's manifest stays as it is.
 
 The cluster's name is spelled out in the selector: `matchLabelKeys` is pruned from Dask's CRDs, whose pod spec
 is that of Kubernetes 1.21.
@@ -57,7 +57,10 @@ def _missing(policy: Policy, standing: Sequence[Term]) -> tuple[TopologyLevel, .
 
 
 def _kept(rule: DecisionBuilder, standing: Sequence[Term]) -> Decision:
-    if any(not term.attracts for term in standing):
+    apart = [term for term in standing if not term.attracts]
+    if apart and all(term.spreads for term in apart):
+        return rule.kept(Reason.SPREAD_PRESENT, f"the manifest spreads workers itself at {apart[0].topology_key}")
+    if apart:
         return rule.kept(Reason.ANTI_AFFINITY_PRESENT, "the manifest keeps workers apart itself")
     if any(term.item == GUIDE_TERM for term in standing):
         return rule.kept(Reason.GUIDE_AFFINITY_PRESENT, "the manifest carries the guide's own affinity")

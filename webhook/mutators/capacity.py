@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from webhook.mutators.decision import Decision, DecisionBuilder, Reason
+from webhook.mutators.gpu_workers import Kind, classify, requests
 from webhook.mutators.hint_item import Items, hosts_of, item_for, items_of, size_of
 from webhook.mutators.patch import END, put
 from webhook.mutators.selector import PREFERRED, about_workers
@@ -47,7 +48,6 @@ from webhook.placement.model import (
 )
 from webhook.policy import Mode, Policy, SchedulerPlacement
 from webhook.policy.topology_presets import HOSTNAME
-from webhook.workloads import accelerators
 from webhook.workloads.pod_templates import (
     DaskObject,
     PodTemplate,
@@ -79,7 +79,7 @@ def _unhinted(rule: DecisionBuilder, policy: Policy) -> Decision | None:
         return rule.skipped(Reason.TOPOLOGY_NONE, "the namespace's topology is none")
     if target.role is Role.SCHEDULER and policy.scheduler_placement is SchedulerPlacement.KEEP:
         return rule.skipped(Reason.SCHEDULER_PLACEMENT_KEEP, "scheduler-placement is keep")
-    if _placed(target):
+    if _placed(target, policy):
         if target.role is Role.WORKER:
             return rule.kept(Reason.ANTI_AFFINITY_PRESENT, "the manifest keeps workers apart itself")
         return rule.kept(Reason.SCHEDULER_PLACEMENT_PRESENT, "the manifest already places the Dask scheduler")
@@ -136,7 +136,10 @@ def _readable(kind: str, target: PodTemplate | None, request: _Request) -> Quest
 
 
 def _question(kind: str, target: PodTemplate | None, request: _Request) -> Question | NoHint:
-    if target is None or target.cluster is None or not request.policy.topology or _placed(target):
+    policy = request.policy
+    if target is None or target.cluster is None or not policy.topology or _placed(target, policy):
+        return NOTHING_ADDED
+    if target.role is Role.WORKER and not classify(target, policy).gpu:
         return NOTHING_ADDED
     if target.role is Role.SCHEDULER and request.policy.scheduler_placement is SchedulerPlacement.KEEP:
         return NOTHING_ADDED
@@ -182,13 +185,15 @@ def _group(target: PodTemplate, namespace: str) -> Group:
 
 def _takes(target: PodTemplate, policy: Policy) -> tuple[str, int]:
     """Return the GPU resource and how much of it one pod requests once rules `gpu` and `scheduler-gpu` have applied."""
-    container, resource = target.container, policy.gpu_resource
-    if container is None or accelerators.claims(container.raw):
+    stated = tuple(requests(target, policy))
+    wanted = [each for each in stated if each.device is not None]
+    resource = policy.gpu_resource
+    if target.container is None or any(each.kind is not Kind.RESOURCE for each in wanted):
         return resource, 0
-    asked = accelerators.asked(container.raw, resource)
-    if asked and resource not in asked:
-        resource = next(iter(asked)) if len(asked) == 1 else ""
-    limit = 0 if asked else policy.gpu_limit if target.role is Role.WORKER else policy.scheduler_gpu or 0
+    names = {each.field for each in wanted}
+    if names and resource not in names:
+        resource = names.pop() if len(names) == 1 else ""
+    limit = 0 if stated else policy.gpu_limit if target.role is Role.WORKER else policy.scheduler_gpu or 0
     return resource, objects.requests(_limited(target, resource, limit)).get(resource, 0)
 
 
@@ -203,10 +208,18 @@ def _limited(target: PodTemplate, resource: str, limit: int) -> Unstructured:
     return {**target.spec, "containers": containers}
 
 
-def _placed(target: PodTemplate) -> bool:
+def _kept_apart(target: PodTemplate, policy: Policy) -> bool:
+    """Return whether the manifest keeps workers apart at the nearest level, or by an anti-affinity at any."""
+    nearest = policy.topology[0].key
+    return any(
+        not term.attracts and (not term.spreads or term.topology_key == nearest) for term in about_workers(target)
+    )
+
+
+def _placed(target: PodTemplate, policy: Policy) -> bool:
     """Return whether the manifest keeps workers apart, or relates the Dask scheduler to Dask pods on the same node."""
     if target.role is Role.WORKER:
-        return any(not term.attracts for term in about_workers(target))
+        return _kept_apart(target, policy)
     workers = target.workers
     return bool(about_dask_pods(target, *Role) or (workers and about_dask_pods(workers, Role.SCHEDULER)))
 

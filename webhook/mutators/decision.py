@@ -76,6 +76,8 @@ class Reason(StrEnum):
     SCHEDULER_HINTED = "scheduler-hinted", "a capacity hint places the Dask scheduler"
     SCHEDULER_POD = "scheduler-pod", "the DaskCluster or DaskJob decides; the Dask scheduler's pod copies its template"
     # gpu, scheduler-gpu
+    GPU_SHARE_PRESENT = "gpu-share-already-set", "an annotation or label requests a share of a GPU for the pod"
+    GPU_ELSEWHERE = "gpu-in-another-container", "another container of the pod requests its accelerator"
     GPU_LIMIT_ADDED = "gpu-limit-added", "the Dask container gets a GPU limit"
     GPU_LIMIT_COMPLETED = (
         "gpu-limit-completed",
@@ -86,6 +88,7 @@ class Reason(StrEnum):
     RESOURCE_CLAIM_PRESENT = "resource-claim-already-set", "the container gets its devices by a resource claim"
     GPU_LIMIT_OFF = "gpu-limit-off", "the namespace leaves the GPU resources of this role alone"
     NO_CONTAINER = "no-container", "the pod spec has no container"
+    CONTAINER_UNSURE = "container-unsure", "the container that runs Dask is unknown or not the only one"
     # command
     COMMAND_CONVERTED = "command-converted", "the worker is started by dask-cuda"
     COMMAND_CUDA_ALREADY = "command-already-dask-cuda", "the worker is started by dask-cuda already"
@@ -94,13 +97,26 @@ class Reason(StrEnum):
     COMMAND_UNSURE = "command-unsure", "a Dask worker is started in a way that cannot be converted with certainty"
     COMMAND_SHELL_UNSURE = "command-shell-unsure", "a shell text cannot be converted with certainty"
     COMMAND_OPTION_UNSURE = "command-option-unsure", "an option of the command cannot be converted with certainty"
+    COMMAND_OPTION_NEEDED = (
+        "command-option-needed",
+        "dask-cuda does not take an option without which the worker cannot be reached",
+    )
     COMMAND_NOT_IN_VERSION = (
         "command-not-in-version",
-        "the image's dask-cuda does not have that spelling of the command",
+        "the image's dask-cuda does not take an option that the worker needs; other versions do",
     )
     COMMAND_OFF = "command-off", "the namespace's worker-command is keep"
     NO_GPU_WANTED = "no-gpu-wanted", "the worker asks for 0 GPUs, so its plain command stands"
-    NOT_A_CUDA_DEVICE = "not-a-cuda-device", "the worker's accelerator is none of NVIDIA's"
+    NOT_A_CUDA_DEVICE = "not-a-cuda-device", "the worker's accelerator is not known to be one of NVIDIA's"
+    NO_CUDA_DEVICE = "no-cuda-device", "the container has and gets no device, and dask-cuda does not start without one"
+    MIG_SLICE = "mig-slice", "dask-cuda fails at start on a MIG slice, which the plain Dask worker uses"
+    IMAGE_WITHOUT_DASK_CUDA = "image-without-dask-cuda", "the image is known to lack dask-cuda, and nothing adds it"
+    # dask-cli
+    DASK_CLI_OFF = "dask-cli-off", "the namespace's dask-cli is keep"
+    DASK_CLI_REPLACED = "dask-cli-replaced", "a script that distributed 2026.6 removed is now a subcommand of dask"
+    DASK_CLI_NO_SCRIPT = "dask-cli-no-script", "the container starts none of the scripts dask-scheduler and dask-worker"
+    DASK_CLI_CONVERTED = "dask-cli-converted", "the worker is converted to dask-cuda's, so no script of Dask is left"
+    DASK_CLI_UNSURE = "dask-cli-unsure", "a script of Dask is started in a way that cannot be rewritten with certainty"
     # capacity-hint
     CAPACITY_HINT_OFF = "capacity-hint-off", "the namespace's capacity-hint is false"
     HINT_ADDED = "hint-added", "the hosts where all pods of the group fit are preferred"
@@ -115,6 +131,7 @@ class Reason(StrEnum):
     NO_WORKERS_ADDED = "no-workers-added", "no workers are added, or their group has not outgrown its hint"
     NO_GPU_ASKED = "no-gpu-asked", "the pods request no GPU, or several kinds of them"
     # any rule
+    CPU_WORKER = "cpu-worker", "the pod runs a CPU worker, which stays unmodified; its evidence says why"
     MALFORMED = "malformed", "a field on the way is not of the type that Kubernetes gives it"
     WARN_MODE = "warn-mode", "the namespace's mode is warn: the change is told, not made"
 
@@ -177,6 +194,12 @@ class DecisionBuilder(NamedTuple):
     def refused(self, reason: Reason, detail: str) -> Decision:
         """Not sure enough to change anything; the user is told."""
         return self._decision(Outcome.REFUSED, reason, detail, (), (detail,))
+
+    def without_container(self) -> Decision:
+        """Return the decision for a pod spec in which no container is chosen."""
+        if self.target.container_problem:
+            return self.refused(Reason.CONTAINER_UNSURE, self.target.container_problem)
+        return self.skipped(Reason.NO_CONTAINER, "the pod spec has no container")
 
     def _decision(
         self,

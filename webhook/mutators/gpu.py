@@ -1,4 +1,4 @@
-"""Rules `gpu` and `scheduler-gpu`: a GPU limit for each Dask container that asks for no accelerator yet.
+"""Rules `gpu` and `scheduler-gpu`: a GPU limit for each Dask container whose pod requests no accelerator yet.
 
 Own: `/containers/N/resources/limits/RESOURCE` of the Dask container.
 
@@ -6,6 +6,7 @@ Only the limit is written: Kubernetes copies it into the requests of an extended
 request that differs. The quantity is a string: Dask's CRDs take no numbers there.
 """
 
+from webhook.mutators.cuda_devices import count
 from webhook.mutators.decision import (
     Decision,
     DecisionBuilder,
@@ -13,10 +14,17 @@ from webhook.mutators.decision import (
     Reason,
     told,
 )
+from webhook.mutators.gpu_workers import (
+    Classification,
+    Evidence,
+    Kind,
+    classify,
+)
 from webhook.mutators.patch import Operation, put
 from webhook.policy import PREFIX, Policy, WorkerCommand
 from webhook.workloads import accelerators, argv
-from webhook.workloads.pod_templates import Container, PodTemplate
+from webhook.workloads.container import Container
+from webhook.workloads.pod_templates import PodTemplate
 from webhook.workloads.unstructured import Unstructured, mapping, written
 
 WORKER = "gpu"
@@ -24,12 +32,14 @@ SCHEDULER = "scheduler-gpu"
 _KEYS = {WORKER: f"{PREFIX}gpu-limit", SCHEDULER: f"{PREFIX}scheduler-gpu"}
 
 
-def gpu(target: PodTemplate, policy: Policy) -> Decision:
+def gpu(target: PodTemplate, policy: Policy, worker: Classification | None = None) -> Decision:
     """Give the worker container `policy.gpu_limit` GPUs."""
     rule = DecisionBuilder(WORKER, target)
     if not policy.gpu_limit:
         return rule.skipped(Reason.GPU_LIMIT_OFF, "gpu-limit is 0")
-    return _warned(_limit(rule, policy.gpu_limit, policy.gpu_resource), target, policy)
+    worker = worker or classify(target, policy)
+    decision = _limit(rule, policy.gpu_limit, policy.gpu_resource, worker.elsewhere)
+    return _warned(decision, target, policy, count(target, policy, worker))
 
 
 def scheduler_gpu(target: PodTemplate, policy: Policy) -> Decision:
@@ -40,13 +50,16 @@ def scheduler_gpu(target: PodTemplate, policy: Policy) -> Decision:
     return _limit(rule, policy.scheduler_gpu, policy.gpu_resource)
 
 
-def _limit(rule: DecisionBuilder, count: int, resource: str) -> Decision:
+def _limit(rule: DecisionBuilder, count: int, resource: str, elsewhere: Evidence | None = None) -> Decision:
     container = rule.target.container
     if container is None:
-        return rule.skipped(Reason.NO_CONTAINER, "the pod spec has no container")
-    if accelerators.claims(container.raw):
+        return rule.without_container()
+    if any(claim.device for claim in accelerators.claims(container.raw, rule.target.spec)):
         return rule.kept(Reason.RESOURCE_CLAIM_PRESENT, f"container {container.name} uses a resource claim")
     asked = accelerators.asked(container.raw, resource)
+    if not asked and elsewhere:
+        shared = elsewhere.kind in {Kind.ANNOTATION, Kind.LABEL}
+        return rule.kept(Reason.GPU_SHARE_PRESENT if shared else Reason.GPU_ELSEWHERE, str(elsewhere))
     if not asked:
         # The key leads a user whom a ResourceQuota refuses the GPUs to who decides on them. Controllers read no
         # warnings, and quotas count no custom resources: only who creates a pod by hand is told at once.
@@ -69,18 +82,14 @@ def _standing(rule: DecisionBuilder, container: Container, asked: dict[str, Unst
     return rule.kept(reason, detail)
 
 
-def _warned(decision: Decision, target: PodTemplate, policy: Policy) -> Decision:
-    """Several GPUs are several Dask workers in one pod, and the operator finds none of them by the pod's name.
+def _warned(decision: Decision, target: PodTemplate, policy: Policy, count: int) -> Decision:
+    """Add a warning where several GPUs make several Dask workers in one pod, none of them with the pod's name.
 
     dask-cuda names them `NAME-0`, `NAME-1`; dask-kubernetes 2023.7 - 2026.3 scales down by deleting the Deployment
     of a worker's name, gets 404 and retries.
     """
     container = target.container
-    if container is None or decision.outcome is Outcome.SKIPPED:
-        return decision
-    asked = accelerators.cuda_count(container.raw, policy.gpu_resource)
-    count = policy.gpu_limit if decision.reason is Reason.GPU_LIMIT_ADDED else asked
-    if count <= 1 or not _runs_cuda(container, policy):
+    if container is None or decision.outcome is Outcome.SKIPPED or count <= 1 or not _runs_cuda(container, policy):
         return decision
     line = f"{count} GPUs make {count} Dask workers in one pod: the operator cannot scale them down by name"
     return decision._replace(warnings=(*decision.warnings, told(line)))

@@ -35,14 +35,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from webhook.mutators.decision import Decision, DecisionBuilder, Reason
+from webhook.mutators.gpu_workers import requests
 from webhook.mutators.hint_item import carries_hint
 from webhook.mutators.patch import END, Operation, put
 from webhook.mutators.selector import PREFERRED, Term, about_workers
-from webhook.mutators.terms import about_dask_pods, spoken_for, spreads_dask_pods
+from webhook.mutators.terms import about_dask_pods, spoken_for
 from webhook.placement.model import UNWATCHED, Hint, Hosts
 from webhook.policy import Policy, SchedulerPlacement, TargetGroup
 from webhook.policy.topology_presets import HOSTNAME
-from webhook.workloads import accelerators
 from webhook.workloads.pod_templates import CLUSTER_NAME, COMPONENT, PodTemplate, Role
 from webhook.workloads.unstructured import Unstructured
 
@@ -120,16 +120,16 @@ def _added(rule: DecisionBuilder, policy: Policy) -> Decision:
 
 def _holds_gpu(target: PodTemplate, policy: Policy) -> bool:
     """Return whether the pods request an accelerator, or get one by `scheduler-gpu`."""
-    if accelerators.requested(target.spec, policy.gpu_resource):
+    stated = tuple(requests(target, policy))
+    if any(each.device is not None for each in stated):
         return True
-    container = target.container
-    return bool(policy.scheduler_gpu and container and not accelerators.asked(container.raw, policy.gpu_resource))
+    return bool(policy.scheduler_gpu and target.container and not stated)
 
 
 def _placed(target: PodTemplate, policy: Policy, present: Sequence[Term]) -> bool:
     """Return whether a user placed the scheduler, or its cluster's workers."""
     own = _own_terms(target)
-    if not all(any(each.equals(term) for each in own) for term in present) or spreads_dask_pods(target, *Role):
+    if not all(any(each.equals(term) for each in own) for term in present):
         return True
     workers = target.workers
     return workers is not None and bool(

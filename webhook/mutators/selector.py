@@ -6,7 +6,7 @@ Source: Kubernetes API reference, `PodAffinityTerm` and `LabelSelector` v1.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from webhook.workloads.pod_templates import PodTemplate
+from webhook.workloads.pod_templates import OWN_LABELS, PodTemplate
 from webhook.workloads.unstructured import (
     TooLargeError,
     Unstructured,
@@ -17,6 +17,7 @@ from webhook.workloads.unstructured import (
 )
 
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+CONSTRAINTS = "topologySpreadConstraints"
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 # Terms of a pod spec with their labels, expressions and values. Each takes kube-scheduler longer than us.
@@ -25,19 +26,21 @@ MOST = 512
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A pod (anti-)affinity term as it stands in a spec.
+    """A pod (anti-)affinity term or a spread constraint as it stands in a spec.
 
     Attributes:
-        attracts: Whether it stands in `podAffinity`; else in `podAntiAffinity`.
+        attracts: Whether it stands in `podAffinity`; else in `podAntiAffinity` or `topologySpreadConstraints`.
         index: Its place among the preferred ones, None when it is required.
         item: The list's item as written: for a preferred one with its weight.
         raw: The term itself.
+        spreads: Whether it is a spread constraint.
     """
 
     attracts: bool
     index: int | None
     item: Unstructured
     raw: Unstructured
+    spreads: bool = False
 
     @property
     def topology_key(self) -> str:
@@ -55,12 +58,12 @@ def about_workers(target: PodTemplate) -> tuple[Term, ...]:
 
 
 def pod_terms(target: PodTemplate) -> Sequence[Term]:
-    """Return the pod affinity and anti-affinity terms of a target, malformed ones left out.
+    """Return the affinity and anti-affinity terms and spread constraints of a target, malformed ones left out.
 
     Raises:
-        CrowdedError: There are more than anyone writes.
+        TooLargeError: There are more terms than anyone writes.
     """
-    if not mapping(target.spec, "affinity"):  # as in most specs, and three rules ask
+    if not mapping(target.spec, "affinity") and not target.spec.get(CONSTRAINTS):  # as in most specs; three rules ask
         return ()
     terms, size = [], 0
     for term in _terms(target.spec):
@@ -76,12 +79,12 @@ def size_of(term: Unstructured) -> int:
     selector = mapping(term, "labelSelector")
     expressions = sequence(selector, "matchExpressions")
     values = (sequence(each, "values") for each in expressions[:MOST])
-    lists = (expressions, sequence(term, "mismatchLabelKeys"), mapping(selector, "matchLabels"))
-    return 1 + sum(map(len, (*lists, *values)))
+    keys = (sequence(term, field) for field in ("matchLabelKeys", "mismatchLabelKeys"))
+    return 1 + sum(map(len, (expressions, mapping(selector, "matchLabels"), *keys, *values)))
 
 
 def _terms(spec: Unstructured) -> Iterator[Term]:
-    """Every pod affinity and anti-affinity term of a pod spec, malformed ones left out."""
+    """Yield every affinity and anti-affinity term and spread constraint of a pod spec, malformed ones left out."""
     for section, attracts in (("podAffinity", True), ("podAntiAffinity", False)):
         there = mapping(spec, "affinity", section)
         for index, item in enumerate(sequence(there, PREFERRED)):
@@ -90,6 +93,9 @@ def _terms(spec: Unstructured) -> Iterator[Term]:
         for item in sequence(there, REQUIRED):
             if isinstance(item, dict):
                 yield Term(attracts, None, item, item)
+    for item in sequence(spec, CONSTRAINTS):
+        if isinstance(item, dict):
+            yield Term(False, None, item, item, spreads=True)  # noqa: FBT003 - it attracts nothing
 
 
 def takes_in(term: Unstructured, target: PodTemplate, labels: Mapping[str, str] | None = None) -> bool:
@@ -113,7 +119,10 @@ def _selects(term: Unstructured, labels: Mapping[str, str]) -> bool:
     selector = term.get("labelSelector")
     if not isinstance(selector, dict):  # null selects no pods
         return False
-    # `matchLabelKeys` asks for the pod's own values, which its siblings share; `mismatchLabelKeys` for others.
+    # `matchLabelKeys` asks for the pod's own values, which its siblings share, but for the hash of its ReplicaSet: each
+    # Dask worker has a Deployment of its own. `mismatchLabelKeys` asks for others.
+    if any(isinstance(key, str) and key in OWN_LABELS for key in sequence(term, "matchLabelKeys")):
+        return False
     if any(key in labels for key in sequence(term, "mismatchLabelKeys") if isinstance(key, str)):
         return False
     return matches(selector, labels)

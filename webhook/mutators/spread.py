@@ -14,9 +14,11 @@ less, and with `MAX_SKEW` an autoscaler that takes preferences for requirements 
 anything to require. It sees its own namespace only.
 """
 
+from functools import partial
+
 from webhook.mutators.decision import Decision, DecisionBuilder, Reason
 from webhook.mutators.patch import END, put
-from webhook.mutators.selector import MOST, about_workers
+from webhook.mutators.selector import CONSTRAINTS, MOST, about_workers
 from webhook.mutators.terms import spoken_for
 from webhook.policy import Policy
 from webhook.workloads.pod_templates import (
@@ -25,15 +27,16 @@ from webhook.workloads.pod_templates import (
     WORKER,
     PodTemplate,
 )
+from webhook.workloads.quantities import is_zero
 from webhook.workloads.unstructured import (
     TooLargeError,
     Unstructured,
     mapping,
     sequence,
+    text,
 )
 
 NAME = "emptier"
-CONSTRAINTS = "topologySpreadConstraints"
 
 # More than a node of 8 or 16 GPUs holds, so that there no placement exceeds it; MIG slices may be more. Nothing is
 # lost where one does, since the constraint schedules anyway. kube-scheduler adds the skew to every count before it
@@ -80,11 +83,15 @@ def _constrained(target: PodTemplate, key: str) -> bool:
 
 
 def _seen_by_the_scheduler(spec: Unstructured) -> bool:
-    """Whether any container asks for CPU or memory; a limit alone is a request too."""
-    for container in sequence(spec, "containers"):
-        for field in ("requests", "limits"):
-            asked = mapping(container, "resources", field)
-            if asked.get("cpu") is not None or asked.get("memory") is not None:
+    """Return whether the pod, a container or a native sidecar requests CPU or memory; a limit is a request too."""
+    sidecars = (each for each in sequence(spec, "initContainers") if text(each, "restartPolicy") == "Always")
+    return any(map(_requests_cpu_or_memory, (spec, *sequence(spec, "containers"), *sidecars)))
+
+
+def _requests_cpu_or_memory(holder: Unstructured) -> bool:
+    for requested in map(partial(mapping, holder, "resources"), ("requests", "limits")):
+        for name in ("cpu", "memory"):
+            if name in requested and requested[name] is not None and not is_zero(requested[name]):
                 return True
     return False
 

@@ -7,11 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from webhook.mutators.selector import (
-    MOST,
     Term,
-    matches,
     pod_terms,
-    size_of,
     takes_in,
 )
 from webhook.policy import AffinityScope, GuideAffinity, Policy, TopologyLevel
@@ -25,10 +22,7 @@ from webhook.workloads.pod_templates import (
     Role,
 )
 from webhook.workloads.unstructured import (
-    TooLargeError,
     Unstructured,
-    mapping,
-    sequence,
 )
 
 # The guide "Colocate Dask workers on Kubernetes while using nodes with multiple GPUs", rapidsai/deployment.
@@ -105,25 +99,6 @@ def about_dask_pods(target: PodTemplate, *roles: Role) -> tuple[Term, ...]:
     terms = [term for term in pod_terms(target) if term.topology_key == HOSTNAME]
     related = _dask_pods(target, roles) if terms else ()
     return tuple(term for term in terms if any(takes_in(term.raw, target, labels) for labels in related))
-
-
-def spreads_dask_pods(target: PodTemplate, *roles: Role) -> bool:
-    """Return whether a topology spread constraint counts Dask pods of these roles on each node.
-
-    Raises:
-        TooLargeError: The constraints are larger than anyone writes.
-    """
-    constraints = sequence(target.spec, "topologySpreadConstraints")
-    if len(constraints) > MOST or sum(map(size_of, constraints)) > MOST:
-        raise TooLargeError("spread constraints and labels in them", MOST)
-    selectors = [mapping(item).get("labelSelector") for item in constraints if _at_node(item)]
-    related = _dask_pods(target, roles) if selectors else ()
-    # A constraint without a selector counts no pods.
-    return any(isinstance(each, dict) and matches(each, labels) for each in selectors for labels in related)
-
-
-def _at_node(constraint: Unstructured) -> bool:
-    return bool(mapping(constraint).get("topologyKey") == HOSTNAME)
 
 
 def _dask_pods(target: PodTemplate, roles: Sequence[Role]) -> Sequence[Mapping[str, str]]:

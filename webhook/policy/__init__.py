@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from itertools import islice
 
 from webhook.policy import values
+from webhook.policy.label_selector import LabelSelector
 from webhook.policy.model import (
     AffinityScope,
     Annotations,
+    DaskCli,
+    GpuWorkers,
     GuideAffinity,
     Mode,
     Policy,
@@ -25,16 +28,21 @@ from webhook.policy.model import (
     WorkerCommand,
 )
 from webhook.policy.topology_presets import PRESETS
+from webhook.policy.values import OLDEST_DASK_CUDA
 from webhook.workloads.unstructured import Unstructured
 
 __all__ = [
     "ANNOTATIONS",
     "ENABLED",
+    "OLDEST_DASK_CUDA",
     "PREFIX",
     "AffinityScope",
     "Annotation",
     "Annotations",
+    "DaskCli",
+    "GpuWorkers",
     "GuideAffinity",
+    "LabelSelector",
     "Mode",
     "Policy",
     "Problem",
@@ -89,6 +97,13 @@ ANNOTATIONS = (
     Annotation("enabled", "true, false", "whether this namespace is served", values.boolean),
     Annotation("mode", "enforce, warn", "`warn`: nothing is patched; the user is told what would be", Mode),
     Annotation(
+        "gpu-workers",
+        "all, requested, or a label selector such as dask.org/workergroup-name in (big), tier!=cpu",
+        "which workers are GPU workers where their pods do not say: all, none but those that request a GPU, or those "
+        "whose pod labels match; a CPU worker is left unmodified",
+        values.gpu_workers,
+    ),
+    Annotation(
         "gpu-limit",
         f"a whole number, 0-{values.MOST_GPUS}",
         "GPUs for each worker container; `0` leaves resources alone",
@@ -103,14 +118,21 @@ ANNOTATIONS = (
     Annotation(
         "worker-command",
         "dask-cuda-worker, dask cuda worker, keep",
-        "what a worker's command becomes",
+        "what a worker's command becomes; `python -m` stays: it becomes `python -m dask cuda worker`",
         WorkerCommand,
     ),
     Annotation(
         "dask-cuda-version",
-        "YY.MM, such as 24.12",
+        f"a release YY.MM from {OLDEST_DASK_CUDA[0]}.{OLDEST_DASK_CUDA[1]} on, such as 24.12",
         "which options the image's dask-cuda takes; unset: those common to all versions",
         values.version,
+    ),
+    Annotation(
+        "dask-cli",
+        "keep, subcommands",
+        "`subcommands`: `dask-scheduler` and a plain `dask-worker`, gone since distributed 2026.6, become `dask "
+        "scheduler` and `dask worker`",
+        DaskCli,
     ),
     Annotation(
         "topology",

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from webhook.policy.label_selector import LabelSelector
+
 Annotations: TypeAlias = frozenset[tuple[str, str]]
 """The annotations of a Namespace under the project's prefix, as key and value; hashable: a cache key."""
 
@@ -21,6 +23,20 @@ class WorkerCommand(StrEnum):
     SCRIPT = "dask-cuda-worker"
     SUBCOMMAND = "dask cuda worker"
     KEEP = "keep"
+
+
+class DaskCli(StrEnum):
+    """What the scripts `dask-scheduler` and `dask-worker` become."""
+
+    KEEP = "keep"
+    SUBCOMMANDS = "subcommands"
+
+
+class GpuWorkers(StrEnum):
+    """Which workers without evidence of a GPU are GPU workers; a label selector is the third choice."""
+
+    ALL = "all"
+    REQUESTED = "requested"
 
 
 class AffinityScope(StrEnum):
@@ -89,10 +105,12 @@ class Policy:
 
     enabled: bool = False
     mode: Mode = Mode.ENFORCE
+    gpu_workers: GpuWorkers | LabelSelector = GpuWorkers.ALL
     gpu_limit: int = 1
     gpu_resource: str = "nvidia.com/gpu"
     worker_command: WorkerCommand = WorkerCommand.SCRIPT
     dask_cuda_version: tuple[int, int] | None = None
+    dask_cli: DaskCli = DaskCli.KEEP
     topology: tuple[TopologyLevel, ...] = DEFAULT_TOPOLOGY
     affinity_scope: AffinityScope = AffinityScope.CLUSTER
     guide_affinity: GuideAffinity = GuideAffinity.KEEP

@@ -4,7 +4,9 @@ import difflib
 import re
 from collections.abc import Sequence
 
-from webhook.policy.model import TargetGroup, TopologyLevel
+from webhook.policy import label_selector
+from webhook.policy.label_selector import LabelSelector
+from webhook.policy.model import GpuWorkers, TargetGroup, TopologyLevel
 from webhook.policy.topology_presets import PRESETS
 from webhook.workloads.unstructured import Unstructured
 
@@ -23,6 +25,9 @@ _DOMAIN = rf"(?=.{{1,253}}/){_LABEL}(?:\.{_LABEL})*"
 _LABEL_KEY = re.compile(rf"(?:{_DOMAIN}/)?{_NAME}")
 # An extended resource (IsExtendedResourceName): always with a domain, never Kubernetes' own.
 _EXTENDED_RESOURCE = re.compile(rf"(?!requests\.)(?!(?:[^/]*\.)?kubernetes\.io/){_DOMAIN}/{_NAME}")
+OLDEST_DASK_CUDA = (21, 12)
+"""The oldest supported dask-cuda. If an image's is unknown, an option must be in this one and in all later ones."""
+_MONTHS = 12
 _VERSION = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})(?:\.[0-9]+)?")
 
 
@@ -34,6 +39,19 @@ def boolean(text: str) -> bool:
 def gpus(text: str) -> int:
     """A number of GPUs, 0 to `MOST_GPUS`."""
     return _bounded(text, 0, MOST_GPUS)
+
+
+# Words that a selector would take for the key of a label.
+_WORDS = ("all", "any", "false", "none", "off", "on", "requested", "true")
+
+
+def gpu_workers(text: str) -> GpuWorkers | LabelSelector:
+    """`all`, `requested` or a label selector; a misspelt word is no label that pods carry."""
+    if text in {"all", "requested"}:
+        return GpuWorkers(text)
+    if text.isalpha() and difflib.get_close_matches(text.lower(), _WORDS, n=1, cutoff=0.65):
+        raise ValueError(text)
+    return label_selector.parse(text)
 
 
 def weight(text: str) -> int:
@@ -60,11 +78,12 @@ def extended_resource(text: str) -> str:
 
 
 def version(text: str) -> tuple[int, int]:
-    """`YY.MM`, with or without a patch level behind it."""
+    """Parse a release of RAPIDS, `YY.MM`, with or without a patch level: not CUDA's 12.2, nor dask-cuda's 0.19."""
     found = _VERSION.fullmatch(text)
-    if not found:
+    release = (int(found[1]), int(found[2])) if found else (0, 0)
+    if release < OLDEST_DASK_CUDA or not 1 <= release[1] <= _MONTHS:
         raise ValueError(text)
-    return int(found[1]), int(found[2])
+    return release
 
 
 def topology(text: str) -> tuple[TopologyLevel, ...]:

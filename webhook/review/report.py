@@ -10,6 +10,7 @@ from rich.text import Text
 
 from webhook.kube.manifests import dump
 from webhook.mutators.decision import Decision, Outcome
+from webhook.mutators.gpu_workers import Classification
 from webhook.review import Reviewed, diff_attribution, explained
 from webhook.review.recommendations import advice
 from webhook.workloads.unstructured import Unstructured
@@ -31,6 +32,8 @@ def show_diffs(console: Console, reviewed: Sequence[Reviewed], *, explain: bool 
         _show_title(console, one)
         for line in diff(one):
             console.print(line, soft_wrap=True)
+        if explain and one.verdict.worker:
+            console.print(Text(printable(str(one.verdict.worker))))
         if one.verdict.decisions:
             console.print(decisions(one, every=explain))
         else:
@@ -120,6 +123,7 @@ def _whole(one: Reviewed) -> Unstructured:
     return {
         **_named(one),
         "status": one.verdict.status,
+        "worker": _worker(one.verdict.worker),
         "decisions": [
             {
                 "rule": decision.rule,
@@ -134,6 +138,14 @@ def _whole(one: Reviewed) -> Unstructured:
         "advice": advised(one),
         "patch": _operations(one),
     }
+
+
+def _worker(found: Classification | None) -> Unstructured:
+    if found is None:
+        return None
+    keys = ("kind", "container", "field", "value")
+    evidence = [{key: getattr(each, key) for key in keys} for each in found.evidence]
+    return {"kind": found.kind, "evidence": evidence}
 
 
 def _named(one: Reviewed) -> Unstructured:

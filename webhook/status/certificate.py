@@ -4,9 +4,10 @@ import binascii
 from base64 import b64decode
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import chain
 
-from certs import check
-from certs.check import Code
+from certs.x509 import check
+from certs.x509.check import ProblemCode
 from webhook.status.installation import Parts, flag, secret_of
 from webhook.status.model import Finding
 from webhook.status.snapshot import Snapshot, name, namespace
@@ -30,15 +31,15 @@ def certificate_findings(parts: Parts, snapshot: Snapshot) -> Iterator[Finding]:
 
 def expires(parts: Parts) -> datetime | None:
     """Return the expiry of the serving certificate; None if it is unknown."""
-    chain = check.certificates(_certificate(parts))
-    return chain[0].not_valid_after_utc if chain else None
+    certificates = check.parse_certificates(_certificate(parts))
+    return certificates[0].not_valid_after_utc if certificates else None
 
 
 def _secret_findings(parts: Parts, host: str, at: datetime) -> Iterator[Finding]:
     certificate = _certificate(parts)
-    problems = (problem for bundle in _bundles(parts) for problem in check.presented(certificate, bundle, [host], at))
-    for problem in dict.fromkeys(problems):
-        if problem.code is not Code.EXPIRING or _overdue(certificate, at):
+    problems = (check.certificate_problems(certificate, bundle, [host], at) for bundle in _bundles(parts))
+    for problem in dict.fromkeys(chain.from_iterable(problems)):
+        if problem.code is not ProblemCode.EXPIRING or _overdue(certificate, at):
             yield Finding(object=f"secret/{name(parts.secret)}", message=problem.text, fix=_renew(parts))
 
 
@@ -46,7 +47,7 @@ def _bundle_findings(parts: Parts, at: datetime) -> Iterator[Finding]:
     """Return the findings about caBundle without the serving certificate."""
     fix = _renew(parts) if parts.deployment is not None else parts.upgrade
     for bundle in _bundles(parts):
-        authorities = check.certificates(bundle)
+        authorities = check.parse_certificates(bundle)
         if not authorities:
             message = "caBundle is empty or not PEM: the API server trusts no certificate, and every call fails"
             yield Finding(object=parts.title, message=message, fix=fix)
@@ -66,7 +67,7 @@ def _renew(parts: Parts) -> str:
 
 
 def _overdue(certificate: bytes, at: datetime) -> bool:
-    return at > check.renewal(check.certificates(certificate)[0], _LATEST_RENEWAL)
+    return at > check.renewal_time(check.parse_certificates(certificate)[0], _LATEST_RENEWAL)
 
 
 def _certificate(parts: Parts) -> bytes:

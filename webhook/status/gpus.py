@@ -71,7 +71,7 @@ class GpuInventory:
         gpus: Counter[str] = Counter()
         for resource, count in amounts.items():
             explicit = self.published.resource_named(resource)
-            if explicit in self.resources or accelerators.is_cuda_device(explicit):
+            if any(accelerators.is_cuda_device(explicit, gpu) for gpu in ("", *self.resources)):
                 gpus[explicit] += count
         return dict(+gpus)
 

@@ -27,6 +27,7 @@ class WorkerState(_Code):
 
     MUTATED = "mutated", "no rule would change it: the webhook mutated it, or the user wrote the same"
     NOT_MUTATED = "not-mutated", "a rule would change it: the webhook did not mutate it"
+    CPU_WORKER = "cpu-worker", "a CPU worker: no rule applies"
     OPTED_OUT = "opted-out", 'the pod, its cluster or its worker group has the annotation `enabled: "false"`'
     WARN_ONLY = "warn-only", "the namespace's mode is warn"
     NOT_ENABLED = "not-enabled", "its namespace is not enabled"
@@ -78,6 +79,7 @@ class WorkerReport:
         missing: Changes that rules would apply.
         refused: Changes that rules refused to apply.
         recreated: Whether a ReplicaSet creates the pod again after its deletion.
+        evidence: Reason that it is a GPU worker or a CPU worker; empty if the rules do not apply.
     """
 
     name: str
@@ -88,6 +90,7 @@ class WorkerReport:
     missing: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     recreated: bool = True
+    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

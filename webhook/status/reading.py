@@ -17,6 +17,7 @@ from kubernetes.client import ApiClient
 from webhook.kube.client import Reader as ApiReader
 from webhook.kube.client import RefusedError as ResponseError
 from webhook.kube.cluster import ClusterError
+from webhook.placement import dra
 from webhook.status import installation
 from webhook.status.snapshot import ReplicaMetrics, Snapshot, Unreadable, name, namespace
 from webhook.workloads.pod_templates import GROUP
@@ -102,12 +103,14 @@ class _SnapshotReader:
         deployments = tuple(item for where in namespaces for item in self._list(_DEPLOYMENTS, where))
         slices = tuple(item for where in namespaces for item in self._list(_SLICES, where))
         behind = [(service, installation.deployment_of(service, deployments)) for service in services]
+        nodes = self._list(_NODES)
+        device_classes = tuple(filter(dra.device_class, self._list(_DEVICE_CLASSES) if nodes else ()))
         return Snapshot(
             namespaces=self._namespaces(),
-            nodes=self._list(_NODES),
-            device_classes=self._list(_DEVICE_CLASSES),
-            resource_slices=self._list(_RESOURCE_SLICES),
-            resource_claims=self._list(_RESOURCE_CLAIMS),
+            nodes=nodes,
+            device_classes=device_classes,
+            resource_slices=self._list(_RESOURCE_SLICES) if device_classes else (),
+            resource_claims=self._list(_RESOURCE_CLAIMS) if device_classes else (),
             clusters=self._list(_CLUSTERS, self._only or ""),
             pods=self._pods(),
             configurations=configurations,

@@ -46,6 +46,7 @@ class Snapshot:
         at: Time of the snapshot, with a time zone.
         namespace: The namespace to report on; None for all.
         pods: Pods of all namespaces, or of `namespace` if others are not readable.
+        device_classes: DeviceClasses that serve an extended resource; without one, slices and claims are not read.
         configurations: MutatingWebhookConfigurations of dask-colocate.
         services: Services that the configurations call.
         slices: EndpointSlices in the namespaces of these Services.

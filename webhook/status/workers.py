@@ -12,7 +12,7 @@ The last cause includes a webhook that had other rules, such as an older version
 
 from dataclasses import dataclass
 
-from webhook.mutators import plan
+from webhook.mutators import Plan, plan
 from webhook.mutators.decision import Outcome
 from webhook.policy import PREFIX, Mode, Policy, opted_out
 from webhook.status.gpus import PodRequest
@@ -46,8 +46,13 @@ def worker_report(pod: Unstructured, request: PodRequest, context: NamespaceCont
     if worker is None or worker.targets[0].role is not Role.WORKER:
         return None
     state = _state_without_rules(pod, worker, context)
-    decisions = plan(worker.targets, context.policy).decisions if context.policy and not state else ()
-    missing = tuple(decision.detail for decision in decisions if decision.outcome is Outcome.APPLIED)
+    planned = plan(worker.targets, context.policy) if context.policy and not state else Plan(())
+    missing, refused = (
+        tuple(decision.detail for decision in planned.decisions if decision.outcome is outcome)
+        for outcome in (Outcome.APPLIED, Outcome.REFUSED)
+    )
+    if planned.worker and not planned.worker.gpu:
+        state = WorkerState.CPU_WORKER
     return WorkerReport(
         name=name(pod),
         node=node_name(pod),
@@ -55,8 +60,9 @@ def worker_report(pod: Unstructured, request: PodRequest, context: NamespaceCont
         state=state or (WorkerState.NOT_MUTATED if missing else WorkerState.MUTATED),
         cause=_cause(created(pod), context) if missing else None,
         missing=missing,
-        refused=tuple(decision.detail for decision in decisions if decision.outcome is Outcome.REFUSED),
+        refused=refused,
         recreated=any(owner.get("kind") == "ReplicaSet" for owner in sequence(pod, "metadata", "ownerReferences")),
+        evidence=str(planned.worker) if planned.worker else "",
     )
 
 

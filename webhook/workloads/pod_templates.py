@@ -9,10 +9,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import chain
+from types import MappingProxyType
 from typing import NamedTuple
 
-from webhook.workloads import argv
+from webhook.workloads import accelerators, gpu_nodes, images
+from webhook.workloads.container import Container, dask_container
 from webhook.workloads.unstructured import (
     Unstructured,
     mapping,
@@ -27,11 +28,8 @@ CLUSTER_NAME = "dask.org/cluster-name"
 WORKER_GROUP_NAME = "dask.org/workergroup-name"
 
 
-_LONGEST_NAME = 30
 # An object may be 3 MiB of anything, and others wait for its answer. What has more than this concerns nobody's Dask.
 _MOST_CONTAINERS, _MOST_LABELS = 256, 1024
-# Containers whose commands are read to find Dask's, each within milliseconds; of others the names count.
-_READ = 8
 
 
 class Role(StrEnum):
@@ -45,25 +43,6 @@ WORKER = Role.WORKER.value
 """The value of `COMPONENT` on worker pods, as selectors name it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
-    """The container of a pod spec that runs Dask; side-cars are never one.
-
-    Attributes:
-        index: Its place in `containers`.
-        raw: The container.
-    """
-
-    index: int
-    raw: Unstructured
-
-    @property
-    def name(self) -> str:
-        """Its name, as messages show it: shortened, since Kubernetes takes 63 characters and a message 120."""
-        name = text(self.raw, "name") or f"[{self.index}]"
-        return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
-
-
 class PodTemplate(NamedTuple):
     """One pod spec within an object.
 
@@ -71,14 +50,16 @@ class PodTemplate(NamedTuple):
         role: What its pods do.
         spec: The raw pod spec.
         pointer: RFC 6901 pointer of `spec` within the object.
-        container: The one that runs Dask; None when the spec has no container.
+        container: The one that runs Dask; None when the spec has no container, or which one is unknown.
         cluster: The Dask cluster's name; None before it has one (`generateName`).
         namespace: Where the pods will live, or "" when the object does not say.
         labels: Those the pods are known to carry.
+        annotations: Those the pods are known to carry and classification looks at.
         replicas: How many pods are wanted; 1 where the object does not say, as the CRDs have it.
         alone: Whether it is a pod without an owner: whoever creates it, and reads warnings, is no controller.
         before: The same target before an update.
         workers: Of a scheduler's pod template: the workers' in the same object. None for any other target.
+        container_problem: Why none of several containers is chosen, as one line; "" otherwise.
     """
 
     role: Role
@@ -88,10 +69,12 @@ class PodTemplate(NamedTuple):
     cluster: str | None
     namespace: str
     labels: Mapping[str, str]
+    annotations: Mapping[str, str] = MappingProxyType({})
     replicas: int = 1
     alone: bool = False
     before: "PodTemplate | None" = None
     workers: "PodTemplate | None" = None
+    container_problem: str = ""
 
     @property
     def selectable(self) -> bool:
@@ -166,18 +149,20 @@ def _worker_group(item: Unstructured) -> DaskObject:
 # Roles whose pods are admitted. The pod that runs a DaskJob's script is labelled `job-runner`, a role of its own.
 _ROLES: Mapping[str, Role] = {role.value: role for role in Role}
 # Labels that differ between the pods of one group: the operator's name for the worker, the ReplicaSet's hash.
-_OWN_LABELS = frozenset({"dask.org/worker-name", "pod-template-hash"})
+OWN_LABELS = frozenset({"dask.org/worker-name", "pod-template-hash"})
 # All that rules look at in a pod, its spec and its containers. What is not here reaches no rule.
 _SEEN_IN_METADATA = ("namespace", "annotations")
-_SEEN_IN_SPEC = ("affinity", "topologySpreadConstraints", "nodeSelector", "tolerations")
-_SEEN_IN_CONTAINER = ("name", "command", "args", "resources", "restartPolicy")
+_SEEN_BY_CLASSIFICATION = ("nodeSelector", "resources", "resourceClaims", "runtimeClassName")
+_SEEN_IN_SPEC = ("affinity", "topologySpreadConstraints", "tolerations", *_SEEN_BY_CLASSIFICATION)
+_SEEN_IN_CONTAINER = ("name", "image", "command", "args", "resources", "restartPolicy")
+_SEEN_VARIABLES = frozenset({"NVIDIA_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES", *images.ENVIRONMENT})
 
 
 def shared(item: Unstructured) -> Unstructured | None:
     """Return a worker's or Dask scheduler's pod without the fields that no rule reads; None for any other object.
 
-    The pods of a worker group differ in names, environment and volumes, which no rule reads: a decision on one pod
-    is valid for all. Lists keep their length, so that pointers into them stay right.
+    The pods of a worker group differ in names, volumes and most of their environment, which no rule looks at: what is
+    decided on one holds for all. Lists of containers keep their length, so that pointers into them stay right.
     """
     if _kind(item) != ("", "Pod"):
         return None
@@ -185,7 +170,7 @@ def shared(item: Unstructured) -> Unstructured | None:
     labels = _labels(metadata)
     if labels.get(COMPONENT) not in _ROLES or not _readable(spec):
         return None
-    for key in _OWN_LABELS:
+    for key in OWN_LABELS:
         labels.pop(key, None)
     named = {key: metadata[key] for key in _SEEN_IN_METADATA if key in metadata}
     if sequence(metadata, "ownerReferences"):
@@ -204,50 +189,91 @@ def _seen_containers(containers: Unstructured) -> Unstructured:
 
 
 def _seen_container(raw: Unstructured) -> Unstructured:
-    return {key: raw[key] for key in _SEEN_IN_CONTAINER if key in raw}
+    seen = {key: raw[key] for key in _SEEN_IN_CONTAINER if key in raw}
+    if "env" in raw or "securityContext" in raw or "volumeMounts" in raw:
+        seen |= _seen_of_environment(raw)
+    return seen
+
+
+def _seen_of_environment(raw: Unstructured) -> dict[str, Unstructured]:
+    seen: dict[str, Unstructured] = {}
+    if env := [each for each in sequence(raw, "env") if text(each, "name") in _SEEN_VARIABLES]:
+        seen["env"] = env
+    if mapping(raw, "securityContext").get("privileged") is True:
+        seen["securityContext"] = {"privileged": True}
+    if images.brings_environment(raw):
+        seen["volumeMounts"] = [images.ENVIRONMENT_MOUNT]
+    return seen
 
 
 def pod_subject(seen: Unstructured) -> DaskObject:
     """Return the Subject of every pod for which `shared` returns `seen`."""
     metadata, spec = seen["metadata"], seen["spec"]
-    labels = metadata["labels"]
+    labels, annotations = metadata["labels"], texts(metadata, "annotations")
     role = _ROLES[labels[COMPONENT]]
+    container, problem = dask_container(spec, role)
     target = PodTemplate(
         role=role,
         spec=spec,
         pointer="/spec",
-        container=_container(spec, role),
+        container=container,
+        container_problem=problem,
         cluster=labels.get(CLUSTER_NAME) or None,
         namespace=text(metadata, "namespace") or "",
         labels=labels,
+        annotations=accelerators.sharing(annotations),
         alone="ownerReferences" not in metadata,
     )
-    return DaskObject("Pod", (texts(metadata, "annotations"),), (target,))
+    return DaskObject("Pod", (annotations,), (target,))
 
 
-def contained(target: PodTemplate) -> Unstructured | None:
-    """A target with its Dask container and no more, as JSON; None where it has none.
+def contained(target: PodTemplate, *, labelled: bool = False) -> Unstructured | None:
+    """Return a target with what its classification and its Dask container need, as JSON; None without a container.
 
-    Clusters differ in names, numbers and places, and run the same command: what is decided on a container alone
-    holds for all of them.
+    Clusters differ in names, numbers and places, and run the same pods: what is decided on these alone holds for all of
+    them.
+
+    Args:
+        target: The pod template.
+        labelled: Whether its classification may look at every label: a label selector chooses the GPU workers.
     """
     container = target.container
     if container is None:
         return None
-    return [target.role.value, target.pointer, target.alone, container.index, _seen_container(container.raw)]
+    about = [target.role.value, target.pointer, target.alone, container.index]
+    if target.role is not Role.WORKER:
+        return [*about, _seen_container(container.raw)]
+    labels = {**target.labels} if labelled else accelerators.sharing(target.labels)
+    named = labelled and target.cluster is not None
+    return [*about, _classified(target.spec), target.annotations, labels, named]
+
+
+def _classified(spec: Unstructured) -> Unstructured:
+    """Return a pod spec with what classification looks at."""
+    seen = {key: spec[key] for key in _SEEN_BY_CLASSIFICATION if key in spec}
+    for key in ("containers", "initContainers"):
+        if key in spec:
+            seen[key] = _seen_containers(spec[key])
+    if "affinity" in spec and (affinity := gpu_nodes.required_affinity(spec)):
+        seen["affinity"] = affinity
+    return seen
 
 
 def container_target(seen: Unstructured) -> PodTemplate:
-    """The target that `contained` leaves: what is not in it reaches no rule that is asked about a container."""
-    role, pointer, alone, index, raw = seen
+    """Return the target that `contained` leaves: what is not in it reaches no rule that is asked about a container."""
+    role, pointer, alone, index, spec, *rest = seen
+    if not rest:  # a Dask scheduler's container
+        spec, rest = {"containers": [*(None for _ in range(index)), spec]}, ({}, {}, False)
+    annotations, labels, named = rest
     return PodTemplate(
         role=Role(role),
-        spec={"containers": [*(None for _ in range(index)), raw]},
+        spec=spec,
         pointer=pointer,
-        container=Container(index, raw),
-        cluster=None,
+        container=Container(index, spec["containers"][index]),
+        cluster="" if named else None,
         namespace="",
-        labels={},
+        labels=labels,
+        annotations=annotations,
         alone=alone,
     )
 
@@ -285,17 +311,29 @@ def _target(item: Unstructured, role: Role, path: tuple[str, ...], names: Mappin
     spec = mapping(template, "spec")
     if not _readable(spec):
         return None
+    container, problem = dask_container(spec, role)
     own = _labels(mapping(item, "metadata")) | _labels(mapping(template, "metadata"))
     return PodTemplate(
         role=role,
         spec=spec,
         pointer=f"/{'/'.join(path)}/spec",
-        container=_container(spec, role),
+        container=container,
+        container_problem=problem,
         cluster=names.get(CLUSTER_NAME),
         namespace=text(item, "metadata", "namespace") or "",
         labels={**own, **names, COMPONENT: role},
+        annotations=_sharing(item, template) if role is Role.WORKER else {},
         replicas=_replicas(template.get("replicas")),
     )
+
+
+def _sharing(*holders: Unstructured) -> dict[str, str]:
+    """Return the annotations that the pods carry and classification looks at."""
+    found: dict[str, str] = {}
+    for holder in holders:
+        if annotations := mapping(holder, "metadata", "annotations"):
+            found |= accelerators.sharing(texts(annotations))
+    return found
 
 
 def _replicas(written: Unstructured) -> int:
@@ -309,24 +347,3 @@ def _readable(spec: Unstructured) -> bool:
 def _labels(metadata: Unstructured) -> dict[str, str]:
     labels = mapping(metadata, "labels")
     return texts(labels) if len(labels) <= _MOST_LABELS else {}
-
-
-def _container(spec: Unstructured, role: Role) -> Container | None:
-    """The container that runs Dask: by its command, else by its name, else the first."""
-    containers = tuple(
-        Container(index, raw) for index, raw in enumerate(sequence(spec, "containers")) if isinstance(raw, dict)
-    )
-    if len(containers) == 1:  # whatever it says
-        return containers[0]
-    for sign in _SIGNS[role]:
-        for container in containers[:_READ]:
-            if sign(container.raw):
-                return container
-    by_name = (container for container in containers if container.raw.get("name") == role)
-    return next(chain(by_name, containers), None)
-
-
-_SIGNS: Mapping[Role, tuple[Callable[[Unstructured], bool], ...]] = {
-    Role.WORKER: (argv.starts_worker, argv.mentions_worker),
-    Role.SCHEDULER: (argv.starts_scheduler,),
-}

@@ -12,8 +12,8 @@ import orjson
 import uvicorn
 from fastapi import FastAPI, Request, Response
 
-from certs.issue import Pair
-from certs.serving import Serving
+from certs.serving import ReloadableContext
+from certs.x509.issue import KeyPair
 
 API_VERSION = "admission.k8s.io/v1"
 app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -36,8 +36,8 @@ async def readyz() -> Response:
 
 def main(port: str, certificate: str, key: str) -> None:
     """Serve until told to stop; the settings are those of `webhook/cli/wiring.py`."""
-    serving = Serving()
-    serving.use(Pair(certificate=Path(certificate).read_bytes(), key=Path(key).read_bytes()))
+    serving = ReloadableContext()
+    serving.load(KeyPair(certificate=Path(certificate).read_bytes(), key=Path(key).read_bytes()))
     config = uvicorn.Config(
         app,
         host="127.0.0.1",
@@ -47,7 +47,7 @@ def main(port: str, certificate: str, key: str) -> None:
         access_log=False,
         server_header=False,
         timeout_keep_alive=75,
-        ssl_context_factory=lambda _config, _default: serving.context,
+        ssl_context_factory=lambda _config, _default: serving.ssl_context,
     )
     uvicorn.Server(config).run()
 

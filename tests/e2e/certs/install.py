@@ -1,4 +1,4 @@
-"""An installation of replicas on the bed: a Secret, a webhook configuration, rights, and processes."""
+"""Installation of replicas on the test bed: a Secret, a webhook configuration, RBAC rules and processes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import sys
 import time
 from dataclasses import dataclass, field
 from http.client import HTTPSConnection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from certs import check
-from certs.kube import local_time
-from certs.store import material
+from certs.rotation.clock import system_clock
+from certs.x509.check import is_trusted, pair_problems
+from certs.x509.material import material_from_data
 from tests.e2e.bed import waiting
 from tests.e2e.bed.api import WEBHOOKS, ApiError, Object
 from tests.e2e.bed.process import free_ports
@@ -23,40 +23,40 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from certs.plan import Material
+    from certs.x509.material import Material
     from tests.e2e.bed.bed import Bed
     from tests.e2e.bed.process import Process
 
 ADDRESS = "127.0.0.1"
-SECRET = "tls"  # noqa: S105 - a Secret's name
+SECRET = "tls"  # noqa: S105 - name of a Secret
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
-EVERYTHING = ("get", "watch", "patch")
+ALL_VERBS = ("get", "watch", "patch")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rights:
-    """What the replicas may do: by default the chart's rights, and to create the Secret."""
+class Permissions:
+    """Permissions of the replicas. Default: those of the chart, and to create the Secret."""
 
-    creates: bool = True
-    configuration: tuple[str, ...] = EVERYTHING
+    create_secret: bool = True
+    configuration: tuple[str, ...] = ALL_VERBS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Replica:
-    """A running replica and its own port."""
+    """Running replica with a port of its own."""
 
     process: Process
     port: int
 
     def get(self, path: str) -> tuple[int, str]:
-        """Status and text of an answer; status 0 while nothing listens."""
+        """Return the status and the text of a response; status 0 if nothing listens."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # what it answers is asked, not who it is
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         connection = HTTPSConnection(ADDRESS, self.port, timeout=5, context=context)
         try:
             connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
+            response = connection.getresponse()
+            return response.status, response.read().decode()
         except OSError:
             return 0, "nothing listens"
         finally:
@@ -64,23 +64,23 @@ class Replica:
 
     @property
     def ready(self) -> bool:
-        """Whether it says that it is ready."""
+        """True if the readiness probe succeeds."""
         return self.get("/readyz")[0] == 200
 
     @property
     def served(self) -> bytes:
-        """The certificate that a new handshake gets, PEM."""
+        """PEM certificate of a new handshake."""
         return ssl.get_server_certificate((ADDRESS, self.port), timeout=5).encode()
 
     def count(self, name: str) -> float:
-        """The sum of a metric over its labels."""
+        """Return the sum of a metric over its labels."""
         lines = (line for line in self.get("/metrics")[1].splitlines() if line.startswith(name))
         return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Installation:
-    """One webhook on the API server: called for every ConfigMap of its namespace, and a call must succeed."""
+    """Webhook for all ConfigMaps of one namespace, with failurePolicy Fail."""
 
     bed: Bed
     namespace: str
@@ -88,37 +88,37 @@ class Installation:
     name: str = field(default_factory=lambda: f"certs-{secrets.token_hex(4)}")
     replicas: list[Replica] = field(default_factory=list)
     keys: set[bytes] = field(default_factory=set, repr=False)
-    """Every private key that was seen in the Secret."""
+    """All private keys that were read from the Secret."""
 
     @property
     def secret(self) -> str:
-        """The path of the Secret."""
+        """Path of the Secret."""
         return f"/api/v1/namespaces/{self.namespace}/secrets/{SECRET}"
 
     @property
     def configuration(self) -> str:
-        """The path of the webhook configuration."""
+        """Path of the webhook configuration."""
         return f"{WEBHOOKS}/{self.name}"
 
-    # ---- what is there --------------------------------------------------------------------------------
+    # ---- state ----------------------------------------------------------------------------------------
 
-    def held(self) -> Material:
-        """What the Secret holds; nothing when there is none."""
+    def material(self) -> Material:
+        """Read the material in the Secret; empty if there is no Secret."""
         try:
             data = self.bed.api.get(self.secret).get("data") or {}
         except ApiError:
             data = {}
-        read = {name: base64.b64decode(value) for name, value in data.items()}
-        self.keys.update(read[name] for name in ("tls.key", "ca.key") if b"PRIVATE KEY" in read.get(name, b""))
-        return material(read)
+        content = {name: base64.b64decode(value) for name, value in data.items()}
+        self.keys.update(content[name] for name in ("tls.key", "ca.key") if b"PRIVATE KEY" in content.get(name, b""))
+        return material_from_data(content)
 
     def bundle(self) -> bytes:
-        """The caBundle in force."""
+        """Read the published caBundle."""
         webhooks = self.bed.api.get(self.configuration)["webhooks"]
         return base64.b64decode(webhooks[0]["clientConfig"].get("caBundle") or "")
 
-    def called(self) -> str:
-        """Have the API server call the webhook, by a server-side dry run; what went wrong, or nothing."""
+    def call_error(self) -> str:
+        """Make the API server call the webhook by a dry run. Return the error, or an empty string."""
         path = f"/api/v1/namespaces/{self.namespace}/configmaps?dryRun=All"
         try:
             self.bed.api.create(path, {"metadata": {"name": "dry-run"}})
@@ -126,32 +126,32 @@ class Installation:
             return str(error)
         return ""
 
-    def sound(self) -> bool:
-        """Whether the Secret has a good pair, and the bundle in force trusts it and all that is served."""
-        held, bundle = self.held(), self.bundle()
-        if check.problems(held.leaf, held.bundle, [ADDRESS], local_time()):
+    def valid(self) -> bool:
+        """Return whether the stored pair is valid and the published bundle trusts it and all served certificates."""
+        material, bundle = self.material(), self.bundle()
+        if pair_problems(material.leaf, material.bundle, [ADDRESS], system_clock()):
             return False
-        leaves = [held.leaf.certificate, *(one.served for one in self.replicas)]
-        return all(check.chains(one, bundle, local_time()) for one in leaves)
+        leaves = [material.leaf.certificate, *(replica.served for replica in self.replicas)]
+        return all(is_trusted(leaf, bundle, system_clock()) for leaf in leaves)
 
-    def agreed(self) -> bool:
-        """Whether all replicas are ready and serve the leaf of the Secret."""
-        leaf = self.held().leaf.certificate
-        return all(one.ready and one.served == leaf for one in self.replicas)
+    def converged(self) -> bool:
+        """Return whether all replicas are ready and serve the stored leaf."""
+        leaf = self.material().leaf.certificate
+        return all(replica.ready and replica.served == leaf for replica in self.replicas)
 
-    def wait(self, holds: Callable[[], bool], what: str, seconds: float = 20) -> float:
-        """Poll until something holds; the seconds it took."""
-        began = time.monotonic()
-        waiting.until(lambda: _holds(holds), seconds, what, self._logs)
-        return time.monotonic() - began
+    def wait(self, condition: Callable[[], bool], what: str, seconds: float = 20) -> float:
+        """Poll until a condition holds. Return the seconds that it took."""
+        start = time.monotonic()
+        waiting.until(lambda: _holds(condition), seconds, what, self._logs)
+        return time.monotonic() - start
 
     def _logs(self) -> str:
-        return "\n".join(f"{one.process.log}:\n{one.process.tail(8)}" for one in self.replicas)
+        return "\n".join(f"{replica.process.log}:\n{replica.process.tail(8)}" for replica in self.replicas)
 
-    # ---- what is done ---------------------------------------------------------------------------------
+    # ---- changes --------------------------------------------------------------------------------------
 
     def configure(self) -> None:
-        """Create the webhook configuration, with no caBundle."""
+        """Create the webhook configuration, without a caBundle."""
         rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
         webhook = {
             "name": "configmaps.certs.test",
@@ -164,39 +164,38 @@ class Installation:
         }
         self.bed.api.create(WEBHOOKS, {"metadata": {"name": self.name}, "webhooks": [webhook]})
 
-    def inject(self, bundle: bytes) -> None:
-        """Write a caBundle as the administrator."""
+    def publish(self, bundle: bytes) -> None:
+        """Write a caBundle as an administrator."""
         webhooks = self.bed.api.get(self.configuration)["webhooks"]
         webhooks[0]["clientConfig"]["caBundle"] = base64.b64encode(bundle).decode()
         self.bed.api.merge(self.configuration, {"webhooks": webhooks})
 
     def put(self, data: Mapping[str, bytes]) -> None:
-        """Change the data of the Secret as the administrator."""
+        """Change the data of the Secret as an administrator."""
         encoded = {name: base64.b64encode(value).decode() for name, value in data.items()}
         self.bed.api.merge(self.secret, {"data": encoded})
 
-    def kubeconfig(self, rights: Rights) -> Path:
-        """Credentials of the namespace's service account with these rights and no others."""
-        _grant(self.bed, self.namespace, self.name, rights)
+    def kubeconfig(self, permissions: Permissions) -> Path:
+        """Create a kubeconfig of the namespace's service account, with these permissions only."""
+        _grant(self.bed, self.namespace, self.name, permissions)
         account = f"/api/v1/namespaces/{self.namespace}/serviceaccounts/default/token"
         token = self.bed.api.create(account, {"spec": {"expirationSeconds": 3600}})["status"]["token"]
-        written = json.loads(self.bed.plane.kubeconfig.read_text())
-        written["users"][0]["user"] = {"token": token}
+        kubeconfig = json.loads(self.bed.plane.kubeconfig.read_text())
+        kubeconfig["users"][0]["user"] = {"token": token}
         path = self.bed.plane.state / f"{self.name}.kubeconfig"
-        path.write_text(json.dumps(written))
+        path.write_text(json.dumps(kubeconfig))
         return path
 
-    def start(self, kubeconfig: Path, clock: float = 0, **settings: Any) -> Replica:  # noqa: ANN401 - certs.assembly.Settings
-        """Start one more replica; `clock` is by how many seconds its clock is ahead."""
+    def start(self, kubeconfig: Path, clock: float = 0, mode: str = "self-managed", **files: Path) -> Replica:
+        """Start another replica, whose clock is `clock` seconds ahead."""
         (port,) = free_ports(1)
-        files = {name: str(settings.pop(name)) for name in ("certificate", "key", "bundle") if name in settings}
-        known = {"namespace": self.namespace, "secret": SECRET, "configuration": self.name, "extra_names": [ADDRESS]}
+        options = {"service_namespace": self.namespace, "secret": SECRET, "webhook_configuration": self.name}
         arguments = {
             "kubeconfig": str(kubeconfig),
             "clock": clock,
-            "files": files,
-            "mode": settings.pop("mode", "self-managed"),
-            "settings": {**known, **settings},
+            "address": ADDRESS,
+            "files": {name: str(path) for name, path in files.items()},
+            "options": {**options, "certs": mode},
             "ports": [port, self.port],
         }
         argv = [sys.executable, "-m", "tests.e2e.certs.replica", json.dumps(arguments)]
@@ -205,7 +204,7 @@ class Installation:
         return self.replicas[-1]
 
     def remove(self) -> None:
-        """Stop the replicas and take the configuration and the rights away."""
+        """Stop the replicas and delete the configuration and the RBAC rules."""
         for replica in self.replicas:
             replica.process.ask_to_stop()
         for replica in self.replicas:
@@ -215,25 +214,25 @@ class Installation:
         self.bed.api.delete(self.configuration)
 
 
-def _holds(holds: Callable[[], bool]) -> bool:
+def _holds(condition: Callable[[], bool]) -> bool:
     try:
-        return holds()
-    except (OSError, ApiError):  # not listening, or not there, yet
+        return condition()
+    except (OSError, ApiError):  # a replica or an object does not exist yet
         return False
 
 
-def _grant(bed: Bed, namespace: str, name: str, rights: Rights) -> None:
-    own = [{"apiGroups": [""], "resources": ["secrets"], "resourceNames": [SECRET], "verbs": list(EVERYTHING)}]
-    if rights.creates:
-        own.append({"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]})
-    hooks = {
+def _grant(bed: Bed, namespace: str, name: str, permissions: Permissions) -> None:
+    secret_rules = [{"apiGroups": [""], "resources": ["secrets"], "resourceNames": [SECRET], "verbs": list(ALL_VERBS)}]
+    if permissions.create_secret:
+        secret_rules.append({"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]})
+    webhook_rule = {
         "apiGroups": ["admissionregistration.k8s.io"],
         "resources": ["mutatingwebhookconfigurations"],
         "resourceNames": [name],
-        "verbs": list(rights.configuration),
+        "verbs": list(permissions.configuration),
     }
-    local = f"{RBAC}/namespaces/{namespace}"
-    for path, kind, rules in ((local, "Role", own), (RBAC, "ClusterRole", [hooks])):
+    namespaced = f"{RBAC}/namespaces/{namespace}"
+    for path, kind, rules in ((namespaced, "Role", secret_rules), (RBAC, "ClusterRole", [webhook_rule])):
         bed.api.create(f"{path}/{kind.lower()}s", {"metadata": {"name": name}, "rules": rules})
         bed.api.create(f"{path}/{kind.lower()}bindings", _binding(namespace, name, kind))
 

@@ -1,8 +1,7 @@
-"""Admission calls at a constant rate, through the API server as far as it keeps up, the rest directly.
+"""Admission calls at a constant rate: through the API server, and directly when it is too slow.
 
-Every call is due at an instant of a fixed timetable. The threads that go through the API server take the
-next one; when they fall behind, a thread of its own takes it and calls the webhook over TLS, verified
-against the caBundle in force at that moment.
+Each call has a scheduled time. Threads that call through the API server take the next call. When they are late, another
+thread takes it and calls the webhook over TLS, verified with the caBundle that is published at that time.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ if TYPE_CHECKING:
 
 _THREADS, _DIRECT_THREADS = 12, 2
 _LATE = 0.5
-"""Seconds behind the timetable from which a call goes directly."""
+"""Seconds after its scheduled time at which a call is made directly."""
 _REVIEW = json.dumps({"request": {"uid": "direct"}})
 
 
 @dataclass(kw_only=True)
 class Load:
-    """`rate` calls a second from `start` to `finish`, at least for `seconds`."""
+    """Load of `rate` calls per second from `start` to `finish`, for at least `seconds`."""
 
     installation: Installation
     rate: int = 200
@@ -38,34 +37,34 @@ class Load:
     direct: int = 0
     failures: list[str] = field(default_factory=list)
     _taken: int = 0
-    _began: float = 0.0
+    _started: float = 0.0
     _bundle: tuple[float, bytes] = (0.0, b"")
     _ended: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
-        """Begin to call."""
-        self._began = time.monotonic()
+        """Start to call."""
+        self._started = time.monotonic()
         self._threads += [threading.Thread(target=self._through) for _ in range(_THREADS)]
         self._threads += [threading.Thread(target=self._directly) for _ in range(_DIRECT_THREADS)]
         for thread in self._threads:
             thread.start()
 
     def finish(self) -> float:
-        """End; the seconds that all calls took."""
-        time.sleep(max(0.0, self._began + self.seconds - time.monotonic()))
+        """Stop. Return the seconds that all calls took."""
+        time.sleep(max(0.0, self._started + self.seconds - time.monotonic()))
         self._ended.set()
         for thread in self._threads:
             thread.join()
-        return time.monotonic() - self._began
+        return time.monotonic() - self._started
 
     def _take(self, late: float = 0.0) -> bool | None:
-        """Take the next call once it is due, or `late` seconds later; `None` at the end."""
+        """Return whether the next call is at least `late` seconds due, and take it; None at the end."""
         if self._ended.is_set():
             return None
         with self._lock:
-            if time.monotonic() < self._began + self._taken / self.rate + late:
+            if time.monotonic() < self._started + self._taken / self.rate + late:
                 return False
             self._taken += 1
             return True
@@ -90,15 +89,15 @@ class Load:
             if not taken:
                 time.sleep(0.02)
                 continue
-            if bundle != (bundle := self._in_force()):  # as the API server does: another bundle, another client
+            if bundle != (bundle := self._published()):  # as the API server does: a new client for each bundle
                 connection.close()
                 context = ssl.create_default_context(cadata=bundle.decode())
                 connection = HTTPSConnection(ADDRESS, self.installation.port, timeout=10, context=context)
             self._note(self._call(connection, "/", _REVIEW, {}, 200), direct=True)
         connection.close()
 
-    def _in_force(self) -> bytes:
-        """The caBundle, at most a tenth of a second old."""
+    def _published(self) -> bytes:
+        """Return the published caBundle, cached for 0.1 s."""
         read, bundle = self._bundle
         if time.monotonic() - read > 0.1:
             bundle = self.installation.bundle()
@@ -108,16 +107,16 @@ class Load:
     def _call(self, connection: HTTPSConnection, path: str, body: str, headers: dict[str, str], expected: int) -> str:
         try:
             connection.request("POST", path, body, headers)
-            answer = connection.getresponse()
-            text = answer.read().decode()
+            response = connection.getresponse()
+            text = response.read().decode()
         except (OSError, HTTPException) as error:
             connection.close()
             return repr(error)
-        return "" if answer.status == expected else f"{answer.status} {text[:300]}"
+        return "" if response.status == expected else f"{response.status} {text[:300]}"
 
     def _note(self, failure: str, *, direct: bool = False) -> None:
         with self._lock:
             self.direct += direct
             self.through += not direct
             if failure:
-                self.failures.append(f"{time.monotonic() - self._began:.1f} s: {failure}")
+                self.failures.append(f"{time.monotonic() - self._started:.1f} s: {failure}")

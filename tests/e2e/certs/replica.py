@@ -1,8 +1,7 @@
-"""A replica as a process of its own: answers AdmissionReviews with a certificate that `certs` looks after.
+"""Replica process: a server that allows all AdmissionReviews and rotates its certificate with `certs`.
 
-Listens on its own port and, with SO_REUSEPORT, on one that all replicas share: the kernel spreads
-connections over them as a Service does. Half of its answers close their connection, so that
-handshakes go on all the time.
+It listens on a port of its own and, with SO_REUSEPORT, on one that all replicas share: the kernel distributes
+connections as a Service does. Every second response closes its connection, so that handshakes occur all the time.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import itertools
 import logging
 import socket
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -22,43 +21,45 @@ import uvicorn
 from prometheus_client import CollectorRegistry, generate_latest
 from pythonjsonlogger.json import JsonFormatter
 
-from certs.assembly import Settings, rotation
-from certs.issue import Entropy
-from certs.kube import connect
-from certs.modes import Mode
-from certs.observe import Metrics
-from certs.serving import Serving
+from certs.rotation.events import Metrics
+from certs.rotation.sources import FileSource
+from certs.serving import ReloadableContext
+from certs.x509.plan import CertificateSpec
+from webhook.cli.options import ServeOptions
+from webhook.cli.rotation import build_rotation
+from webhook.kube.api import Api
+from webhook.kube.kubeconfig import load_client
 
 if TYPE_CHECKING:
-    from certs.rotate import Rotation
+    from certs.rotation.loop import Rotation
 
-Message = dict[str, Any]  # ASGI's
+Message = dict[str, Any]  # of ASGI
 
 
 @dataclass(frozen=True)
 class App:
-    """`POST` answers a review, `GET /readyz` and `GET /metrics` what their names say."""
+    """ASGI application: `POST` allows a review; `GET /readyz` and `GET /metrics`."""
 
     rotation: Rotation
     registry: CollectorRegistry
     counter: itertools.count[int]
 
-    async def __call__(self, scope: Message, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's callables
-        """Answer one request."""
+    async def __call__(self, scope: Message, receive: Any, send: Any) -> None:  # noqa: ANN401 - callables of ASGI
+        """Respond to one request."""
         body = b""
         while (message := await receive()).get("more_body"):
             body += message["body"]
-        status, answer = self._answer(scope, body + message.get("body", b""))
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer)).encode())]
+        status, content = self._respond(scope, body + message.get("body", b""))
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
         if next(self.counter) % 2:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
+        await send({"type": "http.response.body", "body": content})
 
-    def _answer(self, scope: Message, body: bytes) -> tuple[int, bytes]:
+    def _respond(self, scope: Message, body: bytes) -> tuple[int, bytes]:
         match scope["method"], scope["path"]:
             case "GET", "/readyz":
-                return (200 if self.rotation.ready else 503), orjson.dumps(self.rotation.wrong)
+                return (200 if self.rotation.ready else 503), orjson.dumps(self.rotation.problems)
             case "GET", "/metrics":
                 return 200, generate_latest(self.registry)
             case _:
@@ -82,35 +83,40 @@ def _listening(port: int) -> socket.socket:
 
 
 def _log_everything() -> None:
-    """Every record of every library, extra fields and all: the tests look for keys in it."""
+    """Log all records of all libraries with their extra fields: the tests search them for keys."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.DEBUG, handlers=[handler])
 
 
 def main(arguments: dict[str, Any]) -> None:
-    """Serve until told to stop; `arguments` are made by `install.Installation.start`."""
+    """Serve until a signal; `arguments` come from `install.Installation.start`."""
     _log_everything()
-    registry, serving = CollectorRegistry(), Serving()
-    api = connect(Path(arguments["kubeconfig"]), clock=partial(_clock, arguments["clock"]))
+    registry, context = CollectorRegistry(), ReloadableContext()
+    api = Api(load_client(Path(arguments["kubeconfig"])), clock=partial(_clock, arguments["clock"]))
     files = {name: Path(path) for name, path in arguments["files"].items()}
-    settings = Settings(**{**arguments["settings"], "mode": Mode(arguments["mode"]), **files})
-    kept = rotation(settings, serving, Metrics(registry, api.now), lambda: api, Entropy.fresh)
-    app = App(kept, registry, itertools.count())
+    options = ServeOptions(**arguments["options"], **files)
+    rotation = build_rotation(options, context, Metrics(registry, api.now), lambda: api)
+    names = (arguments["address"],)  # the API server calls an address, not a Service
+    if isinstance(rotation.source, FileSource):
+        rotation.source = replace(rotation.source, names=names)
+    else:
+        rotation.source = replace(rotation.source, spec=CertificateSpec(names=names))
+    app = App(rotation, registry, itertools.count())
     server = uvicorn.Server(
         uvicorn.Config(
             app,
             lifespan="off",
-            timeout_keep_alive=75,  # as `serve`: a client that pauses finds its connection as it left it
+            timeout_keep_alive=75,
             log_config=None,
-            ssl_context_factory=lambda _config, _default: serving.context,
+            ssl_context_factory=lambda _config, _default: context.ssl_context,
         )
     )
-    kept.start()
+    rotation.start()
     try:
         server.run(sockets=[_listening(port) for port in arguments["ports"]])
     finally:
-        kept.stop()
+        rotation.stop()
 
 
 if __name__ == "__main__":

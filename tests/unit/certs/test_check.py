@@ -1,4 +1,4 @@
-"""Every problem of a certificate is found, alone and with its stable code."""
+"""Checks of certificates: each problem is reported with its stable code."""
 
 from datetime import datetime, timedelta
 
@@ -10,16 +10,22 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certs.check import Code, certificates, chains, presented, problems, renewal
-from certs.issue import Pair
-from tests.unit.certs.made import DAY, NAMES, NOW, ca, signed
+from certs.x509.check import (
+    ProblemCode,
+    certificate_problems,
+    is_trusted,
+    pair_problems,
+    parse_certificates,
+    renewal_time,
+)
+from certs.x509.issue import KeyPair
+from tests.unit.certs.factories import DAY, NAMES, NOW, make_authority, make_leaf
 
-CA = ca()
-OTHER = ca()
-LEAF = signed(CA)
+AUTHORITY, OTHER = make_authority(), make_authority()
+LEAF = make_leaf(AUTHORITY)
 
 
-def _custom(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, *extensions: x509.ExtensionType) -> Pair:
+def _self_signed(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, *extensions: x509.ExtensionType) -> KeyPair:
     name = x509.Name([])
     builder = (
         x509.CertificateBuilder(name, name, key.public_key(), 1)
@@ -30,109 +36,110 @@ def _custom(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, *extensions: x5
     for extension in extensions:
         builder = builder.add_extension(extension, critical=False)
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return Pair(
+    return KeyPair(
         certificate=builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM),
         key=pem,
     )
 
 
-def _found(
-    pair: Pair, bundle: bytes | None = CA.certificate, names: tuple[str, ...] = NAMES, at: datetime = NOW
-) -> list[Code]:
-    return [problem.code for problem in problems(pair, bundle, names, at)]
+def _codes(
+    pair: KeyPair, bundle: bytes | None = AUTHORITY.certificate, names: tuple[str, ...] = NAMES, at: datetime = NOW
+) -> list[ProblemCode]:
+    return [problem.code for problem in pair_problems(pair, bundle, names, at)]
 
 
-def _encrypted() -> Pair:
+def _encrypted() -> KeyPair:
     key = serialization.load_pem_private_key(LEAF.key, None)
-    kept = serialization.BestAvailableEncryption(b"secret")
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, kept)
-    return Pair(certificate=LEAF.certificate, key=pem)
+    encryption = serialization.BestAvailableEncryption(b"secret")
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+    return KeyPair(certificate=LEAF.certificate, key=pem)
 
 
-def test_a_good_pair_has_no_problems() -> None:
-    """A fresh leaf of the bundle's authority is fine for each of its names."""
-    assert _found(LEAF) == []
+def test_valid_pair_has_no_problems() -> None:
+    """A new leaf of the bundle's authority has no problem for any of its names."""
+    assert _codes(LEAF) == []
 
 
 @pytest.mark.parametrize(
     ("pair", "code"),
     [
-        (Pair(certificate=b"", key=LEAF.key), Code.UNREADABLE),
-        (Pair(certificate=LEAF.certificate[:200], key=LEAF.key), Code.UNREADABLE),
-        (Pair(certificate=LEAF.certificate, key=b"garbage"), Code.UNREADABLE),
-        (Pair(certificate=LEAF.key, key=LEAF.certificate), Code.UNREADABLE),
-        (_encrypted(), Code.UNREADABLE),
-        (Pair(certificate=LEAF.certificate, key=CA.key), Code.KEY_MISMATCH),
-        (signed(CA, names=("other.apps.svc",)), Code.WRONG_NAME),
-        (signed(OTHER), Code.NOT_SIGNED_BY_BUNDLE),
-        (signed(CA, NOW - 91 * DAY), Code.EXPIRED),
-        (signed(CA, NOW - 61 * DAY), Code.EXPIRING),
-        (signed(CA, NOW + timedelta(minutes=6)), Code.NOT_YET_VALID),
+        (KeyPair(certificate=b"", key=LEAF.key), ProblemCode.UNREADABLE),
+        (KeyPair(certificate=LEAF.certificate[:200], key=LEAF.key), ProblemCode.UNREADABLE),
+        (KeyPair(certificate=LEAF.certificate, key=b"garbage"), ProblemCode.UNREADABLE),
+        (KeyPair(certificate=LEAF.key, key=LEAF.certificate), ProblemCode.UNREADABLE),
+        (_encrypted(), ProblemCode.UNREADABLE),
+        (KeyPair(certificate=LEAF.certificate, key=AUTHORITY.key), ProblemCode.KEY_MISMATCH),
+        (make_leaf(AUTHORITY, names=("other.apps.svc",)), ProblemCode.WRONG_NAME),
+        (make_leaf(OTHER), ProblemCode.NOT_SIGNED_BY_BUNDLE),
+        (make_leaf(AUTHORITY, NOW - 91 * DAY), ProblemCode.EXPIRED),
+        (make_leaf(AUTHORITY, NOW - 61 * DAY), ProblemCode.EXPIRING),
+        (make_leaf(AUTHORITY, NOW + timedelta(minutes=6)), ProblemCode.NOT_YET_VALID),
     ],
-    ids=lambda value: value if isinstance(value, Code) else "",
+    ids=lambda value: value if isinstance(value, ProblemCode) else "",
 )
-def test_each_problem_is_found_alone(pair: Pair, code: Code) -> None:
-    """One fault gives one problem, with a sentence that holds no key material."""
-    found = problems(pair, CA.certificate, NAMES, NOW)
-    assert [problem.code for problem in found] == [code]
-    assert "PRIVATE" not in found[0].text
-    assert found[0].text
+def test_each_problem_is_reported(pair: KeyPair, code: ProblemCode) -> None:
+    """One defect gives one problem, with a sentence that contains no key material."""
+    problems = pair_problems(pair, AUTHORITY.certificate, NAMES, NOW)
+    assert [problem.code for problem in problems] == [code]
+    assert "PRIVATE" not in problems[0].text
+    assert problems[0].text
 
 
-def test_several_problems_are_all_found() -> None:
-    """A pair that is wrong in four ways is told four problems."""
-    pair = Pair(certificate=signed(OTHER, NOW - 91 * DAY).certificate, key=CA.key)
-    assert _found(pair, names=("elsewhere",)) == [
-        Code.KEY_MISMATCH,
-        Code.EXPIRED,
-        Code.WRONG_NAME,
-        Code.NOT_SIGNED_BY_BUNDLE,
+def test_all_problems_are_reported() -> None:
+    """A key pair with four defects has four problems."""
+    pair = KeyPair(certificate=make_leaf(OTHER, NOW - 91 * DAY).certificate, key=AUTHORITY.key)
+    assert _codes(pair, names=("other",)) == [
+        ProblemCode.KEY_MISMATCH,
+        ProblemCode.EXPIRED,
+        ProblemCode.WRONG_NAME,
+        ProblemCode.NOT_SIGNED_BY_BUNDLE,
     ]
 
 
-def test_weak_keys_are_found() -> None:
+def test_weak_keys() -> None:
     """RSA below 2048 bits and curves below 256 bits are weak; RSA of 2048 bits is not."""
-    weak = _custom(rsa.generate_private_key(65537, 1024))  # noqa: S505 - weak on purpose
-    assert _found(weak, weak.certificate) == [Code.WEAK]
-    small = _custom(ec.generate_private_key(ec.SECP192R1()))
-    assert _found(small, small.certificate) == [Code.WEAK]
-    strong = _custom(rsa.generate_private_key(65537, 2048))
-    assert _found(strong, strong.certificate) == []
+    weak = _self_signed(rsa.generate_private_key(65537, 1024))  # noqa: S505 - the test needs a weak key
+    assert _codes(weak, weak.certificate) == [ProblemCode.WEAK]
+    small = _self_signed(ec.generate_private_key(ec.SECP192R1()))
+    assert _codes(small, small.certificate) == [ProblemCode.WEAK]
+    strong = _self_signed(rsa.generate_private_key(65537, 2048))
+    assert _codes(strong, strong.certificate) == []
 
 
-def test_a_client_certificate_is_not_for_servers() -> None:
-    """An extended key usage without server authentication is told."""
-    pair = _custom(ec.generate_private_key(ec.SECP256R1()), x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]))
-    assert _found(pair, pair.certificate) == [Code.NOT_FOR_SERVERS]
+def test_client_certificate() -> None:
+    """An extended key usage without server authentication is a problem."""
+    usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+    pair = _self_signed(ec.generate_private_key(ec.SECP256R1()), usage)
+    assert _codes(pair, pair.certificate) == [ProblemCode.NOT_FOR_SERVERS]
 
 
-def test_a_bundle_may_hold_more_than_one_authority() -> None:
-    """While authorities overlap, leaves of both are trusted; of a third they are not."""
-    both = OTHER.certificate + CA.certificate
-    assert chains(LEAF.certificate, both, NOW)
-    assert chains(signed(OTHER).certificate, both, NOW)
-    assert not chains(signed(ca()).certificate, both, NOW)
+def test_bundle_with_two_authorities() -> None:
+    """A bundle of two authorities trusts the leaves of both, but not of a third one."""
+    both = OTHER.certificate + AUTHORITY.certificate
+    assert is_trusted(LEAF.certificate, both, NOW)
+    assert is_trusted(make_leaf(OTHER).certificate, both, NOW)
+    assert not is_trusted(make_leaf(make_authority()).certificate, both, NOW)
 
 
-def test_an_expired_authority_is_no_anchor_and_the_text_says_so() -> None:
-    """A leaf whose authority ran out is not signed by the bundle, with the reason in the sentence."""
+def test_expired_authority_is_no_trust_anchor() -> None:
+    """A leaf of an expired authority is not signed by the bundle, and the sentence gives the reason."""
     at = NOW + 3651 * DAY
-    found = [one for one in problems(LEAF, CA.certificate, NAMES, at) if one.code is Code.NOT_SIGNED_BY_BUNDLE]
-    assert "expired one did" in found[0].text
+    problems = {problem.code: problem.text for problem in pair_problems(LEAF, AUTHORITY.certificate, NAMES, at)}
+    assert "an expired one did" in problems[ProblemCode.NOT_SIGNED_BY_BUNDLE]
 
 
-def test_intermediates_lead_to_the_anchor() -> None:
-    """A chain file with an intermediate is trusted by a bundle with the root alone."""
-    root_key, step_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    root, step = _name("root"), _name("step")
-    anchor = _authority(root, root, root_key, root_key)
-    between = _authority(step, root, step_key, root_key)
-    pem = step_key.private_bytes(
+def test_intermediates() -> None:
+    """A bundle with the root alone trusts a certificate file with a leaf and an intermediate."""
+    root_key, intermediate_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    root_name, intermediate_name = _name("root"), _name("intermediate")
+    root = _authority(root_name, root_name, root_key, root_key)
+    intermediate = _authority(intermediate_name, root_name, intermediate_key, root_key)
+    pem = intermediate_key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    last = signed(Pair(certificate=between, key=pem))
-    assert chains(last.certificate + between, anchor, NOW)
-    assert not chains(last.certificate, anchor, NOW)
+    leaf = make_leaf(KeyPair(certificate=intermediate, key=pem)).certificate
+    assert is_trusted(leaf + intermediate, root, NOW)
+    assert not is_trusted(leaf, root, NOW)
 
 
 def _name(text: str) -> x509.Name:
@@ -140,7 +147,7 @@ def _name(text: str) -> x509.Name:
 
 
 def _authority(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, by: ec.EllipticCurvePrivateKey
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey
 ) -> bytes:
     builder = (
         x509.CertificateBuilder(issuer, subject, key.public_key(), 7)
@@ -149,11 +156,11 @@ def _authority(
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
-    return builder.sign(by, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 @pytest.mark.parametrize(
-    ("held", "asked", "covered"),
+    ("pattern", "name", "matches"),
     [
         ("hook.apps.svc", "HOOK.apps.svc.", True),
         ("*.apps.svc", "hook.apps.svc", True),
@@ -163,32 +170,32 @@ def _authority(
         ("127.0.0.1", "127.0.0.2", False),
     ],
 )
-def test_names_match_as_clients_match_them(held: str, asked: str, *, covered: bool) -> None:
-    """Case and a final dot don't count, a wildcard stands for one label, addresses are compared whole."""
-    assert (_found(signed(CA, names=(held,)), names=(asked,)) == []) is covered
+def test_name_matching(pattern: str, name: str, *, matches: bool) -> None:
+    """Case and a final dot are ignored, a wildcard matches one label, and addresses must be equal."""
+    assert (_codes(make_leaf(AUTHORITY, names=(pattern,)), names=(name,)) == []) is matches
 
 
-def test_renewal_is_due_after_two_thirds_and_jitter_is_bounded() -> None:
-    """A 90-day leaf is renewed after about 60 days, at most a tenth of the last third later."""
-    leaf = certificates(LEAF.certificate)[0]
-    assert abs(renewal(leaf) - (NOW + 60 * DAY)) < timedelta(minutes=5)
-    assert renewal(leaf) < renewal(leaf, 1.0) < renewal(leaf) + 3.01 * DAY
+def test_renewal_time() -> None:
+    """A 90-day leaf is due after about 60 days; jitter adds at most a tenth of the last third."""
+    leaf = parse_certificates(LEAF.certificate)[0]
+    assert abs(renewal_time(leaf) - (NOW + 60 * DAY)) < timedelta(minutes=5)
+    assert renewal_time(leaf) < renewal_time(leaf, 1.0) < renewal_time(leaf) + 3.01 * DAY
 
 
-def test_a_certificate_alone_can_be_judged() -> None:
-    """What a client sees is judged without the key."""
-    assert presented(LEAF.certificate, CA.certificate, NAMES, NOW) == ()
+def test_certificate_without_key() -> None:
+    """A certificate is checked without its private key, as a client checks it."""
+    assert certificate_problems(LEAF.certificate, AUTHORITY.certificate, NAMES, NOW) == ()
 
 
 @given(certificate=st.binary(max_size=300), key=st.binary(max_size=300), bundle=st.binary(max_size=300))
-def test_garbage_is_judged_and_never_raises(certificate: bytes, key: bytes, bundle: bytes) -> None:
-    """Any bytes whatever give problems, never an exception."""
-    assert problems(Pair(certificate=certificate, key=key), bundle, NAMES, NOW)
+def test_random_bytes_give_problems(certificate: bytes, key: bytes, bundle: bytes) -> None:
+    """Random bytes give problems and never an exception."""
+    assert pair_problems(KeyPair(certificate=certificate, key=key), bundle, NAMES, NOW)
 
 
 @given(cut=st.integers(0, 2000), noise=st.binary(min_size=1, max_size=4))
 def test_damaged_certificates_never_raise(cut: int, noise: bytes) -> None:
-    """A good certificate with bytes changed anywhere is judged without an exception."""
-    pem = LEAF.certificate
-    at = cut % len(pem)
-    problems(Pair(certificate=pem[:at] + noise + pem[at + len(noise) :], key=LEAF.key), CA.certificate, NAMES, NOW)
+    """A valid certificate with changed bytes never raises an exception."""
+    start = cut % len(LEAF.certificate)
+    damaged = LEAF.certificate[:start] + noise + LEAF.certificate[start + len(noise) :]
+    pair_problems(KeyPair(certificate=damaged, key=LEAF.key), AUTHORITY.certificate, NAMES, NOW)

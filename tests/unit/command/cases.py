@@ -95,7 +95,7 @@ _STARTS = {
         ["dask_cuda.cli"],
         ["dask-cuda-worker"],
     ),
-    "dask": (["dask", "worker"], ["worker"], ["distributed.cli.dask_worker"], ["dask-worker"]),
+    "dask": (["dask", "worker"], ["distributed.cli.dask_worker"], ["dask-worker"]),
 }
 
 
@@ -112,7 +112,7 @@ def worker_options(words: Sequence[str], program: str) -> list[str]:
         for at in range(len(words)):
             if names[at : at + len(start)] == start:
                 # Kubernetes' own expansions that are left are values of numbers.
-                return [word.replace("$(N)", "7") for word in words[at + len(start) :]]
+                return [word.replace("$(N)", "7").replace("$(PORT)", "9000") for word in words[at + len(start) :]]
     raise AssertionError(f"no {program} worker in {words}")
 
 
@@ -125,7 +125,8 @@ def _shell_text(words: Sequence[str]) -> str | None:
 
 # What a text does before it starts the worker happens to nobody's machine.
 _PRELUDE = "".join(
-    f"{name}() {{ :; }}; " for name in ("cd", "source", ".", "conda", "pip", "mkdir", "kinit", "touch", "ulimit")
+    f"{name}() {{ :; }}; "
+    for name in ("cd", "source", ".", "conda", "pip", "mkdir", "kinit", "touch", "ulimit", "ldconfig", "nc", "tail")
 )
 _RECORD = """#!/bin/sh
 printf '%s\\0' "$0" "$@" >> "$RECORD"

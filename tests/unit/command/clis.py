@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _PARSER = Path(__file__).with_name("parser.py")
+_STARTER = Path(__file__).with_name("starter.py")
 _MINUTES = 5  # 45 MB for each pair; the first install took 20 s
 
 
@@ -66,25 +67,17 @@ class UnavailableError(Exception):
         )
 
 
-class Cli:
-    """The command lines of one release, in a process that lives until `close`."""
+class _Process:
+    """A program that answers lines of JSON, in a process that lives until `close`."""
 
-    def __init__(self, release: Release) -> None:
+    def __init__(self, program: Path, release: Release, cwd: Path | None = None) -> None:
         """Start the process; the release must be installed."""
         self.release = release
-        command = [sys.executable, "-I", "-S", str(_PARSER), str(release.folder)]
+        command = [sys.executable, "-I", "-S", str(program), str(release.folder)]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=cwd
         )
-        self._seen: dict[str, dict[str, Any]] = {}
-
-    def parse(self, program: str, argv: Sequence[str]) -> dict[str, Any]:
-        """`values` (parameter to value, for those given), `error` or `exit`; program is `dask` or `dask-cuda`."""
-        return self._ask({"program": program, "argv": list(argv)})
-
-    def described(self, program: str) -> dict[str, Any]:
-        """`options`, each with its names and whether it is a flag, and the `scripts` of dask-cuda by group."""
-        return self._ask({"program": program})
+        self._seen: dict[str, Any] = {}
 
     def close(self) -> None:
         """End the process."""
@@ -92,7 +85,7 @@ class Cli:
         self._process.wait(10)
         self._stream(self._process.stdout).close()
 
-    def _ask(self, request: dict[str, object]) -> dict[str, Any]:
+    def _ask(self, request: dict[str, object]) -> Any:  # noqa: ANN401 - the program's own JSON
         line = json.dumps(request)
         if line not in self._seen:
             stdin = self._stream(self._process.stdin)
@@ -104,6 +97,37 @@ class Cli:
     @staticmethod
     def _stream(stream: Any) -> TextIO:  # noqa: ANN401 - Popen's own annotation is IO[Any] | None
         return stream  # type: ignore[no-any-return]  # both are pipes: it is never None
+
+
+class Starter(_Process):
+    """The start-up of one release's dask-cuda worker."""
+
+    def __init__(self, release: Release, cwd: Path) -> None:
+        """Start the process in a folder of its own, where the worker may write files."""
+        super().__init__(_STARTER, release, cwd)
+
+    def start(self, argv: Sequence[str], gpus: int) -> str:
+        """Return `started` if a worker with these options and GPUs reaches its nannies, else the exception."""
+        result: str = self._ask({"argv": list(argv), "gpus": gpus})
+        return result
+
+
+class Cli(_Process):
+    """The command lines of one release."""
+
+    def __init__(self, release: Release) -> None:
+        """Start the process; the release must be installed."""
+        super().__init__(_PARSER, release)
+
+    def parse(self, program: str, argv: Sequence[str]) -> dict[str, Any]:
+        """`values` (parameter to value, for those given), `error` or `exit`; program is `dask` or `dask-cuda`."""
+        parsed: dict[str, Any] = self._ask({"program": program, "argv": list(argv)})
+        return parsed
+
+    def described(self, program: str) -> dict[str, Any]:
+        """`options`, each with its names and whether it is a flag, and the `scripts` of dask-cuda by group."""
+        described: dict[str, Any] = self._ask({"program": program})
+        return described
 
 
 def install(release: Release) -> None:

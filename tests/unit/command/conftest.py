@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.command.clis import RELEASES, Cli, Release, install
+from tests.unit.command.clis import RELEASES, Cli, Release, Starter, install
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,3 +29,15 @@ def cli(request: pytest.FixtureRequest, clis: dict[tuple[int, int], Cli]) -> Cli
     """The command lines of each release in turn."""
     release: Release = request.param
     return clis[release.version]
+
+
+@pytest.fixture(scope="session")
+def starters(
+    clis: dict[tuple[int, int], Cli], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[tuple[int, int], Starter]]:
+    """The start-up of dask-cuda's worker, by the version of dask-cuda."""
+    del clis  # it installs the releases
+    started = {release.version: Starter(release, tmp_path_factory.mktemp("start")) for release in RELEASES}
+    yield started
+    for starter in started.values():
+        starter.close()

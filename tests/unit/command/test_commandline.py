@@ -17,13 +17,13 @@ from webhook.workloads.argv import starts_scheduler, starts_worker
     [
         {"args": ["conda", "run", "-n", "x", "dask", "worker"]},
         {"command": ["sh", "-c"], "args": ["cd /ws && exec dask-worker"]},
-        {"args": ["worker", "--name", "w"]},
+        {"args": ["uv", "run", "-m", "dask", "worker"]},
         {"args": ["python", "-m", "dask_cuda.cli"]},
         {"command": ["sh", "-c"], "args": ["while true; do dask-worker; done"]},
     ],
 )
 def test_worker_is_found(container: dict[str, Any]) -> None:
-    """The worker's container is chosen by what it runs, wherever it stands and whatever it is called."""
+    """The container that certainly starts a worker is chosen, whatever its place and name."""
     side_car = {"name": "worker", "args": ["tail", "-f", "/dask-worker-space/dask-worker.log"]}
     pod = {
         "apiVersion": "v1",
@@ -40,13 +40,36 @@ def test_worker_is_found(container: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "args",
-    [["dask-scheduler"], ["dask", "scheduler"], ["scheduler"], ["python", "-m", "distributed.cli.dask_scheduler"]],
+    [
+        ["dask-scheduler"],
+        ["dask", "scheduler"],
+        ["tini", "--", "/opt/conda/bin/dask-scheduler"],
+        ["python", "-m", "distributed.cli.dask_scheduler"],
+        ["sh", "-c", "cd /x || exit 1; exec dask-scheduler"],
+    ],
 )
 def test_scheduler_is_found(args: list[str]) -> None:
-    """Each spelling of the scheduler is one, and no worker."""
+    """Each form of the Dask scheduler's command starts it, and no worker."""
     assert starts_scheduler({"args": args})
     assert not starts_worker({"args": args})
-    assert not starts_scheduler({"args": ["tail", "dask-scheduler.log"]})
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["tail", "dask-scheduler.log"],
+        ["--upstream=http://dask-scheduler:8787"],
+        ["scheduler"],
+        ["worker"],
+        ["--path=/var/log/dask-worker"],
+        ["--home=/opt/dask", "worker"],
+        ["proxy", "--tag", "dask-worker"],
+    ],
+)
+def test_a_mention_starts_nothing(args: list[str]) -> None:
+    """Words that only name Dask, or go to an unknown entrypoint, start neither a worker nor a Dask scheduler."""
+    assert not starts_scheduler({"args": args})
+    assert not starts_worker({"args": args})
 
 
 @pytest.mark.parametrize(
@@ -59,5 +82,5 @@ def test_unreadable_texts(text: str) -> None:
 
 def test_long_names_are_shortened() -> None:
     """A container's name may have 63 characters; the message that carries it keeps its end."""
-    decision = decided({"name": "n" * 63, "args": ["nsys", "dask-worker"]}, {})
-    assert decision.warnings[0].endswith("write dask-cuda-worker there yourself")
+    decision = decided({"name": "n" * 63, "args": ["w" * 63, "dask-worker"]}, {})
+    assert decision.warnings[0].endswith("write dask-cuda-worker yourself")

@@ -55,7 +55,9 @@ _KUBECONFIG = {
 def reference() -> str:
     """What deploy/reference.md has to hold."""
     # cyclopts leaves how this process was started in the usage of commands: `dask-colocate serve -m pytest`.
-    commands = re.sub(r"^(dask-colocate \w+) -m [\w.]+", r"\1", app.generate_docs(heading_level=2), flags=re.MULTILINE)
+    commands = re.sub(
+        r"^(dask-colocate [\w ]+?) -m [\w.]+", r"\1", app.generate_docs(heading_level=2), flags=re.MULTILINE
+    )
     parts = (
         _HEADER,
         commands.replace("## dask-colocate\n", "## Commands\n", 1),

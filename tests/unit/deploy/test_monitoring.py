@@ -13,7 +13,7 @@ import yaml
 from prometheus_client import ProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
-from certs.observe import Metrics
+from certs.rotation.events import Metrics
 from tests.unit.deploy.chart import CHART, only
 from webhook.telemetry.recorder import Recorder
 

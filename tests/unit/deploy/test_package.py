@@ -44,5 +44,11 @@ def test_source_distribution_holds_what_builds_and_tests_it(wheel: Path) -> None
     (sdist,) = wheel.parent.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"webhook/cli/main.py", "certs/issue.py", "LICENSE", "deploy/chart/Chart.yaml", "tests/conftest.py"} <= names
+    assert {
+        "webhook/cli/main.py",
+        "certs/serving.py",
+        "LICENSE",
+        "deploy/chart/Chart.yaml",
+        "tests/conftest.py",
+    } <= names
     assert not [name for name in names if name.endswith((".pem", ".key", ".pyc"))]

@@ -31,7 +31,7 @@ def test_reference_has_everything() -> None:
     assert {each.value for each in (*State, *Cause)} <= rows.keys()
     assert {"DASK_COLOCATE_DEFAULTS", "DASK_COLOCATE_OUTPUT", "KUBECONFIG", "NO_COLOR"} <= rows.keys()
     assert all(each.split("|")[-1].strip() for each in rows.values())
-    for command in ("serve", "review", "enable", "disable", "completion", "status", "demo"):
+    for command in ("serve", "review", "enable", "disable", "completion", "status", "demo", "certs"):
         assert f"\n### dask-colocate {command}\n" in text
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from certs.issue import Entropy, Pair, authority, leaf
+from certs.x509.issue import Entropy, KeyPair, issue_authority, issue_leaf
 from webhook.status.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class ChartInstallation:
     created: str
     ready: int
     ca: bytes
-    served: Pair
+    served: KeyPair
     mode: str = "self-managed"
     arguments: tuple[str, ...] = ()
     progress: str = "NewReplicaSetAvailable"
@@ -222,9 +222,9 @@ def installed(
 ) -> ChartInstallation:
     """Return an installation whose certificate was issued `age` days ago; `caBundle` trusts it if `trusted`."""
     issued = NOW - timedelta(days=age)
-    ca = authority("ca", now=issued, entropy=Entropy.fresh())
-    other = authority("other", now=issued, entropy=Entropy.fresh())
-    pair = leaf(ca, ["dask-colocate.dask-colocate.svc"], now=issued, entropy=Entropy.fresh())
+    ca = issue_authority("ca", now=issued, entropy=Entropy.fresh())
+    other = issue_authority("other", now=issued, entropy=Entropy.fresh())
+    pair = issue_leaf(ca, ["dask-colocate.dask-colocate.svc"], now=issued, entropy=Entropy.fresh())
     bundle = (ca if trusted else other).certificate
     return ChartInstallation(created=created or ago(days=1), ready=ready, ca=bundle, served=pair, **more)
 

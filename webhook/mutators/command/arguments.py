@@ -5,6 +5,7 @@ no abbreviations, options anywhere until `--`; an unknown option is a positional
 the scheduler's address, the others go to a `--preload` module.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -14,8 +15,10 @@ from webhook.mutators.command.options import (
     INFORMATION,
     Option,
 )
-from webhook.workloads.argv import Spread, Start
+from webhook.workloads.argv import Spread, Start, shown
 
+# A reference that Kubernetes replaces by the value of a variable; `$$(NAME)` is none.
+_REFERENCE = re.compile(r"\$\([A-Za-z_.-][\w.-]*\)")
 # A variable of the operator's own, which never holds more than one word.
 _ADDRESS = frozenset({"$DASK_SCHEDULER_ADDRESS", "${DASK_SCHEDULER_ADDRESS}", "$(DASK_SCHEDULER_ADDRESS)"})
 
@@ -101,7 +104,7 @@ def read(start: Start) -> tuple[Given, ...] | None:
     positionals = frozenset(reader.positionals)
     for place, text in enumerate(reader.texts):
         if _hides_words(text, start.line.spread(place), positional=place in positionals):
-            raise UnreadableError(f"what {shown(text)} holds is not to be seen; write it out")
+            raise UnreadableError(f"the value of {shown(text)} is unknown; write it out")
     _check_positionals(reader)
     for given in reader.given:
         _check_value(given)
@@ -109,9 +112,9 @@ def read(start: Start) -> tuple[Given, ...] | None:
 
 
 def _hides_words(text: str, spread: Spread, *, positional: bool) -> bool:
-    """Whether a shell may make words of one that cannot be seen here; values of options are taken to be one each."""
-    variable = spread is Spread.VALUE and text[:1] in {"$", "`"} and text not in _ADDRESS
-    return spread is Spread.SEVERAL or (variable and positional)
+    """Return whether a word may stand for options or several words; values of options count as one word each."""
+    variable = (spread is Spread.VALUE and text[:1] in {"$", "`"}) or _REFERENCE.match(text) is not None
+    return spread is Spread.SEVERAL or (variable and positional and text not in _ADDRESS)
 
 
 def _check_positionals(reader: _Reader) -> None:
@@ -148,10 +151,3 @@ def whole(text: str) -> int | None:
 
 def _expands(text: str) -> bool:
     return "$" in text or "`" in text
-
-
-def shown(text: str) -> str:
-    """Quoted and short: a word may be of any length and hold anything, a warning may not; of an option its name."""
-    most = 24
-    text = text.partition("=")[0] if text.startswith("-") else text
-    return ascii(text if len(text) <= most else f"{text[:most]}...")[: 2 * most]

@@ -1,7 +1,7 @@
-"""What becomes of the words of a `dask worker`: its spelling and each of its options.
+"""Conversion of the words of a `dask worker`: its command form and each of its options.
 
-The interpreter of a `python -m` stays, with its options and whatever environment it belongs to: only the module
-behind `-m` changes. A script that happens to lie on PATH, or beside the interpreter, may belong to another one.
+The interpreter of a `python -m` stays, with its options and its environment: only the module behind `-m` changes. A
+script that happens to lie on PATH, or beside the interpreter, may belong to another environment.
 `python -m dask cuda worker` works from dask-cuda 23.02 on, `python -m dask_cuda.cli.dask_cuda_worker` before.
 """
 
@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from webhook.mutators.command.arguments import Given, read, whole
+from webhook.mutators.command.image import Image
+from webhook.mutators.command.needed import NeededOptionError, unmet
 from webhook.mutators.command.options import (
     Option,
     Version,
@@ -23,32 +25,7 @@ from webhook.workloads.argv import (
     Start,
 )
 
-# The first dask-cuda whose wheel has an entry point in the group `dask_cli`; 22.12 has none.
-_SUBCOMMAND_SINCE: Version = (23, 2)
 _VERSION_KEY = f"{PREFIX}dask-cuda-version"
-_TLS = ("--tls-ca-file", "--tls-cert", "--tls-key")
-
-
-class UnspellableError(Exception):
-    """That dask-cuda has no spelling for the form the user chose; the message says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """What is known of the image's dask-cuda and of its pod.
-
-    Attributes:
-        version: From the namespace's policy; None when it does not say.
-        gpus: How many the worker gets, which is how many processes dask-cuda starts.
-    """
-
-    version: Version | None
-    gpus: int
-
-    @property
-    def has_subcommand(self) -> bool:
-        """Whether `dask cuda worker` exists; taken for granted where the version is not known."""
-        return self.version is None or self.version >= _SUBCOMMAND_SINCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +44,23 @@ class Conversion:
 
 
 def convert(start: Start, wanted: WorkerCommand, image: Image) -> Conversion | None:
-    """The conversion of a line to dask-cuda's worker; None where it only asks for the version or for help.
+    """Return the conversion of a line to dask-cuda's worker; None if it only asks for the version or for help.
 
     Raises:
         UnreadableError: The words are no command line of `dask worker`.
-        UnspellableError: There is no dask-cuda worker to be spelled in this form.
+        NeededOptionError: dask-cuda does not take an option that the worker needs.
     """
     given = read(start)
     if given is None:
         return None
+    if needs := tuple(unmet(given, image)):
+        raise NeededOptionError(needs)
     respelt = _respelt(start.spelling, wanted, image)
     dropped = dict(_dropped(given, image))
     emptied = {place: () for option in given if option.option.names in dropped for place in option.places}
     lost = tuple(line for line in dropped.values() if line)
     spelling = " ".join(word for words in respelt.values() for word in words)
-    return Conversion(
-        {**respelt, **emptied}, spelling, (*_fallback(start.spelling, wanted, image), *lost, *_tls(given))
-    )
+    return Conversion({**respelt, **emptied}, spelling, (*_fallback(start.spelling, wanted, image), *lost))
 
 
 def _fallback(spelling: CommandForm, wanted: WorkerCommand, image: Image) -> tuple[str, ...]:
@@ -106,10 +83,6 @@ def _respelt(spelling: CommandForm, wanted: WorkerCommand, image: Image) -> dict
             return {first: ("dask", "cuda", "worker") if image.has_subcommand else old_module}
         case Form.MODULE_SUBCOMMAND:
             return {last: ("cuda", "worker")} if image.has_subcommand else {first: old_module, last: ()}
-        case Form.BEHIND_ENTRYPOINT:
-            if not image.has_subcommand:
-                raise UnspellableError("its dask entrypoint has no 'cuda worker'; write command: [dask-cuda-worker]")
-            return {first: ("cuda", "worker")}
 
 
 def _dropped(given: Sequence[Given], image: Image) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -132,10 +105,6 @@ def _without(given: Given, image: Image) -> str | None:
     number = whole(given.effect)
     if given.name == "--nthreads" and number is not None and number < 1:
         return f"--nthreads {number} dropped: dask-cuda takes 1 or more, and runs 1 thread for each GPU by default"
-    if image.gpus > 1 and option.single:
-        return f"{given.name} dropped: dask-cuda takes it for a single GPU only"
-    if given.name == "--worker-port" and (ports := _ports(given.effect)) and ports < image.gpus:
-        return "--worker-port dropped: dask-cuda wants a range with a port for each GPU"
     return None
 
 
@@ -145,17 +114,3 @@ def _needs(option: Option, version: Version | None) -> str:
     if version is None:
         return f"dask-cuda has it {versions}; set {_VERSION_KEY} to keep it"
     return f"dask-cuda {spelled(version)} does not take it, only {versions}"
-
-
-def _ports(text: str) -> int | None:
-    """How many ports a value names, `port` or `first:last`; None where it is not to be seen."""
-    first, colon, last = text.partition(":")
-    low, high = whole(first), whole(last if colon else first)
-    return None if low is None or high is None else high - low + 1
-
-
-def _tls(given: Sequence[Given]) -> tuple[str, ...]:
-    found = {option.name for option in given} & set(_TLS)
-    if found and found != set(_TLS):
-        return ("dask-cuda uses --tls-ca-file, --tls-cert and --tls-key only where all three are given",)
-    return ()

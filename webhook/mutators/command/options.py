@@ -1,4 +1,4 @@
-"""The options of `dask worker` and of the dask-cuda worker, as data.
+"""Options of `dask worker` and of the dask-cuda worker, as data.
 
 Sources: the click commands in the wheels of distributed 2022.3.0 and 2024.11.2 - 2026.8.0, and of dask-cuda 0.19,
 21.12, 22.04, 22.08, 22.12, 23.02 - 23.12, 24.06, 24.12, 25.04, 25.12, 26.02 - 26.10. A `since` that lies between
@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-Version: TypeAlias = tuple[int, int]
+from webhook.policy import OLDEST_DASK_CUDA as OLDEST
 
-OLDEST: Version = (21, 12)
-"""Where nothing is known about the image, an option must be in this version and in every later one."""
+Version: TypeAlias = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +26,8 @@ class Option:
         until: The first dask-cuda that has it no more, None when all later ones do.
         harmless: Where dask-cuda does not take it: the values (a flag's names) that mean nothing there.
         lost: And what its user loses with any other.
-        single: Whether dask-cuda takes it for one GPU only.
+        needed: True if the worker cannot be reached, or cannot connect, without it: it is never dropped.
+        single: True if dask-cuda takes it for one GPU only.
     """
 
     names: tuple[str, ...]
@@ -37,6 +37,7 @@ class Option:
     until: Version | None = None
     harmless: frozenset[str] = frozenset()
     lost: str = ""
+    needed: bool = False
     single: bool = False
 
 
@@ -46,6 +47,10 @@ def _same(*names: str, flag: bool = False) -> Option:
 
 def _lost(*names: str, lost: str, flag: bool = False, dask: str = "2022.3 -", harmless: str = "") -> Option:
     return Option(names=names, flag=flag, dask=dask, since=None, harmless=frozenset(harmless.split()), lost=lost)
+
+
+def _needed(*names: str, since: Version | None = None, single: bool = False) -> Option:
+    return Option(names=names, since=since, needed=True, single=single)
 
 
 def _cuda(*names: str, flag: bool = False, since: Version = OLDEST, until: Version | None = None) -> Option:
@@ -81,15 +86,15 @@ DASK_OPTIONS = (
     _same("--nthreads"),
     # by version; dask-cuda 0.19 had --death-timeout too, 21.12 - 23.02 did not
     Option(names=("--death-timeout",), since=(23, 4)),
-    Option(names=("--listen-address",), since=(26, 4), single=True),
-    Option(names=("--contact-address",), since=(26, 4), single=True),
-    Option(names=("--worker-port",), since=(26, 6)),
+    _needed("--listen-address", since=(26, 4), single=True),
+    _needed("--contact-address", since=(26, 4), single=True),
+    _needed("--worker-port", since=(26, 6)),
     # never in dask-cuda
     _lost("--nworkers", dask="2021.10 -", harmless="1", lost=_ONE_PROCESS),
     _lost("--nanny", "--no-nanny", flag=True, harmless="--nanny", lost="dask-cuda always runs its workers in nannies"),
-    _lost("--nanny-port", lost="dask-cuda's nannies choose their ports themselves"),
+    _needed("--nanny-port"),
     _lost("--preload-nanny", lost=_VARIABLE.format("NANNY__PRELOAD")),
-    _lost("--scheduler-sni", lost="dask-cuda has no such option"),
+    _needed("--scheduler-sni"),
     _lost("--lifetime", lost=_VARIABLE.format("WORKER__LIFETIME__DURATION")),
     _lost("--lifetime-stagger", lost=_VARIABLE.format("WORKER__LIFETIME__STAGGER")),
     _lost(

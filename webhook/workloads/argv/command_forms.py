@@ -1,4 +1,4 @@
-"""How a Dask worker is spelled, once its wrappers are off.
+"""Command forms of Dask's workers and scheduler, behind their wrappers.
 
 Sources: the entry points of distributed 2022.3 - 2026.8 and dask-cuda 0.19 - 26.10; `python --help` of 3.11.
 """
@@ -12,31 +12,35 @@ from webhook.workloads.argv.vector import base
 
 
 class Program(StrEnum):
-    """Which worker is started."""
+    """Program that a command starts."""
 
-    DASK = "dask"
-    DASK_CUDA = "dask-cuda"
+    DASK = "dask"  # distributed's worker
+    DASK_CUDA = "dask-cuda"  # dask-cuda's worker
+    SCHEDULER = "scheduler"  # distributed's scheduler
+
+
+WORKERS = frozenset({Program.DASK, Program.DASK_CUDA})
+"""The programs that are Dask workers."""
 
 
 class Form(StrEnum):
-    """How it is called."""
+    """Form of a command."""
 
     SCRIPT = "script"  # dask-worker
     SUBCOMMAND = "subcommand"  # dask worker
-    BEHIND_ENTRYPOINT = "behind-entrypoint"  # worker, where the image's entrypoint is dask
     MODULE = "module"  # python -m distributed.cli.dask_worker
     MODULE_SUBCOMMAND = "module-subcommand"  # python -m dask worker
 
 
 @dataclass(frozen=True, slots=True)
 class CommandForm:
-    """The words that name a worker; the interpreter and its own options are not among them.
+    """The words that name a program; the interpreter and its own options are not among them.
 
     Attributes:
-        program: Which worker.
-        form: How it is called.
+        program: The program.
+        form: The form of the command.
         first: Place of the first word in its line.
-        length: How many words.
+        length: Number of words.
     """
 
     program: Program
@@ -55,10 +59,12 @@ _PROGRAMS: tuple[tuple[Program, Form, tuple[str, ...]], ...] = (
     (Program.DASK, Form.SUBCOMMAND, ("dask", "worker")),
     (Program.DASK_CUDA, Form.SCRIPT, ("dask-cuda-worker",)),
     (Program.DASK_CUDA, Form.SUBCOMMAND, ("dask", "cuda", "worker")),
+    (Program.SCHEDULER, Form.SCRIPT, ("dask-scheduler",)),
+    (Program.SCHEDULER, Form.SUBCOMMAND, ("dask", "scheduler")),
 )
+# `cuda worker` is an argument of `dask` alone. A bare `worker` or `scheduler` may go to any entrypoint.
 _BEHIND_ENTRYPOINT: tuple[tuple[Program, Form, tuple[str, ...]], ...] = (
-    (Program.DASK, Form.BEHIND_ENTRYPOINT, ("worker",)),
-    (Program.DASK_CUDA, Form.BEHIND_ENTRYPOINT, ("cuda", "worker")),
+    (Program.DASK_CUDA, Form.SUBCOMMAND, ("cuda", "worker")),
 )
 _MODULES: tuple[tuple[Program, Form, tuple[str, ...]], ...] = (
     (Program.DASK, Form.MODULE, ("distributed.cli.dask_worker",)),
@@ -66,28 +72,36 @@ _MODULES: tuple[tuple[Program, Form, tuple[str, ...]], ...] = (
     (Program.DASK_CUDA, Form.MODULE_SUBCOMMAND, ("dask", "cuda", "worker")),
     (Program.DASK_CUDA, Form.MODULE, ("dask_cuda.cli.dask_cuda_worker",)),  # 0.19 - 22.12
     (Program.DASK_CUDA, Form.MODULE, ("dask_cuda.cli",)),  # 23.06 and newer
+    (Program.SCHEDULER, Form.MODULE, ("distributed.cli.dask_scheduler",)),
+    (Program.SCHEDULER, Form.MODULE_SUBCOMMAND, ("dask", "scheduler")),
 )
+MODULES = frozenset({"distributed.cli.dask_worker", "distributed.cli.dask_scheduler"})
+"""The modules that start distributed's own worker and scheduler."""
+# How a launcher of its own is asked for a module: `uv run -m dask worker`.
+_LAUNCHERS_MODULE = frozenset({"-m", "--module"})
 # `dask spec` starts what a specification names: {"cls": "dask_cuda.CUDAWorker", ...}
 _SPEC = (("dask-spec",), ("dask", "spec"), ("distributed.cli.dask_spec",))
 
 
 def spelling(texts: Sequence[str], at: int, *, behind_entrypoint: bool = False) -> CommandForm | None:
-    """The spelling that begins at the program at `at`, or None when it is another program.
+    """Return the command form that begins at the program at `at`, or None for another program.
 
     Args:
         texts: The line.
-        at: Where its program stands, wrappers taken off.
-        behind_entrypoint: Whether the line goes to an image's own entrypoint, which may be `dask`.
+        at: Place of its program, behind all wrappers.
+        behind_entrypoint: True if the line goes to an image's own entrypoint, which may be `dask`.
     """
     if behind_entrypoint and at == 0 and (found := _match(_BEHIND_ENTRYPOINT, texts, at)):
         return found
+    if texts[at].startswith("-"):  # an option: of a launcher before it, or of an image's entrypoint
+        return _match(_MODULES, texts, at + 1) if at > 0 and texts[at] in _LAUNCHERS_MODULE else None
     if _PYTHON.fullmatch(base(texts[at])):
         return _python(texts, at + 1)
     return _match(_PROGRAMS, (*texts[:at], base(texts[at]), *texts[at + 1 :]), at)
 
 
 def _python(texts: Sequence[str], at: int) -> CommandForm | None:
-    """What an interpreter runs, from its options on: a module, or a script by its path."""
+    """Return the form of what an interpreter runs, from its options on: a module, or a script by its path."""
     while at < len(texts):
         text = texts[at]
         if _PYTHON_MODULE.fullmatch(text):

@@ -1,9 +1,8 @@
-r"""Texts that are handed to a shell, as far as they can be read exactly.
+r"""Tokenizer of the texts that a container hands to a shell: words, operators and where they stand.
 
-Source: POSIX.1-2024, Shell Command Language, 2.3 (token recognition) and 2.9.3 (lists). Read are simple commands
-joined by `&&`, `;` and newlines, with quotes, redirections, comments and plain expansions. Pipelines, `||`, `&`,
-grouping, compound commands, here-documents, functions, aliases, `$'...'` and arithmetic are not: `lines` gives
-None, and nobody rewrites such a text. `shlex` tells neither where a word stands nor what would be expanded.
+Source: POSIX.1-2024, Shell Command Language, 2.3 (token recognition). Words have quotes, redirections, comments and
+plain expansions. Here-documents, `$'...'` and arithmetic end the tokens: the last one is then `Unread`.
+`shlex` returns neither the place of a word nor its expansions. `script` builds on these tokens.
 """
 
 import re
@@ -20,9 +19,6 @@ from webhook.workloads.argv.vector import (
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
 _LONG_FLAGS = frozenset({"--login", "--norc", "--noprofile", "--posix", "--verbose"})
 
-# Words and separators of a text; each costs some microseconds. Longer scripts are kept in files.
-_MOST_TOKENS = 500
-
 _EXPANSION = r"\$(?:\w+|[@*#?!$-]|\{[^{}'\"\\`$]*\}|\([^()'\"\\`$#]*\))|`[^`'\"\\$]*`"
 _PIECE = re.compile(
     rf"""
@@ -33,17 +29,12 @@ _PIECE = re.compile(
 )
 _BLANK = re.compile(r"(?:\\\n)*[ \t](?:[ \t]|\\\n)*")
 _COMMENT = re.compile(r"#[^\r\n]*")
-_SEPARATOR = re.compile(r"&&|;(?!;)|\n")
+_OPERATOR = re.compile(r"&&|\|\||;;|[;&|()\n]")
 _REDIRECTION = re.compile(r"\d*(?:>>|>\||[<>]&?)(?![<>(&])[ \t]*")
 _ESCAPED_IN_DOUBLE = re.compile(r'\\(["\\$`])')
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=")
 _PATTERN = re.compile(r"[*?\[{]")
 _LIST = re.compile(r"\$\{?[@*]|\[[@*]\]")
-# Reserved words (2.4), and built-ins after which a name need not mean what it says.
-_NOT_SIMPLE = frozenset(
-    {"!", "{", "}", "[[", "case", "esac", "do", "done", "for", "while", "until", "if", "then", "elif", "else", "fi"}
-    | {"in", "select", "function", "coproc", "time", "alias", "eval"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +57,13 @@ class ShellWord:
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """The word at which reading a text ends."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class ShellLine:
     """One simple command of a shell text.
 
@@ -73,11 +71,13 @@ class ShellLine:
         vector: The argument vector that hands the text to the shell.
         at: The text's place there.
         words: The command's words, at least one; redirections are not among them.
+        obstacle: The operator or reserved word that decides whether, or beside what, the command runs; "" for none.
     """
 
     vector: Vector
     at: int
     words: tuple[ShellWord, ...]
+    obstacle: str = ""
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -139,40 +139,21 @@ def behind_assignments(texts: Sequence[str]) -> int:
     return next((at for at, text in enumerate(texts) if not _ASSIGNMENT.match(text)), len(texts))
 
 
-def lines(vector: Vector, at: int) -> tuple[ShellLine, ...] | None:
-    """The simple commands of the text at `at`; None when the text is not just a list of such."""
-    commands: list[list[ShellWord]] = [[]]
-    for number, token in enumerate(_tokens(vector.words[at].text)):
-        if token is None or number >= _MOST_TOKENS:
-            return None
-        if isinstance(token, str):
-            commands.append([])
-        else:
-            commands[-1].append(token)
-    found = tuple(ShellLine(vector, at, tuple(command)) for command in commands if command)
-    return found if all(map(_simple, found)) else None
-
-
-def _simple(line: ShellLine) -> bool:
-    first = behind_assignments(line.texts)
-    return first == len(line.texts) or line.texts[first] not in _NOT_SIMPLE
-
-
-def _tokens(text: str) -> Iterator[ShellWord | str | None]:
-    """Words and separators in order; None, as the last, where the text cannot be read."""
+def tokens(text: str) -> Iterator[ShellWord | str | Unread]:
+    """Yield the words and operators of a text in order, up to a word that is not read."""
     end = gap = 0
     while end < len(text):
         if found := _BLANK.match(text, end) or _COMMENT.match(text, end):
             end = found.end()
             continue
-        if found := _SEPARATOR.match(text, end):
+        if found := _OPERATOR.match(text, end):
             yield found[0]
             gap = end = found.end()
             continue
         redirection = _REDIRECTION.match(text, end)
         word = _word(text, gap, redirection.end() if redirection else end)
         if word is None:
-            yield None
+            yield Unread(next(iter(text[end:].split(maxsplit=1)), text[end]))
             return
         if redirection is None:
             yield word
@@ -180,14 +161,14 @@ def _tokens(text: str) -> Iterator[ShellWord | str | None]:
 
 
 def _word(text: str, gap: int, begin: int) -> ShellWord | None:
-    """The word that begins at `begin`, or None: nothing there is one, or it holds what is not read here."""
+    """Return the word that begins at `begin`; None if there is none or it holds what is not read here."""
     pieces = []
     end = begin
     while found := _PIECE.match(text, end):
         pieces.append(found)
         end = found.end()
     goes_on = text.startswith("\\\n", end) and not _BLANK.match(text, end)
-    if not pieces or goes_on or text[end : end + 1] in {"(", ")"}:
+    if not pieces or goes_on:
         return None
     value = "".join(map(_value, pieces))
     return ShellWord(gap, begin, end, value, max(map(_spread, pieces)))

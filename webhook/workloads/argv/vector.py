@@ -73,6 +73,13 @@ class Vector:
         return lists
 
 
+def shown(text: str) -> str:
+    """Return a word quoted and truncated for a message; of an option only its name, since values may be secret."""
+    most = 24
+    text = text.partition("=")[0] if text.startswith("-") else text
+    return ascii(text if len(text) <= most else f"{text[:most]}...")[: 2 * most]
+
+
 def base(text: str) -> str:
     """The base name of a word: programs are called by a name or by a path."""
     return text.rpartition("/")[2]

@@ -1,0 +1,1 @@
+"""Certificate rotation: a control loop, its certificate sources, and the ports to a Kubernetes cluster."""
