@@ -22,8 +22,7 @@ from webhook.mutators import RULES
 from webhook.mutators.decision import Reason
 from webhook.policy import ANNOTATIONS, ENABLED, PREFIX, Policy
 from webhook.review import explained
-from webhook.status.model import Cause, State
-from webhook.status.worker_findings import SAID
+from webhook.status.model import Cause, WorkerState
 from webhook.telemetry.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -68,9 +67,15 @@ def reference() -> str:
         _section("Reasons of decisions", ("reason", "meaning"), ((f"`{each}`", each.meaning) for each in Reason)),
         _section("Statuses of admissions", ("status", "meaning"), ((f"`{each}`", explained(each)) for each in Status)),
         _section(
-            "States of worker pods in `status`", ("state", "meaning"), ((f"`{each}`", each.meaning) for each in State)
+            "States of worker pods in `status`",
+            ("state", "meaning"),
+            ((f"`{each}`", each.meaning) for each in WorkerState),
         ),
-        _section("Why a worker was missed", ("cause", "meaning"), ((f"`{each}`", SAID[each]) for each in Cause)),
+        _section(
+            "Causes of workers that were not mutated",
+            ("cause", "meaning"),
+            ((f"`{each}`", each.meaning) for each in Cause),
+        ),
         _section("Metrics", ("metric", "type", "labels", "meaning"), _metrics()),
         "Beside these `process_*`, which every Python program with Prometheus' client has.\n",
         _section("Endpoints", ("request", "answer"), _endpoints()),
