@@ -54,7 +54,7 @@ def test_workers_created_while_the_webhook_was_down(
         assert cluster["nodes"]["minimum"] == len(cluster["nodes"]["used"]) == 1
         assert done.returncode == 1
         (issue,) = issues(report)
-        assert issue["warning"].startswith("this ends the tasks")
+        assert issue["warning"].startswith("this command ends the tasks")
         apply_fix(bed, issue)
         bed.wait_for_workers(name, "while-down", 3)
         done = status(bed, "--output", "json")

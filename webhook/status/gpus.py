@@ -59,12 +59,14 @@ class GpuInventory:
     def request(self, pod: Unstructured) -> PodRequest:
         """Return the GPUs that a pod requests, as kube-scheduler adds them up, and holds by ResourceClaims."""
         spec, node = mapping(pod, "spec"), node_name(pod)
-        devices = self.claims.get((namespace(pod), name(pod)), ())
-        served = (self.published.served_by(node, device) for device in devices)
+        claims = self.claims.get((namespace(pod), name(pod)), ())
+        served = (self.published.served_by(node, device) for device in claims)
         claimed = Counter(resource for resource in served if resource is not None)
-        total = Counter(self._gpus(objects.requests(spec))) + claimed
+        devices = Counter(self._gpus(objects.requests(spec))) + claimed
         selector = texts(spec, "nodeSelector")
-        return PodRequest(*(tuple(sorted(each.items())) for each in (total, selector, claimed)))
+        return PodRequest(
+            tuple(sorted(devices.items())), tuple(sorted(selector.items())), tuple(sorted(claimed.items()))
+        )
 
     def _gpus(self, amounts: Mapping[str, int]) -> dict[str, int]:
         """Return the GPUs among extended resources."""

@@ -122,7 +122,7 @@ def _nodes_used(report: Report) -> tuple[str, str]:
     """Return the nodes of the clusters whose minimum is known, and the sum of their minimums."""
     domains = [cluster.nodes for cluster in report.clusters if cluster.nodes.minimum is not None]
     if not domains:
-        return "-", ""
+        return absent(report, "-", "nodes", "pods"), ""
     minimum = sum(nodes.minimum or 0 for nodes in domains)
     return str(sum(len(nodes.used) for nodes in domains)), f"minimum possible: {minimum}"
 

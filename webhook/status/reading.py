@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 from urllib.parse import quote
 
 import orjson
@@ -32,40 +32,18 @@ Progress: TypeAlias = Callable[[str], None]
 """Function that shows a progress message."""
 
 
-class _Resource(NamedTuple):
-    """A resource: its name as `kubectl` takes it, and the `apiVersion` and `kind` of its objects."""
-
-    title: str
-    version: str
-    kind: str
-
-    def path(self, namespace: str = "", name: str = "") -> str:
-        """Return the path of the collection, or of one object."""
-        root = "/api/v1" if self.version == "v1" else f"/apis/{self.version}"
-        plural = self.title.partition(".")[0]
-        parts = (*(("namespaces", namespace) if namespace else ()), plural, *((name,) if name else ()))
-        return "/".join((root, *(quote(part, safe=":") for part in parts)))
-
-    def complete(self, item: Unstructured) -> Unstructured:
-        """Return an object with `apiVersion` and `kind`, which items of a list lack."""
-        return {**mapping(item), "apiVersion": self.version, "kind": self.kind}
-
-
-_CONFIGURATIONS = _Resource(
-    "mutatingwebhookconfigurations", "admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"
-)
-_NAMESPACES = _Resource("namespaces", "v1", "Namespace")
-_NODES = _Resource("nodes", "v1", "Node")
-_PODS = _Resource("pods", "v1", "Pod")
-_CLUSTERS = _Resource(f"daskclusters.{GROUP}", f"{GROUP}/v1", "DaskCluster")
-_DEVICE_CLASSES = _Resource("deviceclasses.resource.k8s.io", "resource.k8s.io/v1", "DeviceClass")
-_RESOURCE_SLICES = _Resource("resourceslices.resource.k8s.io", "resource.k8s.io/v1", "ResourceSlice")
-_RESOURCE_CLAIMS = _Resource("resourceclaims.resource.k8s.io", "resource.k8s.io/v1", "ResourceClaim")
-_SERVICES = _Resource("services", "v1", "Service")
-_DEPLOYMENTS = _Resource("deployments", "apps/v1", "Deployment")
-_SLICES = _Resource("endpointslices", "discovery.k8s.io/v1", "EndpointSlice")
-_SECRETS = _Resource("secrets", "v1", "Secret")
+_CONFIGURATIONS = "mutatingwebhookconfigurations"
+_CLUSTERS = f"daskclusters.{GROUP}"
+_DRA = ("deviceclasses.resource.k8s.io", "resourceslices.resource.k8s.io", "resourceclaims.resource.k8s.io")
 _METRICS = "pods/proxy"
+# Resource, as `kubectl auth can-i` takes it, to its API path. All others are in the core group.
+_PATHS = {
+    _CONFIGURATIONS: "/apis/admissionregistration.k8s.io/v1",
+    _CLUSTERS: f"/apis/{GROUP}/v1",
+    "deployments": "/apis/apps/v1",
+    "endpointslices": "/apis/discovery.k8s.io/v1",
+    **dict.fromkeys(_DRA, "/apis/resource.k8s.io/v1"),
+}
 
 
 class Reader:
@@ -99,18 +77,18 @@ class _SnapshotReader:
         configurations = tuple(filter(installation.is_ours, self._list(_CONFIGURATIONS)))
         called = installation.services(configurations)
         namespaces = sorted({where for where, _ in called})
-        services = tuple(item for where, service in called for item in self._get(_SERVICES, service, where))
-        deployments = tuple(item for where in namespaces for item in self._list(_DEPLOYMENTS, where))
-        slices = tuple(item for where in namespaces for item in self._list(_SLICES, where))
+        services = tuple(item for where, service in called for item in self._get("services", service, where))
+        deployments = tuple(item for where in namespaces for item in self._list("deployments", where))
+        slices = tuple(item for where in namespaces for item in self._list("endpointslices", where))
         behind = [(service, installation.deployment_of(service, deployments)) for service in services]
-        nodes = self._list(_NODES)
-        device_classes = tuple(filter(dra.device_class, self._list(_DEVICE_CLASSES) if nodes else ()))
+        nodes = self._list("nodes")
+        device_classes = tuple(filter(dra.device_class, self._list(_DRA[0]) if nodes else ()))
         return Snapshot(
             namespaces=self._namespaces(),
             nodes=nodes,
             device_classes=device_classes,
-            resource_slices=self._list(_RESOURCE_SLICES) if device_classes else (),
-            resource_claims=self._list(_RESOURCE_CLAIMS) if device_classes else (),
+            resource_slices=self._list(_DRA[1]) if device_classes else (),
+            resource_claims=self._list(_DRA[2]) if device_classes else (),
             clusters=self._list(_CLUSTERS, self._only or ""),
             pods=self._pods(),
             configurations=configurations,
@@ -126,20 +104,20 @@ class _SnapshotReader:
 
     def _namespaces(self) -> tuple[Unstructured, ...]:
         if self._only is None:
-            return self._list(_NAMESPACES)
-        namespaces = self._get(_NAMESPACES, self._only)
-        if not namespaces and self._is_readable(_NAMESPACES):
+            return self._list("namespaces")
+        namespaces = self._get("namespaces", self._only)
+        if not namespaces and self._is_readable("namespaces"):
             raise ClusterError(f"namespace {self._only!r} does not exist; list namespaces with: kubectl get namespaces")
         return namespaces
 
     def _pods(self) -> tuple[Unstructured, ...]:
         """Return the pods of all namespaces, because any pod can hold GPUs; if forbidden, those of one namespace."""
-        pods = self._list(_PODS)
-        return pods if self._only is None or self._is_readable(_PODS) else self._list(_PODS, self._only)
+        pods = self._list("pods")
+        return pods if self._only is None or self._is_readable("pods") else self._list("pods", self._only)
 
     def _secret(self, deployment: Unstructured) -> tuple[Unstructured, ...]:
         secret = installation.secret_of(deployment)
-        items = self._get(_SECRETS, secret, namespace(deployment)) if secret else ()
+        items = self._get("secrets", secret, namespace(deployment)) if secret else ()
         return tuple(map(_without_private_key, items))
 
     def _replicas(
@@ -159,7 +137,7 @@ class _SnapshotReader:
     def _metrics(self, where: str, pod: str, port: int) -> str | None:
         """Return the metrics of a replica through the API server; None if they are not readable."""
         self._progress("reading the replicas' metrics")
-        path = f"{_PODS.path(where, f'https:{pod}:{port}')}/proxy/metrics"
+        path = f"{_path('pods', where, f'https:{pod}:{port}')}/proxy/metrics"
         try:
             return str(self._api.get(path, {}, "*/*", METRICS_TIMEOUT).data, "utf-8", "replace")
         except ResponseError as error:
@@ -171,40 +149,40 @@ class _SnapshotReader:
 
     # ---- requests -------------------------------------------------------------------------------
 
-    def _list(self, resource: _Resource, where: str = "") -> tuple[Unstructured, ...]:
+    def _list(self, resource: str, where: str = "") -> tuple[Unstructured, ...]:
         """Return the objects of a collection; none if it is not readable or not served."""
         return self._read(resource, "list", where, partial(self._pages, resource, where))
 
-    def _get(self, resource: _Resource, name: str, where: str = "") -> tuple[Unstructured, ...]:
+    def _get(self, resource: str, name: str, where: str = "") -> tuple[Unstructured, ...]:
         """Return one object; none if it is not readable or does not exist."""
-        path = resource.path(where, name)
+        path = _path(resource, where, name)
         return self._read(resource, "get", where, lambda: iter([self._request(resource, path, {})]))
 
     def _read(
-        self, resource: _Resource, verb: str, where: str, items: Callable[[], Iterator[Unstructured]]
+        self, resource: str, verb: str, where: str, items: Callable[[], Iterator[Unstructured]]
     ) -> tuple[Unstructured, ...]:
         try:
-            return tuple(map(resource.complete, items()))
+            return tuple(items())
         except ResponseError as error:
             if error.status == HTTPStatus.UNAUTHORIZED:
                 raise ClusterError("authentication failed (401); check it with: kubectl auth whoami") from None
             if error.status != HTTPStatus.NOT_FOUND:
-                self._record(resource.title, verb, where, error)
+                self._record(resource, verb, where, error)
             return ()
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             message = f"{self._host} is not reachable ({error}); check it with: kubectl cluster-info"
             raise ClusterError(message) from None
 
-    def _pages(self, resource: _Resource, where: str) -> Iterator[Unstructured]:
+    def _pages(self, resource: str, where: str) -> Iterator[Unstructured]:
         token: str | None = ""
         while token is not None:
-            query = {"limit": PAGE_SIZE, **({"continue": token} if token else {})}
-            page = self._request(resource, resource.path(where), query)
+            query: dict[str, str | int] = {"limit": PAGE_SIZE, **({"continue": token} if token else {})}
+            page = self._request(resource, _path(resource, where), query)
             yield from sequence(page, "items")
             token = text(page, "metadata", "continue")
 
-    def _request(self, resource: _Resource, path: str, query: Mapping[str, str | int]) -> Unstructured:
-        self._progress(f"reading {resource.title}")
+    def _request(self, resource: str, path: str, query: Mapping[str, str | int]) -> Unstructured:
+        self._progress(f"reading {resource}")
         return mapping(orjson.loads(self._api.get(path, query, "application/json", READ_TIMEOUT).data))
 
     def _record(self, resource: str, verb: str, where: str, error: ResponseError) -> None:
@@ -214,8 +192,15 @@ class _SnapshotReader:
         command = f"kubectl auth can-i {verb} {resource} {scope}"
         self._unreadable.append(Unreadable(resource, _scope(where), reason, command))
 
-    def _is_readable(self, resource: _Resource) -> bool:
-        return all(unreadable.resource != resource.title for unreadable in self._unreadable)
+    def _is_readable(self, resource: str) -> bool:
+        return all(unreadable.resource != resource for unreadable in self._unreadable)
+
+
+def _path(resource: str, namespace: str = "", name: str = "") -> str:
+    """Return the path of a collection, or of one object."""
+    scope = ("namespaces", namespace) if namespace else ()
+    parts = (*scope, resource.partition(".")[0], *((name,) if name else ()))
+    return "/".join((_PATHS.get(resource, "/api/v1"), *(quote(part, safe=":") for part in parts)))
 
 
 def _scope(where: str) -> str:

@@ -40,7 +40,7 @@ class ReplicaMetrics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Raw objects, each with its `apiVersion` and `kind`.
+    """Raw objects, as lists return them: without `apiVersion` and `kind`.
 
     Attributes:
         at: Time of the snapshot, with a time zone.

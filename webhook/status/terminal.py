@@ -40,12 +40,9 @@ def show(report: Report, *, cut: bool = False) -> Group:
 def verdict(report: Report) -> str:
     """Return the result in one line."""
     issues, unreadable = len(report.issues), len(report.unreadable)
-    result = f"{issues or 'no'} {'issue' if issues == 1 else 'issues'} found"
-    return f"{result}; {_resources(unreadable)} not readable" if unreadable else result
-
-
-def _resources(count: int) -> str:
-    return f"{count} resource{'' if count == 1 else 's'}"
+    result = f"{issues or 'no'} issue{'' if issues == 1 else 's'} found"
+    resources = f"{unreadable} resource{'' if unreadable == 1 else 's'}"
+    return f"{result}; {resources} {NOT_READABLE}" if unreadable else result
 
 
 def usage(domains: DomainUsage) -> str:
@@ -121,7 +118,8 @@ def _clusters(report: Report) -> RenderableType:
     table = _table("cluster", "workers", "GPUs", "nodes (min)", "racks (min)", "state")
     for cluster in report.clusters:
         texts = (Text(f"{count} {state}", style=_COLOURS.get(state, "")) for state, count in states(cluster))
-        counts = (str(len(cluster.workers)), str(cluster.gpus), usage(cluster.nodes), usage(cluster.racks))
+        workers = str(len(cluster.workers) or absent(report, "0", "pods"))
+        counts = (workers, str(cluster.gpus), usage(cluster.nodes), usage(cluster.racks))
         table.add_row(Text(cluster.title), *counts, Text(", ").join(texts))
     return table
 
@@ -142,10 +140,10 @@ def _findings(report: Report) -> Iterator[RenderableType]:
 def _finding(finding: Finding) -> Iterator[RenderableType]:
     mark = Text("! ", style="bold red") if finding.action_required else Text("- ", style="dim")
     yield from _lines(mark, f"{finding.object}: {finding.message}", finding.details)
-    if finding.fix:
-        yield _command(finding.fix)
     if finding.warning:
         yield Padding(Text(f"Warning: {finding.warning}", style="yellow"), (0, 0, 0, 4), expand=False)
+    if finding.fix:
+        yield _command(finding.fix)
 
 
 def _lines(mark: Text, line: str, details: Sequence[str] = ()) -> Iterator[RenderableType]:

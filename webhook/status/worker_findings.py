@@ -9,12 +9,8 @@ from webhook.workloads.pod_templates import CLUSTER_NAME, COMPONENT, Role
 
 _MOST_NAMES = 3  # pod names in a command, if a label selector selects the same pods
 
-_DELETES_PODS = (
-    "this ends the tasks that run on these workers and discards the results in their memory; Dask computes both again"
-)
-_DELETES_CLUSTER = (
-    "this ends all tasks of the cluster and discards their results; create the cluster again from its manifest"
-)
+_ENDS_TASKS = "this command ends the tasks that run on these workers; Dask runs them again and recomputes lost results"
+_ENDS_CLUSTER = "this command ends all tasks of the cluster; create the cluster again from its manifest"
 
 
 def worker_findings(clusters: Iterable[ClusterReport], policies: Mapping[str, Policy]) -> Iterator[Finding]:
@@ -37,15 +33,14 @@ def _not_mutated(cluster: ClusterReport, workers: Sequence[WorkerReport], policy
     for worker in workers:
         if worker.cause:
             pods[worker.cause].append(worker.name)
+    delete_cluster = f"kubectl delete daskcluster -n {cluster.namespace} {cluster.name}"
     by_pod = TargetGroup.PODS in policy.targets and all(worker.recreated for worker in workers)
     return Finding(
         object=cluster.title,
         message=f"{len(workers)} of {len(cluster.workers)} workers were not mutated",
         details=tuple(f"{cause.meaning}: {', '.join(names)}" for cause, names in pods.items()),
-        fix=_delete_pods(cluster, workers)
-        if by_pod
-        else f"kubectl delete daskcluster -n {cluster.namespace} {cluster.name}",
-        warning=_DELETES_PODS if by_pod else _DELETES_CLUSTER,
+        fix=_delete_pods(cluster, workers) if by_pod else delete_cluster,
+        warning=_ENDS_TASKS if by_pod else _ENDS_CLUSTER,
     )
 
 

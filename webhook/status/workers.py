@@ -42,7 +42,7 @@ class NamespaceContext:
 
 def worker_report(pod: Unstructured, request: PodRequest, context: NamespaceContext) -> WorkerReport | None:
     """Return the report on a worker pod; None for any other pod."""
-    worker = pod_templates.read(pod)
+    worker = pod_templates.read({**mapping(pod), "apiVersion": "v1", "kind": "Pod"})
     if worker is None or worker.targets[0].role is not Role.WORKER:
         return None
     state = _state_without_rules(pod, worker, context)

@@ -102,7 +102,7 @@ def test_fix_that_deletes_warns(owners: list[dict[str, str]]) -> None:
     pod = WorkerPod(name="w", mutated=False).pod(ownerReferences=owners)
     (issue,) = report(snapshot(pods=(pod,))).issues
     assert "kubectl delete" in issue.fix
-    assert issue.warning.startswith("this ends ")
+    assert issue.warning.startswith("this command ends ")
     assert "tasks" in issue.warning
 
 

@@ -48,7 +48,7 @@ def test_sections() -> None:
         "! rapids/late: 1 of 1 workers were not mutated",
         "created while the webhook was unavailable or had other rules: m",
         "kubectl delete pod -n rapids m",
-        "Warning: this ends the tasks that run on these workers",
+        "Warning: this command ends the tasks that run on these workers",
         "! namespace/rapids: namespace annotation colocate.dask.org/apart='x'",
         "2 issues found",
     ):
