@@ -1,4 +1,4 @@
-"""How parts that don't know each other are put together."""
+"""Wiring of the components."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from typing import cast
 
 import pytest
 
-from webhook.cli.wiring import Hinted
-from webhook.kube.namespaces.watched import Watched
+from webhook.cli.wiring import HintedNamespaces
+from webhook.kube.namespaces.watched import WatchedNamespaces
 from webhook.policy import ENABLED, PREFIX, Annotations, Policy
 
 HINT = f"{PREFIX}capacity-hint"
 
 
-class Known(dict[str, Annotations]):
-    """Namespaces that are known."""
+class CachedNamespaces(dict[str, Annotations]):
+    """Cached namespaces."""
 
     ready = True
 
-    def known(self, name: str) -> Annotations | None:
-        """Its annotations."""
+    def cached(self, name: str) -> Annotations | None:
+        """Return the annotations of a namespace."""
         return self.get(name)
 
 
@@ -28,8 +28,10 @@ class Known(dict[str, Annotations]):
     [({ENABLED: "true", HINT: "true"}, True), ({ENABLED: "true"}, False), ({HINT: "true"}, False)],
 )
 def test_namespaces_with_hints(annotations: dict[str, str], hints: bool) -> None:
-    """A namespace has hints where it is enabled and asks for them; one that is not known has none."""
-    hinted = Hinted(cast("Watched", Known(rapids=frozenset(annotations.items()))), Policy())
+    """Capacity hints apply to cached namespaces that are enabled and have the annotation."""
+    hinted = HintedNamespaces(
+        cast("WatchedNamespaces", CachedNamespaces(rapids=frozenset(annotations.items()))), Policy()
+    )
     assert hinted.ready
     assert ("rapids" in hinted) is hints
     assert "unknown" not in hinted

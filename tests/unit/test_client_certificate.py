@@ -1,4 +1,4 @@
-"""`--client-ca`: who shows no certificate of the API server gets no answer. And the TLS that a real process speaks."""
+"""Client certificates (`--client-ca`) and the TLS versions and ciphers of a real process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from certs.serving import InvalidClientAuthorityError, ReloadableContext
 from certs.x509.issue import Entropy, issue_authority, issue_leaf
 from tests.unit.objects import cluster, review
 from tests.unit.test_drain import until_ready
-from webhook.http.limits import HANDSHAKE
+from webhook.http.limits import TLS_HANDSHAKE_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ Key = ec.EllipticCurvePrivateKey
 
 
 def certified(name: str, key: Key, issuer: tuple[str, Key] | None) -> bytes:
-    """A certificate, PEM: a client's, or without an issuer an authority's own."""
+    """Return the PEM of a client certificate, or of a CA if there is no issuer."""
     now, (by, signing) = datetime.now(UTC), issuer or (name, key)
     builder = x509.CertificateBuilder(
         issuer_name=_named(by),
@@ -55,7 +55,7 @@ def _named(name: str) -> x509.Name:
 
 
 def client_of(folder: Path, name: str) -> tuple[Path, Path]:
-    """An authority's certificate, and a file with the certificate and key of a client of it."""
+    """Write a CA certificate and the certificate and key of a client; return both files."""
     ca, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     authority, pair = folder / f"{name}-authority", folder / f"{name}-client"
     authority.write_bytes(certified(name, ca, None))
@@ -68,7 +68,7 @@ def client_of(folder: Path, name: str) -> tuple[Path, Path]:
 
 @contextmanager
 def serving(*flags: str) -> Iterator[int]:
-    """`serve` with the embedded default; its port."""
+    """Run `serve` and yield its port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
     argv = [sys.executable, "-m", "webhook", "serve", "--host", "127.0.0.1", "--port", str(port)]
@@ -82,7 +82,7 @@ def serving(*flags: str) -> Iterator[int]:
 
 
 def asking(port: int, pair: Path | None = None) -> httpx.Client:
-    """A client that shows a certificate, or none."""
+    """Return a client with or without a certificate."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if pair:
@@ -90,8 +90,8 @@ def asking(port: int, pair: Path | None = None) -> httpx.Client:
     return httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=context, trust_env=False, timeout=5)
 
 
-def test_only_the_api_server_is_answered(tmp_path: Path) -> None:
-    """With --client-ca a client of that authority is answered, one without 403, one of another not at all."""
+def test_client_certificate_is_required(tmp_path: Path) -> None:
+    """With --client-ca, clients of that CA are served, clients without a certificate get 403, others no handshake."""
     authority, good = client_of(tmp_path, "front-proxy")
     _, other = client_of(tmp_path, "other")
     with serving("--client-ca", str(authority)) as port:
@@ -101,13 +101,13 @@ def test_only_the_api_server_is_answered(tmp_path: Path) -> None:
             assert client.post("/mutate", content=BODY).status_code == 403
             assert client.get("/healthz").status_code == 200
             metrics = client.get("/metrics").text
-            assert 'dask_colocate_requests_turned_away_total{why="uncertified"} 1.0' in metrics
+            assert 'dask_colocate_requests_rejected_total{reason="no-client-certificate"} 1.0' in metrics
         with asking(port, other) as client, pytest.raises(httpx.TransportError):
             client.get("/healthz")
 
 
-def test_authority_must_be_readable(tmp_path: Path) -> None:
-    """A file that holds no certificate ends `serve` with status 2 and a sentence."""
+def test_client_ca_must_be_readable(tmp_path: Path) -> None:
+    """A file without a certificate ends `serve` with status 2 and an error message."""
     with pytest.raises(InvalidClientAuthorityError, match="no readable PEM"):
         ReloadableContext(b"\xff nothing")
     (tmp_path / "empty").write_text("")
@@ -119,20 +119,20 @@ def test_authority_must_be_readable(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    """A server as it ships."""
+    """Run a server with default options."""
     with serving() as port:
         yield port
 
 
-def test_handshake_has_to_come(port: int) -> None:
-    """A connection that says nothing of TLS is closed long before the 60 s that asyncio would wait."""
+def test_missing_handshake_times_out(port: int) -> None:
+    """A connection without a TLS handshake is closed before asyncio's default of 60 s."""
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.settimeout(3 * HANDSHAKE)
+        connection.settimeout(3 * TLS_HANDSHAKE_TIMEOUT)
         assert connection.recv(1) == b""
 
 
 def handshake(port: int, version: ssl.TLSVersion, ciphers: str) -> str | None:
-    """The cipher that comes of a handshake, or None."""
+    """Return the cipher of a handshake, or None if it fails."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_ciphers(ciphers)
@@ -150,8 +150,8 @@ def handshake(port: int, version: ssl.TLSVersion, ciphers: str) -> str | None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
-def test_old_versions_are_refused(port: int, lenient: int, version: ssl.TLSVersion) -> None:
-    """TLS 1.0 and 1.1 get no handshake, from a client that a server which has them takes."""
+def test_old_tls_versions_are_rejected(port: int, lenient: int, version: ssl.TLSVersion) -> None:
+    """TLS 1.0 and 1.1 are rejected, for a client that a lenient server accepts."""
     anything = "ALL:@SECLEVEL=0"
     if handshake(lenient, version, anything) is None:
         pytest.skip(f"NOT SHOWN: this OpenSSL does not speak {version.name} itself")
@@ -160,7 +160,7 @@ def test_old_versions_are_refused(port: int, lenient: int, version: ssl.TLSVersi
 
 @pytest.fixture
 def lenient(tmp_path: Path) -> Iterator[int]:
-    """A server that takes TLS of any version."""
+    """Run a server that accepts every TLS version."""
     ca = issue_authority("lenient", now=datetime.now(UTC), entropy=Entropy.fresh())
     pair = issue_leaf(ca, ["localhost"], now=datetime.now(UTC), entropy=Entropy.fresh())
     (tmp_path / "pair").write_bytes(pair.key + pair.certificate)
@@ -175,18 +175,18 @@ def lenient(tmp_path: Path) -> Iterator[int]:
 
 
 def _shake_hands(listener: socket.socket, context: ssl.SSLContext) -> None:
-    """Take one client."""
+    """Accept one client."""
     with suppress(OSError), context.wrap_socket(listener.accept()[0], server_side=True) as connection:
         connection.recv(1)
 
 
 @pytest.mark.parametrize("ciphers", ["kRSA", "AES128-SHA", "ECDHE+SHA1", "ECDHE+SHA256+AES:!AESGCM", "aNULL", "DHE"])
-def test_weak_ciphers_are_refused(port: int, ciphers: str) -> None:
-    """TLS 1.2 without forward secrecy, without AEAD or without a certificate gets no handshake."""
+def test_weak_ciphers_are_rejected(port: int, ciphers: str) -> None:
+    """TLS 1.2 ciphers without forward secrecy, AEAD or certificate are rejected."""
     assert handshake(port, ssl.TLSVersion.TLSv1_2, f"{ciphers}:@SECLEVEL=0") is None
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_good_ciphers_are_spoken(port: int, version: ssl.TLSVersion) -> None:
-    """TLS 1.2 and 1.3 get an AEAD cipher."""
+def test_strong_ciphers_are_accepted(port: int, version: ssl.TLSVersion) -> None:
+    """TLS 1.2 and 1.3 negotiate an AEAD cipher."""
     assert any(name in (handshake(port, version, "DEFAULT") or "") for name in ("GCM", "CHACHA20"))

@@ -28,34 +28,34 @@ data: {since: 2026-11-24, octal: 010, yes: "no"}
 
 
 def test_documents_are_found_with_their_lines() -> None:
-    """Each document is an object that knows its file and where it begins; empty ones are none."""
+    """Each document is an object with file and line; empty documents are skipped."""
     first, second = read(TWO, "two.yaml")
     assert (first.item["kind"], first.source, first.line) == ("Namespace", "two.yaml", 3)
     assert (second.item["kind"], second.line) == ("ConfigMap", 9)
 
 
-def test_date_stays_the_text_that_it_is_in_json() -> None:
-    """A value that only YAML 1.1 takes for a date is text."""
+def test_date_stays_a_string() -> None:
+    """A date stays a string, as in JSON."""
     assert read(TWO, "x")[1].item["data"]["since"] == "2026-11-24"
 
 
 @pytest.mark.parametrize("indent", [None, 2, "\t"])
 def test_json_is_yaml(indent: int | str | None) -> None:
-    """JSON is read as it is, with or without line breaks."""
+    """JSON is accepted with any indentation, including tabs."""
     (manifest,) = read(json.dumps(cluster(), indent=indent), "x")
     assert manifest.item == cluster()
 
 
-def test_lists_are_taken_apart() -> None:
-    """What `kubectl get -o yaml` gives is a List, and each of its items is an object."""
+def test_lists_are_expanded() -> None:
+    """Each item of a List, as written by `kubectl get -o yaml`, is an object."""
     listed = {"apiVersion": "v1", "kind": "List", "items": [cluster(), pod()]}
     assert [manifest.item["kind"] for manifest in read(json.dumps(listed), "x")] == ["DaskCluster", "Pod"]
     listed = {"apiVersion": "kubernetes.dask.org/v1", "kind": "DaskClusterList", "items": [cluster()]}
     assert [manifest.item["kind"] for manifest in read(json.dumps(listed), "x")] == ["DaskCluster"]
 
 
-def test_nothing_is_nothing() -> None:
-    """An empty text holds no object and is no error."""
+def test_empty_text_has_no_objects() -> None:
+    """An empty text is not an error."""
     assert read("", "x") == read("# only words\n", "x") == read("---\n---\n", "x") == ()
 
 
@@ -78,8 +78,8 @@ def test_nothing_is_nothing() -> None:
         ("apiVersion: v1\nkind: Pod\nspec: !!int abc\n", 3),
     ],
 )
-def test_bad_text_is_named_with_its_line(text: str, line: int) -> None:
-    """What is no manifest is an error that begins with the file and the line."""
+def test_invalid_text_is_reported_with_its_line(text: str, line: int) -> None:
+    """The error of an invalid manifest starts with file and line."""
     with pytest.raises(ManifestError) as caught:
         read(text, "bad.yaml")
     assert str(caught.value).startswith(f"bad.yaml:{line}: ")
@@ -87,23 +87,23 @@ def test_bad_text_is_named_with_its_line(text: str, line: int) -> None:
 
 
 @pytest.mark.parametrize("item", [cluster(), pod(), {"a": ["x", {"b": None}], "long": "w " * 300, "n": "010"}])
-def test_what_is_dumped_is_read_back(item: Unstructured) -> None:
-    """YAML that is written gives the same object when it is read."""
+def test_dump_round_trip(item: Unstructured) -> None:
+    """A dumped object parses to the same object."""
     document = {"apiVersion": "v1", "kind": "Thing", "body": item, "again": item}
     (manifest,) = read(dump(document), "x")
     assert manifest.item == document
     assert "&id" not in dump(document)
 
 
-def test_merged_keys_may_be_said_otherwise() -> None:
-    """What `<<` brings stands back behind a mapping's own keys, and is none of them twice."""
+def test_merged_keys_may_be_overridden() -> None:
+    """A mapping's own keys override merged keys and are not duplicates of them."""
     text = "base: &base {x: 1, y: 1}\napiVersion: v1\nkind: A\nmine: {<<: *base, x: 2}\nyours: {<<: *base, x: 3}\n"
     (found,) = read(text, "f")
     assert (found.item["mine"], found.item["yours"]) == ({"x": 2, "y": 1}, {"x": 3, "y": 1})
 
 
-def test_line_of_what_a_pointer_names() -> None:
-    """A pointer's line is that of its key or item, else of the nearest parent that is there, also within a List."""
+def test_line_of_a_json_pointer() -> None:
+    """The line of a pointer is that of its key or item, else of its nearest existing parent, also within a List."""
     text = "# one\napiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Pod\n  spec:\n    a/b: [1,\n      2]\n"
     (manifest,) = read(text, "x")
     lines = {

@@ -1,4 +1,4 @@
-"""The watch of namespaces against an HTTP server that plays back what an API server says, faults included."""
+"""Informer of namespaces against an HTTP server with scripted responses and faults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from kubernetes.client import ApiClient, Configuration
 
 from webhook.kube.namespaces import NamespaceUnknownError
-from webhook.kube.namespaces.watched import LIVE_DEADLINE, LIVE_MOST, Watched
+from webhook.kube.namespaces.watched import LIVE_READ_DEADLINE, MAX_LIVE_READS, WatchedNamespaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,17 +24,17 @@ KEY = "colocate.dask.org/enabled"
 
 
 class Script:
-    """What the server answers, request by request; every request is kept.
+    """Scripted responses of the server, and the requests that it received.
 
     Attributes:
-        lists: Pages for list requests, in order; the last one is repeated.
-        watches: Texts for watch requests, in order; after them a watch stays silent until the server stops.
-        reads: Seconds that a read of one namespace takes.
-        requests: The query of each request, with its path under the key `path`.
+        lists: Pages for list requests, in order; the last page is repeated.
+        watches: Bodies for watch requests, in order; later watches stay open without events.
+        reads: Seconds that a live read takes.
+        requests: Query of each request, with its path under the key `path`.
     """
 
     def __init__(self) -> None:
-        """Nothing to say yet."""
+        """Create an empty script."""
         self.lists: list[Any] = []
         self.watches: list[str] = []
         self.reads = 0.0
@@ -43,7 +43,7 @@ class Script:
 
 
 def namespace(name: str, version: int, **annotations: str) -> dict[str, Any]:
-    """A Namespace as metadata."""
+    """Return the metadata of a Namespace."""
     return {
         "kind": "PartialObjectMetadata",
         "metadata": {"name": name, "resourceVersion": str(version), "annotations": annotations},
@@ -51,17 +51,17 @@ def namespace(name: str, version: int, **annotations: str) -> dict[str, Any]:
 
 
 def page(*items: dict[str, Any], version: int = 10, proceed: str = "") -> dict[str, Any]:
-    """One page of a list."""
+    """Return one page of a list."""
     return {"metadata": {"resourceVersion": str(version), "continue": proceed}, "items": list(items)}
 
 
 def event(change: str, item: dict[str, Any]) -> str:
-    """One line of a watch."""
+    """Return one line of a watch."""
     return json.dumps({"type": change, "object": item}) + "\n"
 
 
 def handler(script: Script) -> type[BaseHTTPRequestHandler]:
-    """What serves the script."""
+    """Return a handler that serves the script."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -95,24 +95,24 @@ def handler(script: Script) -> type[BaseHTTPRequestHandler]:
             self.send_response(document.get("code", 200))
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            with suppress(BrokenPipeError):  # the client has given up
+            with suppress(BrokenPipeError):  # the client has timed out
                 self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Keep quiet."""
+            """Write no log."""
 
     return Handler
 
 
 @contextmanager
-def playing(script: Script, **limits: float) -> Iterator[Watched]:
-    """A started watch on a server that plays the script; a live read may take as long as a busy machine needs."""
+def playing(script: Script, **limits: float) -> Iterator[WatchedNamespaces]:
+    """Run an informer against a server that plays the script, with a long deadline for live reads."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler(script))
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     configuration = Configuration()
     configuration.host = f"http://127.0.0.1:{server.server_port}"
     configuration.retries = False
-    watched = Watched(ApiClient(configuration), **{"live_deadline": 5.0, **limits})
+    watched = WatchedNamespaces(ApiClient(configuration), **{"live_read_deadline": 5.0, **limits})
     watched.start()
     try:
         yield watched
@@ -124,28 +124,28 @@ def playing(script: Script, **limits: float) -> Iterator[Watched]:
 
 
 def until(holds: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Wait until something holds; fail when it does not within `seconds`."""
+    """Wait until `holds` returns True; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
-def value(watched: Watched, name: str) -> str | None:
-    """Our annotation on a namespace, through the port."""
+def value(watched: WatchedNamespaces, name: str) -> str | None:
+    """Return the annotation of a namespace."""
     return dict(asyncio.run(watched.annotations(name))).get(KEY)
 
 
 @pytest.fixture
 def script() -> Script:
-    """A server with one enabled namespace."""
+    """Return a script with one enabled namespace."""
     made = Script()
     made.lists = [page(namespace("a", 1, **{KEY: "true"}, other="x"))]
     return made
 
 
-def test_only_our_annotations_are_kept(script: Script) -> None:
-    """After the first list it is ready, and of a namespace's annotations it holds ours alone."""
+def test_only_policy_annotations_are_cached(script: Script) -> None:
+    """After the first list the informer is ready and has cached the policy annotations only."""
     with playing(script) as watched:
         until(lambda: watched.ready)
         assert asyncio.run(watched.annotations("a")) == {(KEY, "true")}
@@ -153,7 +153,7 @@ def test_only_our_annotations_are_kept(script: Script) -> None:
 
 
 def test_pages_are_joined(script: Script) -> None:
-    """A list in pages is one list, each page asked for with the token of the one before."""
+    """The pages of a list are requested with continue tokens and joined."""
     script.lists = [page(namespace("a", 1), proceed="more"), page(namespace("b", 2), version=12)]
     with playing(script) as watched:
         until(lambda: len(watched) == 2)
@@ -162,8 +162,8 @@ def test_pages_are_joined(script: Script) -> None:
         assert script.requests[2]["resourceVersion"] == "12"
 
 
-def test_events_change_what_is_known(script: Script) -> None:
-    """Added, modified and deleted namespaces are followed, and the next watch resumes after the last event."""
+def test_events_update_the_cache(script: Script) -> None:
+    """Events add, modify and delete namespaces, and the next watch resumes after the last event."""
     script.watches = [
         event("ADDED", namespace("b", 11, **{KEY: "true"}))
         + event("MODIFIED", namespace("a", 12, **{KEY: "false"}))
@@ -179,20 +179,20 @@ def test_events_change_what_is_known(script: Script) -> None:
 
 
 @pytest.mark.parametrize("how", ["event", "page", "watch"])
-def test_expired_version_is_listed_anew(script: Script, how: str) -> None:
-    """A 410, as an event or as the answer itself, leads to a new list; what vanished meanwhile is gone."""
+def test_expired_version_is_relisted(script: Script, how: str) -> None:
+    """A 410, as an event or as a response, leads to a relist, which removes deleted namespaces."""
     script.lists = [page(namespace("a", 1), namespace("gone", 2)), page(namespace("a", 1, **{KEY: "new"}), version=50)]
     gone = {"kind": "Status", "code": 410, "message": "too old resource version"}
     if how == "page":
-        script.lists.insert(1, gone)  # a page of the second list, which then begins once more
+        script.lists.insert(1, gone)  # the second list expires within a page and starts again
     script.watches = ["410"] if how == "watch" else [event("ERROR", gone)]
     with playing(script) as watched:
         until(lambda: value(watched, "a") == "new")
         assert len(watched) == 1
 
 
-def test_version_that_is_always_expired_is_listed_with_back_off(script: Script) -> None:
-    """An API server that answers every watch with 410 is asked less and less often; what it lists still counts."""
+def test_repeated_expiry_backs_off(script: Script) -> None:
+    """If every watch expires, relists back off, and the listed namespaces stay cached."""
     script.watches = ["410"] * 100
     with playing(script) as watched:
         until(lambda: watched.ready)
@@ -201,17 +201,17 @@ def test_version_that_is_always_expired_is_listed_with_back_off(script: Script) 
         assert sum("watch" in each for each in script.requests) < 12
 
 
-def test_stuck_connection_is_given_up(script: Script) -> None:
-    """A watch that goes silent without an end is given up and resumed; what is known serves on, and its age shows."""
-    with playing(script, silence=0.5) as watched:
+def test_half_open_connection_is_closed(script: Script) -> None:
+    """A watch without data is closed and resumed; the cache stays in use, and its age grows."""
+    with playing(script, watch_read_timeout=0.5) as watched:
         until(lambda: sum("watch" in each for each in script.requests) >= 2)
         assert value(watched, "a") == "true"
         assert watched.age >= 0.5
 
 
-def test_what_is_known_is_vouched_for_so_long(script: Script) -> None:
-    """When the API server has been silent for too long, a namespace is read live again, and unknown where it can't."""
-    with playing(script, vouched=0.3) as watched:
+def test_cached_annotations_expire(script: Script) -> None:
+    """After the maximum age of the cache each namespace is read live, and is unknown if that fails."""
+    with playing(script, cache_max_age=0.3) as watched:
         until(lambda: watched.ready)
         until(lambda: watched.age > 0.3)
         assert value(watched, "a") == "live"
@@ -219,8 +219,8 @@ def test_what_is_known_is_vouched_for_so_long(script: Script) -> None:
             asyncio.run(watched.annotations("missing"))
 
 
-def test_cut_line_is_no_event(script: Script) -> None:
-    """A connection that breaks in the middle of an event loses nothing: the watch resumes before it."""
+def test_truncated_line_is_dropped(script: Script) -> None:
+    """If a connection breaks within an event, the watch resumes before that event."""
     whole = event("MODIFIED", namespace("a", 11, **{KEY: "first"}))
     cut = event("MODIFIED", namespace("a", 12, **{KEY: "second"}))
     script.watches = [whole + cut[:40], cut]
@@ -231,7 +231,7 @@ def test_cut_line_is_no_event(script: Script) -> None:
 
 
 def test_failed_first_list_is_repeated(script: Script) -> None:
-    """An API server that refuses at first is asked again with back-off; until then it is not ready."""
+    """A failed first list is repeated with back-off; until it succeeds the informer is not ready."""
     refused = {"kind": "Status", "code": 503, "message": "not yet"}
     script.lists = [refused, refused, *script.lists]
     with playing(script) as watched:
@@ -240,11 +240,11 @@ def test_failed_first_list_is_repeated(script: Script) -> None:
         assert value(watched, "a") == "true"
 
 
-def test_unknown_namespace_is_read_live_once_for_all(script: Script) -> None:
-    """Requests that wait for the same new namespace share one read, whose answer is not kept."""
+def test_live_read_is_shared(script: Script) -> None:
+    """Requests that wait for the same namespace share one live read, whose result is not cached."""
     script.reads = 0.05
 
-    async def together(watched: Watched) -> list[Any]:
+    async def together(watched: WatchedNamespaces) -> list[Any]:
         return await asyncio.gather(*(watched.annotations("new") for _ in range(20)))
 
     with playing(script) as watched:
@@ -255,7 +255,7 @@ def test_unknown_namespace_is_read_live_once_for_all(script: Script) -> None:
 
 
 def test_namespace_that_does_not_exist_is_unknown(script: Script) -> None:
-    """A 404 to the live read is a namespace that could not be read, not an error of ours."""
+    """A live read with 404 means that the namespace is unknown."""
     with playing(script) as watched:
         until(lambda: watched.ready)
         with pytest.raises(NamespaceUnknownError, match="404"):
@@ -263,39 +263,39 @@ def test_namespace_that_does_not_exist_is_unknown(script: Script) -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "A", "-a", "a" * 64, "a\n"])
-def test_name_that_no_namespace_has_is_unknown(script: Script, name: str) -> None:
-    """What is no DNS label of at most 63 characters is unknown, and the API server is not asked."""
+def test_invalid_name_is_unknown(script: Script, name: str) -> None:
+    """A name that is not a DNS label is unknown without a live read."""
     with playing(script) as watched:
         until(lambda: sum("watch" in each for each in script.requests) == 1)
-        with pytest.raises(NamespaceUnknownError, match="no name of a namespace"):
+        with pytest.raises(NamespaceUnknownError, match="not a valid namespace name"):
             asyncio.run(watched.annotations(name))
         assert len(script.requests) == 2  # the list and the watch
 
 
 def test_live_reads_have_a_limit(script: Script) -> None:
-    """Of many names at once only so many are read; the others are unknown at once."""
+    """Live reads above the limit fail at once."""
     script.reads = 0.1
 
-    async def many(watched: Watched) -> list[Any]:
-        asked = (watched.annotations(f"new-{number}") for number in range(2 * LIVE_MOST))
+    async def many(watched: WatchedNamespaces) -> list[Any]:
+        asked = (watched.annotations(f"new-{number}") for number in range(2 * MAX_LIVE_READS))
         return await asyncio.gather(*asked, return_exceptions=True)
 
     with playing(script) as watched:
         until(lambda: watched.ready)
         answers = asyncio.run(many(watched))
-        assert sum(isinstance(each, NamespaceUnknownError) for each in answers) == LIVE_MOST
-        assert sum("/new-" in each["path"] for each in script.requests) == LIVE_MOST
+        assert sum(isinstance(each, NamespaceUnknownError) for each in answers) == MAX_LIVE_READS
+        assert sum("/new-" in each["path"] for each in script.requests) == MAX_LIVE_READS
 
 
 def test_live_read_has_a_deadline(script: Script) -> None:
-    """A read that takes longer than 300 ms is given up, and the namespace is unknown for that request."""
+    """A live read that takes longer than the deadline fails, and the namespace is unknown for that request."""
     script.reads = 1.0
-    with playing(script, live_deadline=LIVE_DEADLINE) as watched:
+    with playing(script, live_read_deadline=LIVE_READ_DEADLINE) as watched:
         until(lambda: watched.ready)
         started = time.monotonic()
 
         async def ask() -> float:
-            with pytest.raises(NamespaceUnknownError, match=r"no answer|timed out"):
+            with pytest.raises(NamespaceUnknownError, match=r"no response|timed out"):
                 await watched.annotations("new")
             return time.monotonic() - started
 

@@ -13,8 +13,9 @@ from tests.unit.objects import cluster, review
 from webhook.admission import handler
 from webhook.admission.handler import AdmissionResponse, Status
 from webhook.policy import Policy
-from webhook.telemetry import recorder
-from webhook.telemetry.recorder import KINDS, Recorder
+from webhook.telemetry import logs
+from webhook.telemetry.metrics import KINDS
+from webhook.telemetry.recorder import Recorder
 from webhook.workloads.pod_templates import DaskObject
 
 if TYPE_CHECKING:
@@ -22,15 +23,15 @@ if TYPE_CHECKING:
 
 
 def recorded(document: Unstructured, recorder: Recorder) -> None:
-    """Decide on a review and record it."""
+    """Decide on an admission request and record it."""
     found = handler.review_of(document)
     subject = handler.consider(found)
     verdict = handler.decide(subject, Policy(enabled=True)) if isinstance(subject, DaskObject) else subject
-    recorder.admitted(found, handler.answer(verdict), 0.0004)
+    recorder.record_admission(found, handler.answer(verdict), 0.0004)
 
 
 def test_kinds_are_bounded() -> None:
-    """Anyone can name any kind; the metrics take only ours, and one word for all others."""
+    """The label `kind` has the known kinds and `other` for all other kinds."""
     recorder = Recorder()
     for number in range(100):
         recorded(review({"apiVersion": "v1", "kind": f"Made{number}Up"}), recorder)
@@ -41,7 +42,7 @@ def test_kinds_are_bounded() -> None:
 
 
 def test_decisions_and_time_are_counted() -> None:
-    """Each decision counts with rule, outcome and reason, and each review's time goes into a bucket."""
+    """Each decision is counted by rule, outcome and reason, and each duration goes into a bucket."""
     recorder = Recorder()
     recorded(review(cluster()), recorder)
     value = recorder.registry.get_sample_value
@@ -52,15 +53,15 @@ def test_decisions_and_time_are_counted() -> None:
 
 
 def test_gauge_is_read_with_the_metrics() -> None:
-    """A gauge has the value of the moment it is asked for."""
+    """A gauge calls its function when the metrics are collected."""
     recorder, values = Recorder(), [1.0]
-    recorder.gauge("dask_colocate_namespaces", "Known.", lambda: values[-1])
+    recorder.add_gauge("dask_colocate_namespace_cache_size", "Known.", lambda: values[-1])
     values.append(7.0)
-    assert b"dask_colocate_namespaces 7.0" in recorder.metrics()
+    assert b"dask_colocate_namespace_cache_size 7.0" in recorder.metrics()
 
 
 def test_object_is_never_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """A line says what was decided on which object, and nothing of what is in it."""
+    """A log line identifies the object and its decisions and contains no content of the object."""
     item = cluster()
     item["spec"]["worker"]["spec"]["containers"][0]["env"] = [{"name": "TOKEN", "value": "s3cret"}]
     with caplog.at_level(logging.DEBUG):
@@ -70,19 +71,19 @@ def test_object_is_never_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert "s3cret" not in str(record.__dict__)
 
 
-def test_workers_that_are_alike_leave_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    """The first of a group's workers is told of; the others, answered with the same, only for debugging."""
+def test_equal_workers_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Of worker pods that share a response, only the first is logged at INFO."""
     found = handler.review_of(review(cluster()))
     answer = handler.answer(AdmissionResponse(Status.DECIDED, warnings=("w",)))
     with caplog.at_level(logging.INFO):
-        Recorder().admitted(found, answer, 0.001)
+        Recorder().record_admission(found, answer, 0.001)
         answer.sent += 1
-        Recorder().admitted(found, answer, 0.001)
+        Recorder().record_admission(found, answer, 0.001)
     assert len(caplog.records) == 1
 
 
-def test_review_of_no_interest_is_logged_only_for_debugging(caplog: pytest.LogCaptureFixture) -> None:
-    """A Pod that is none of ours leaves no line at the usual level."""
+def test_unmodified_object_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """An unrelated Pod leaves no line at INFO."""
     with caplog.at_level(logging.INFO):
         recorded(review({"apiVersion": "v1", "kind": "Pod"}), Recorder())
     assert caplog.records == []
@@ -90,7 +91,7 @@ def test_review_of_no_interest_is_logged_only_for_debugging(caplog: pytest.LogCa
 
 @pytest.fixture
 def _own_root() -> object:
-    """The root logger as it was, whatever a test does to it."""
+    """Restore the root logger after a test."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield None
@@ -100,11 +101,11 @@ def _own_root() -> object:
 
 @pytest.mark.usefixtures("_own_root")
 def test_log_lines_are_json() -> None:
-    """Each line is an object with time, level, logger, message and what came with it."""
+    """Each line is a JSON object with time, level, logger, message and the fields of the record."""
     stream = io.StringIO()
-    listener = recorder.log_to(stream, "INFO", lambda: None)
+    listener = logs.start_logging(stream, "INFO", lambda: None)
     found = handler.review_of(review(cluster()))
-    Recorder().admitted(found, handler.answer(AdmissionResponse(Status.DECIDED, warnings=("w",))), 0.001)
+    Recorder().record_admission(found, handler.answer(AdmissionResponse(Status.DECIDED, warnings=("w",))), 0.001)
     logging.getLogger("x").debug("not this one")
     listener.stop()
     (line,) = stream.getvalue().splitlines()
@@ -114,7 +115,7 @@ def test_log_lines_are_json() -> None:
 
 
 class Stuck(io.StringIO):
-    """A terminal that takes its time."""
+    """Slow terminal."""
 
     def write(self, text: str) -> int:
         """Wait, then write."""
@@ -123,20 +124,20 @@ class Stuck(io.StringIO):
 
 
 @pytest.mark.usefixtures("_own_root")
-def test_slow_log_stops_nobody() -> None:
-    """Lines beyond the queue are dropped and counted: a full disk or a slow terminal never holds up a request."""
+def test_slow_log_does_not_delay_requests() -> None:
+    """Lines above the queue size are dropped and counted, so that a slow output does not delay a request."""
     stream = Stuck()
     dropped: list[None] = []
-    listener = recorder.log_to(stream, "INFO", lambda: dropped.append(None))
+    listener = logs.start_logging(stream, "INFO", lambda: dropped.append(None))
     started = time.perf_counter()
-    for number in range(recorder.LOG_LINES + 1000):
+    for number in range(logs.QUEUE_SIZE + 1000):
         logging.getLogger("x").info("line %d", number)
     assert time.perf_counter() - started < 60  # waiting for the terminal would take half an hour
     lines = listener.queue
     assert isinstance(lines, queue.Queue)
-    assert lines.qsize() <= recorder.LOG_LINES
+    assert lines.qsize() <= logs.QUEUE_SIZE
     assert dropped
-    while not lines.empty():  # what was taken in is not waited for
+    while not lines.empty():  # do not wait for the queued lines
         lines.get_nowait()
     listener.stop()
-    assert len(stream.getvalue().splitlines()) < recorder.LOG_LINES
+    assert len(stream.getvalue().splitlines()) < logs.QUEUE_SIZE

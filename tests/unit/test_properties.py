@@ -15,7 +15,7 @@ from tests.faults import arbitrary, laws
 from tests.unit.case import changed
 from tests.unit.objects import HOSTNAME, NAMESPACE, WORKER_LABELS, namespace, review
 from webhook.http.app import Webhook, create_app
-from webhook.kube.namespaces.static import Static
+from webhook.kube.namespaces.static import StaticNamespaces
 from webhook.mutators import plan
 from webhook.mutators.decision import Outcome
 from webhook.policy import ANNOTATIONS, PREFIX, Policy, resolve
@@ -216,7 +216,7 @@ def test_laws_hold_from_bytes_to_bytes(item: Unstructured, annotations: dict[str
     """Whatever the object and its namespace's annotations are, the answer keeps every law of `tests.faults.laws`."""
     body = json.dumps(review({"apiVersion": "v1", "kind": "Pod"}, operation, object=item)).encode()
     found = {"metadata": {"name": NAMESPACE, "annotations": {f"{PREFIX}enabled": "true", **annotations}}}
-    webhook = Webhook(Static([found]), Policy(), Recorder())
+    webhook = Webhook(StaticNamespaces([found]), Policy(), Recorder())
     laws.check(body, laws.answer(webhook, body), webhook)
 
 
@@ -227,7 +227,7 @@ def test_laws_hold_from_bytes_to_bytes(item: Unstructured, annotations: dict[str
 )
 def test_any_body_is_answered_or_refused_over_http(body: bytes) -> None:
     """Any body gets 200 with a review that keeps the laws, or 400 with one line of text, and nothing is raised."""
-    webhook = Webhook(Static([namespace("n0")]), Policy(), Recorder())
+    webhook = Webhook(StaticNamespaces([namespace("n0")]), Policy(), Recorder())
     status, media_type, answer = laws.driven(posted(create_app(webhook, Recorder(), {}), body))
     assert (status, media_type) in {(200, b"application/json"), (400, b"text/plain; charset=utf-8")}
     if status == 200:
@@ -269,7 +269,7 @@ def test_law_keeps_the_users_words(there: Unstructured, value: Unstructured) -> 
 
 def test_law_keeps_reviews_answered() -> None:
     """A review that is refused as none breaks the law, and what is no review does not."""
-    webhook = Webhook(Static([namespace()]), Policy(), Recorder())
+    webhook = Webhook(StaticNamespaces([namespace()]), Policy(), Recorder())
     with pytest.raises(laws.BrokenLawError):
         laws.check(json.dumps(review({**DASK, "kind": "DaskCluster"})).encode(), None, webhook)
     assert not laws.check(b"{}", None, webhook)

@@ -1,4 +1,4 @@
-"""What `review` can be asked: directories, annotations to try, reasons beside lines, SARIF."""
+"""Inputs and outputs of `review`: directories, --set, attributed diffs, SARIF."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ GUIDE = EXAMPLES / "guide-cluster.yaml"
 
 
 def reviewed(text: str, **tried: str) -> Reviewed:
-    """The only object of a text, reviewed where its namespace also has the annotations `tried`."""
+    """Review the only object of a text, with annotations added to its namespace."""
     annotations = {f"{PREFIX}{key.replace('_', '-')}": value for key, value in tried.items()}
     (one,) = review(read(text, "it.yaml"), (), Policy(), annotations)
     return one
 
 
 def as_json(capsys: pytest.CaptureFixture[str], *files: str, options: ReviewOptions) -> Unstructured:
-    """What `review` writes, read."""
+    """Return the parsed output of `review`."""
     main.review(*files, options=options)
     return json.loads(capsys.readouterr().out)
 
@@ -51,15 +51,15 @@ def as_json(capsys: pytest.CaptureFixture[str], *files: str, options: ReviewOpti
 
 
 def test_set_tries_annotations(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each --set is an annotation on the namespace, with or without the prefix."""
+    """Each --set adds an annotation to the namespace, with or without the prefix."""
     options = ReviewOptions(tried=("gpu-limit=3", f"{PREFIX}worker-command=keep"), output="patch")
     (one,) = as_json(capsys, str(STRIPPED), options=options)
     assert {"limits": {"nvidia.com/gpu": "3"}} in [each["value"] for each in one["patch"]]
     assert "dask-cuda-worker" not in json.dumps(one)
 
 
-def test_set_goes_over_what_the_namespace_says(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """A namespace that is not enabled is as if it were with --set enabled=true."""
+def test_set_overrides_the_namespace(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """--set enabled=true overrides a namespace that is not enabled."""
     file = tmp_path / "both.yaml"
     file.write_text(yaml.safe_dump_all([namespace(enabled="false", gpu_limit="2"), cluster()]))
     (one,) = as_json(capsys, str(file), options=ReviewOptions(tried=("enabled=true",), output="json"))
@@ -76,8 +76,8 @@ def test_set_goes_over_what_the_namespace_says(capsys: pytest.CaptureFixture[str
         ("zzz=1", ("zzz", "topology", "targets")),
     ],
 )
-def test_set_is_checked(item: str, parts: tuple[str, ...]) -> None:
-    """What cannot be used is named with key, value and what is accepted, before anything is read."""
+def test_set_is_validated(item: str, parts: tuple[str, ...]) -> None:
+    """An invalid --set is reported with key, value and accepted values, before files are read."""
     with pytest.raises(SettingsError) as caught:
         main.review("nowhere.yaml", options=ReviewOptions(tried=(item,)))
     assert all(part in str(caught.value) for part in parts)
@@ -86,65 +86,65 @@ def test_set_is_checked(item: str, parts: tuple[str, ...]) -> None:
 # ---- files and directories ------------------------------------------------------------------------
 
 
-def tell(_told: str) -> None:
-    """Nobody waits."""
+def ignore_progress(_message: str) -> None:
+    """Discard the message."""
 
 
-def test_directory_is_all_below_it(tmp_path: Path) -> None:
-    """A directory stands for its YAML and JSON at any depth, sorted; hidden directories and others are left out."""
+def test_directory_is_searched_recursively(tmp_path: Path) -> None:
+    """The YAML and JSON files of a directory are read in sorted order; hidden directories are skipped."""
     for name in ("a/one.yaml", "a/b/two.yml", "three.json", ".git/four.yaml", "a/five.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(json.dumps(cluster(name=Path(name).stem)))
-    found = found_in([str(tmp_path)], io.StringIO(), tell)
+    found = found_in([str(tmp_path)], io.StringIO(), ignore_progress)
     assert [each.item["metadata"]["name"] for each in found] == ["three", "one", "two"]
 
 
-def test_directory_may_hold_other_yaml(tmp_path: Path) -> None:
-    """What is no Kubernetes object at all is left out of a directory; named by itself, it is an error."""
+def test_other_yaml_in_a_directory_is_skipped(tmp_path: Path) -> None:
+    """YAML that is not Kubernetes is skipped in a directory, and is an error as a named file."""
     (tmp_path / "cluster.yaml").write_text(yaml.safe_dump(cluster()))
     (tmp_path / "values.yaml").write_text("replicas: 2\n---\n- a list\n")
-    assert len(found_in([str(tmp_path)], io.StringIO(), tell)) == 1
+    assert len(found_in([str(tmp_path)], io.StringIO(), ignore_progress)) == 1
     with pytest.raises(InputError, match=r"values\.yaml:1: expected a Kubernetes object"):
-        found_in([str(tmp_path / "values.yaml")], io.StringIO(), tell)
+        found_in([str(tmp_path / "values.yaml")], io.StringIO(), ignore_progress)
 
 
-def test_half_an_object_is_an_error_anywhere(tmp_path: Path) -> None:
-    """A document with a kind and no apiVersion is a slip, also in a directory."""
+def test_incomplete_object_is_an_error(tmp_path: Path) -> None:
+    """A document with a kind and without apiVersion is an error, also in a directory."""
     (tmp_path / "cluster.yaml").write_text("# a comment\nkind: DaskCluster\n")
     with pytest.raises(InputError, match=r"cluster\.yaml:2: expected a Kubernetes object"):
-        found_in([str(tmp_path)], io.StringIO(), tell)
+        found_in([str(tmp_path)], io.StringIO(), ignore_progress)
 
 
-def test_a_directory_may_hold_what_is_not_kubernetes(tmp_path: Path) -> None:
-    """Tags of other programs and JSON with comments are left out, where they name no apiVersion or kind."""
+def test_invalid_other_files_in_a_directory_are_skipped(tmp_path: Path) -> None:
+    """Files with custom tags or comments in JSON are skipped if they have no apiVersion and kind."""
     (tmp_path / "mkdocs.yml").write_text("site: x\nextensions: !!python/name:a.b\n")
     (tmp_path / "template.yaml").write_text("Resources:\n  A: !Ref B\n")
     (tmp_path / "tsconfig.json").write_text('// a comment\n{"compilerOptions": {}}\n')
-    assert found_in([str(tmp_path)], io.StringIO(), tell) == ()
+    assert found_in([str(tmp_path)], io.StringIO(), ignore_progress) == ()
 
 
-def test_every_broken_file_is_named_with_its_line(tmp_path: Path) -> None:
-    """All files that cannot be read are told at once, a line each with file and line."""
+def test_every_invalid_file_is_reported_with_its_line(tmp_path: Path) -> None:
+    """All invalid files are reported at once, each with file and line."""
     (tmp_path / "a.yaml").write_text("apiVersion: v1\nkind: [\n")
     (tmp_path / "b.yaml").write_text("apiVersion: v1\n\nkind: {{ .Values.kind }}\n")
     with pytest.raises(InputError) as caught:
-        found_in([str(tmp_path)], io.StringIO(), tell)
+        found_in([str(tmp_path)], io.StringIO(), ignore_progress)
     first, second = str(caught.value).splitlines()
     assert first.startswith(f"{tmp_path}/a.yaml:3: ")
     assert second.startswith(f"{tmp_path}/b.yaml:3: ")
 
 
 def test_empty_directory_is_an_error(tmp_path: Path) -> None:
-    """A directory with nothing to review is a slip of the user's, and is told."""
-    with pytest.raises(InputError, match=r"no \*\.yaml, \*\.yml, \*\.json in it"):
-        found_in([str(tmp_path)], io.StringIO(), tell)
+    """A directory without manifests is an error."""
+    with pytest.raises(InputError, match=r"no \*\.yaml, \*\.yml, \*\.json files in this directory"):
+        found_in([str(tmp_path)], io.StringIO(), ignore_progress)
 
 
-# ---- reasons beside the lines ---------------------------------------------------------------------
+# ---- attributed diff -------------------------------------------------------------------------------
 
 
-def test_each_added_line_knows_its_decision() -> None:
-    """Every line that is added belongs to the rule that added it, also where two rules share a parent."""
+def test_each_added_line_has_its_decision() -> None:
+    """Every added line belongs to the rule that added it, also if two rules share a parent."""
     one = reviewed(STRIPPED.read_text(), apart="5", scheduler_placement="keep")
     owners = {
         line.text.strip(): line.decision.reason for line in diff(one) if line.sign == "+" and line.decision is not None
@@ -157,8 +157,8 @@ def test_each_added_line_knows_its_decision() -> None:
     assert all(line.decision for line in diff(one) if line.sign == "+")
 
 
-def test_reason_stands_beside_the_first_line_of_each_change() -> None:
-    """A reason stands once beside each change, and its line is still YAML with a comment."""
+def test_first_line_of_each_change_has_the_reason() -> None:
+    """The first line of each change has its reason as a YAML comment."""
     lines = [line.plain for line in shown(reviewed(STRIPPED.read_text()))]
     beside = [line for line in lines if "  # " in line]
     assert [line.rpartition("  # ")[2] for line in beside] == [
@@ -171,16 +171,16 @@ def test_reason_stands_beside_the_first_line_of_each_change() -> None:
     assert lines[0].startswith("@@ -")
 
 
-def test_nothing_changed_is_no_diff() -> None:
-    """The guide's manifest has no line of a diff."""
+def test_unchanged_object_has_no_diff() -> None:
+    """The guide's manifest is unchanged and has an empty diff."""
     assert list(diff(reviewed(GUIDE.read_text()))) == []
 
 
 # ---- SARIF ----------------------------------------------------------------------------------------
 
 
-def test_sarif_names_file_and_line() -> None:
-    """Each result stands at the line of the file that its change is about, and its rule is its reason."""
+def test_sarif_has_file_and_line() -> None:
+    """Each result has the line of its change and its reason as rule."""
     one = reviewed(STRIPPED.read_text())
     (run,) = sarif([one], "1.2.3")["runs"]
     lines = {each["ruleId"]: each["locations"][0]["physicalLocation"] for each in run["results"]}
@@ -193,8 +193,8 @@ def test_sarif_names_file_and_line() -> None:
 
 
 def test_sarif_rules_are_the_reasons() -> None:
-    """Every reason is a rule with its meaning, and each result points at its own by id and index."""
-    (run,) = sarif([reviewed(STRIPPED.read_text()), reviewed(GUIDE.read_text())], "1.2.3", every=True)["runs"]
+    """Every reason is a SARIF rule, and each result refers to its rule by id and index."""
+    (run,) = sarif([reviewed(STRIPPED.read_text()), reviewed(GUIDE.read_text())], "1.2.3", include_skipped=True)["runs"]
     rules = run["tool"]["driver"]["rules"]
     assert [rule["id"] for rule in rules] == [reason.value for reason in Reason]
     assert all(rule["shortDescription"]["text"] for rule in rules)
@@ -205,7 +205,7 @@ def test_sarif_rules_are_the_reasons() -> None:
 
 
 def test_sarif_has_the_shape_of_2_1_0(capsys: pytest.CaptureFixture[str]) -> None:
-    """The log has what SARIF 2.1.0 requires, and nothing at any level that its schema does not know."""
+    """The log has the properties that SARIF 2.1.0 requires and no unknown ones."""
     options = ReviewOptions(tried=("scheduler-gpu=2",), output="sarif", explain=True)
     document = as_json(capsys, str(EXAMPLES), options=options)
     assert (document["version"], document["$schema"]) == (
@@ -215,8 +215,8 @@ def test_sarif_has_the_shape_of_2_1_0(capsys: pytest.CaptureFixture[str]) -> Non
     _shaped(document, "log")
 
 
-def test_sarif_tells_warnings(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """A warning that is no rule's, such as a namespace's malformed annotation, is a notification of the run."""
+def test_sarif_contains_warnings(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Warnings, such as for a malformed annotation of a namespace, are notifications of the run."""
     file = tmp_path / "both.yaml"
     file.write_text(yaml.safe_dump_all([namespace(gpu_limit="many"), cluster(), pod()]))
     (run,) = as_json(capsys, str(file), options=ReviewOptions(output="sarif"))["runs"]
@@ -225,8 +225,8 @@ def test_sarif_tells_warnings(capsys: pytest.CaptureFixture[str], tmp_path: Path
     assert any("gpu-limit='many'" in each["message"]["text"] for each in told)
 
 
-# From the specification, sections 3.13-3.28, 3.49, 3.58: what an object of ours must have, and all it has. A name is
-# another object, a list of one name a list of such objects.
+# Properties of the objects that we write, from sections 3.13-3.28, 3.49 and 3.58 of the specification. A string refers
+# to another object, a list to a list of such objects.
 _SHAPES: dict[str, dict[str, Unstructured]] = {
     "log": {"$schema": str, "version": str, "runs": ["run"]},
     "run": {"tool": "tool", "columnKind": str, "invocations": ["invocation"], "results": ["result"]},

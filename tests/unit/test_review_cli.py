@@ -26,7 +26,7 @@ RULE_NAMES = {name for rules in RULES.values() for name in rules}
 
 
 def run(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    """`dask-colocate review ARGUMENTS` as a process of its own."""
+    """Run `dask-colocate review ARGUMENTS` as a process."""
     argv = [sys.executable, "-m", "webhook", "review", *arguments]
     variables = {"PATH": os.environ["PATH"], "COLUMNS": "200", **environment}
     return subprocess.run(
@@ -42,25 +42,25 @@ def run(*arguments: str, stdin: str = "", **environment: str) -> subprocess.Comp
 
 
 def written(folder: Path, *documents: Unstructured) -> str:
-    """A YAML file with these documents."""
+    """Write a YAML file and return its name."""
     file = folder / "manifests.yaml"
     file.write_text(yaml.safe_dump_all(documents))
     return str(file)
 
 
-# ---- as a process: status, stdin, stderr ----------------------------------------------------------
+# ---- process: exit status, stdin, stderr -----------------------------------------------------------
 
 
-def test_showing_is_no_failure() -> None:
-    """Without --check the status is 0, and diff, decisions and reasons are shown."""
+def test_changes_are_no_failure() -> None:
+    """Without --check the exit status is 0, and diff, decisions and reasons are printed."""
     done = run(STRIPPED)
     assert (done.returncode, done.stderr) == (0, "")
     for part in ("+", "dask-cuda-worker", "nvidia.com/gpu", "affinity-added", "gpu-limit-added", "command-converted"):
         assert part in done.stdout
 
 
-def test_check_says_whether_something_would_change(capsys: pytest.CaptureFixture[str]) -> None:
-    """With --check the status is 1 with the reasons when something would change, else 0."""
+def test_check_fails_if_something_would_change(capsys: pytest.CaptureFixture[str]) -> None:
+    """With --check the exit status is 1 if an object would change, else 0."""
     done = run("--check", STRIPPED)
     assert done.returncode == 1
     assert {"affinity-added", "emptier-added", "gpu-limit-added", "command-converted"} <= set(done.stdout.split())
@@ -71,7 +71,7 @@ def test_check_says_whether_something_would_change(capsys: pytest.CaptureFixture
 
 @pytest.mark.parametrize("arguments", [(), ("-",)])
 def test_standard_input_is_read(arguments: tuple[str, ...]) -> None:
-    """`-` reads standard input, and so does no file at all."""
+    """Standard input is read for `-` and without files."""
     done = run(*arguments, "--output", "json", stdin=json.dumps(cluster()))
     assert [one["source"] for one in json.loads(done.stdout)] == ["<stdin>"]
 
@@ -84,16 +84,16 @@ def test_standard_input_is_read(arguments: tuple[str, ...]) -> None:
         (json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}), "<stdin>:1: "),
     ],
 )
-def test_bad_input_is_status_2_with_file_and_line(text: str, complaint: str) -> None:
-    """What cannot be read ends with status 2, one line that names file and line, and no traceback."""
+def test_invalid_input_is_status_2_with_file_and_line(text: str, complaint: str) -> None:
+    """Invalid input ends with status 2 and one line with file and line."""
     done = run("--check", stdin=text)
     assert (done.returncode, done.stdout) == (2, "")
     assert complaint in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_bad_usage_is_status_2(tmp_path: Path) -> None:
-    """A missing file, one that is no text, an unknown word or a malformed setting is status 2, not a traceback."""
+def test_invalid_usage_is_status_2(tmp_path: Path) -> None:
+    """A missing or binary file, an unknown value or option, or invalid defaults end with status 2."""
     (tmp_path / "latin1").write_bytes(b"apiVersion: \xe9")
     for arguments in (
         ("nowhere.yaml",),
@@ -108,23 +108,23 @@ def test_bad_usage_is_status_2(tmp_path: Path) -> None:
         assert done.stderr + done.stdout
 
 
-def test_settings_come_from_the_environment_too() -> None:
-    """Every setting is a flag and an environment variable."""
+def test_options_are_read_from_the_environment() -> None:
+    """Options of `review` are also environment variables."""
     done = run("--output", "patch", STRIPPED, DASK_COLOCATE_DEFAULTS="gpu-limit=3")
     (one,) = json.loads(done.stdout)
     assert {"limits": {"nvidia.com/gpu": "3"}} in [operation["value"] for operation in one["patch"]]
 
 
-def test_nothing_to_review_is_said(tmp_path: Path) -> None:
-    """An empty manifest is no failure, and not silent either."""
+def test_empty_input_gives_a_message(tmp_path: Path) -> None:
+    """An empty manifest is not an error, but a message is written."""
     (tmp_path / "empty.yaml").write_text("---\n")
     done = run(str(tmp_path))
     assert done.returncode == 0
     assert "nothing to review" in done.stderr
 
 
-def test_changing_commands_do_what_is_typed_alone() -> None:
-    """No variable names the namespace that is changed, or answers the question."""
+def test_disable_reads_no_environment_variables() -> None:
+    """No environment variable selects the namespace or skips the prompt."""
     argv = [sys.executable, "-m", "webhook", "disable"]
     variables = {"DASK_COLOCATE_NAMESPACE": "x", "DASK_COLOCATE_YES": "true"}
     done = subprocess.run(argv, capture_output=True, text=True, check=False, env={**os.environ, **variables})
@@ -132,8 +132,8 @@ def test_changing_commands_do_what_is_typed_alone() -> None:
     assert "NAMESPACE" in done.stdout + done.stderr
 
 
-def test_explain_shows_every_rule_also_when_nothing_changes() -> None:
-    """With --explain each rule is there with outcome, reason and detail, and the guide's own term with what to gain."""
+def test_explain_shows_every_rule() -> None:
+    """With --explain every rule has a row, also if nothing changes, and recommendations are printed."""
     done = run("--explain", "--check", GUIDE)
     assert (done.returncode, done.stderr) == (0, "")
     rows = [line.split() for line in done.stdout.splitlines()]
@@ -152,25 +152,25 @@ def test_explain_shows_every_rule_also_when_nothing_changes() -> None:
     assert GUIDE_TERM_NODES in done.stdout
 
 
-def test_without_explain_rules_that_are_off_are_left_out() -> None:
-    """Without --explain there is no row for a rule that is off, and no advice."""
+def test_without_explain_skipped_rules_are_hidden() -> None:
+    """Without --explain there are no rows for skipped rules and no recommendations."""
     done = run(GUIDE)
     assert "apart-off" not in done.stdout
     assert GUIDE_TERM_NODES not in done.stdout
 
 
-# ---- within this process: what is written ---------------------------------------------------------
+# ---- output ----------------------------------------------------------------------------------------
 
 
 def shown(capsys: pytest.CaptureFixture[str], *files: str, namespaces: str | None = None) -> Unstructured:
-    """What `--output json` writes for `files`."""
+    """Return the parsed output of `--output json`."""
     file = Path(namespaces) if namespaces else None
     main.review(*files, options=ReviewOptions(namespace_file=file, output="json"))
     return json.loads(capsys.readouterr().out)
 
 
-def test_patch_makes_the_yaml(capsys: pytest.CaptureFixture[str]) -> None:
-    """`--output patch` on the manifest gives what `--output yaml` writes, and that is the end of it."""
+def test_patch_gives_the_yaml(capsys: pytest.CaptureFixture[str]) -> None:
+    """The patch of `--output patch`, applied to the manifest, gives the object of `--output yaml`."""
     main.review(STRIPPED, options=ReviewOptions(output="patch"))
     (one,) = json.loads(capsys.readouterr().out)
     main.review(STRIPPED, options=ReviewOptions(output="yaml"))
@@ -180,8 +180,8 @@ def test_patch_makes_the_yaml(capsys: pytest.CaptureFixture[str]) -> None:
     assert (one["kind"], one["namespace"], one["name"]) == ("DaskCluster", "rapids", "rapids-dask-cluster")
 
 
-def test_reviewed_yaml_needs_no_second_review(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """What `--output yaml` writes is unchanged by another review."""
+def test_reviewed_yaml_is_unchanged_by_a_second_review(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The output of `--output yaml` is unchanged by a second review."""
     main.review(STRIPPED, options=ReviewOptions(output="yaml"))
     again = tmp_path / "again.yaml"
     again.write_text(capsys.readouterr().out)
@@ -189,7 +189,7 @@ def test_reviewed_yaml_needs_no_second_review(capsys: pytest.CaptureFixture[str]
 
 
 def test_every_document_is_reviewed_on_its_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """A file with several objects, Lists and AdmissionReviews gives one result for each, in order, with its line."""
+    """Each object of a file, List or AdmissionReview gives a result with its line, in order."""
     listed = {"apiVersion": "v1", "kind": "List", "items": [pod(), {"apiVersion": "v1", "kind": "ConfigMap"}]}
     file = written(tmp_path, cluster(), listed, review(cluster(name="sent"), name="sent"))
     found = shown(capsys, file)
@@ -199,19 +199,19 @@ def test_every_document_is_reviewed_on_its_own(capsys: pytest.CaptureFixture[str
     assert found[0]["line"] < found[1]["line"] == found[2]["line"] < found[3]["line"]
 
 
-def test_namespaces_among_the_manifests_count(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """A Namespace in the file is taken as the real one and not reviewed itself."""
+def test_namespaces_among_the_manifests_apply(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The annotations of a Namespace in the file apply, and the Namespace is not reviewed."""
     file = written(tmp_path, namespace(enabled="false"), cluster())
     assert [one["status"] for one in shown(capsys, file)] == ["not-enabled"]
 
 
-def test_without_namespaces_each_is_taken_as_enabled(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """The question of a user without a Namespace at hand is what an enabled one would do."""
+def test_without_namespaces_every_namespace_is_enabled(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Without any Namespace in the input, every namespace is assumed to be enabled."""
     assert [one["status"] for one in shown(capsys, written(tmp_path, cluster()))] == ["decided"]
 
 
 def test_namespaces_of_the_file_are_the_only_ones(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """With namespaces given, another one is not known; an object that names none is in the only one there is."""
+    """With a namespace file, other namespaces are unknown; objects without a namespace belong to the only one."""
     elsewhere, nowhere = cluster(), cluster()
     elsewhere["metadata"]["namespace"] = "elsewhere"
     del nowhere["metadata"]["namespace"]
@@ -222,8 +222,8 @@ def test_namespaces_of_the_file_are_the_only_ones(capsys: pytest.CaptureFixture[
     ]
 
 
-def test_diff_shows_warnings_and_why_nothing_happens(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """An unchanged object has its reason, and a warning stands where its user would read it."""
+def test_diff_shows_warnings_and_why_an_object_is_unchanged(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The output has the reason of an unchanged object, and the warnings."""
     out = cluster(annotations={f"{PREFIX}enabled": "false"})
     main.review(written(tmp_path, namespace(gpu_limit="many"), out, cluster(name="other")))
     text = " ".join(capsys.readouterr().out.split())
@@ -233,7 +233,7 @@ def test_diff_shows_warnings_and_why_nothing_happens(capsys: pytest.CaptureFixtu
 
 
 def test_capacity_file_shows_the_plan(tmp_path: Path) -> None:
-    """With nodes and pods at hand, as kubectl lists them, the hosts are named; an absent file is bad input."""
+    """With --capacity-file the preferred nodes are shown; a missing file is invalid input."""
     node = {
         "kind": "Node",
         "metadata": {"name": "n", "labels": {"kubernetes.io/hostname": "host-n"}},
@@ -247,8 +247,8 @@ def test_capacity_file_shows_the_plan(tmp_path: Path) -> None:
     assert run("--capacity-file", str(tmp_path / "none"), STRIPPED).returncode == 2
 
 
-def test_starts_without_what_it_does_not_need() -> None:
-    """A review of files loads no Kubernetes client, X.509 or web framework: half a second at every commit."""
+def test_review_imports_no_heavy_packages() -> None:
+    """A review of files imports no Kubernetes client, X.509 or web framework, which would take half a second."""
     heavy = "kubernetes cryptography fastapi uvicorn pydantic requests jinja2"
     code = "import sys; from webhook.cli.main import main\n"
     code += "try: main()\nfinally: sys.stderr.write(' '.join({*sys.modules}))"

@@ -1,4 +1,4 @@
-"""Each row of design.md's "When it can't decide", over HTTP."""
+"""HTTP responses of the webhook, including every case in which it cannot decide."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import pytest
 from tests.unit.objects import cluster, container, namespace, review, spec
 from webhook.admission import handler
 from webhook.http.app import (
-    BODY_LIMIT,
+    MAX_BODY_SIZE,
     Mutate,
     Webhook,
     create_app,
 )
 from webhook.kube.namespaces import Namespaces, NamespaceUnknownError
-from webhook.kube.namespaces.static import Static
+from webhook.kube.namespaces.static import StaticNamespaces
 from webhook.policy import PREFIX, Annotations, Policy
 from webhook.telemetry.recorder import Recorder
 
@@ -34,39 +34,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Failing:
-    """A source of namespaces that raises."""
+    """Source of namespaces that raises an error."""
 
     error: Exception
     ready: bool = False
 
     async def annotations(self, name: str) -> Annotations:  # noqa: ARG002 - the port's signature
-        """Nothing but the error."""
+        """Raise the error."""
         raise self.error
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A source that remembers what it was asked."""
+class RecordingNamespaces:
+    """Source of namespaces that records the requested names."""
 
     names: list[str] = field(default_factory=list)
     ready: bool = True
 
     async def annotations(self, name: str) -> Annotations:
-        """No annotations."""
+        """Return no annotations."""
         self.names.append(name)
         return frozenset()
 
 
 class Service:
-    """The HTTP application in this process, and a client of it."""
+    """HTTP application in this process with a client."""
 
     def __init__(self, namespaces: Namespaces, readiness: Mapping[str, Callable[[], bool]] | None = None) -> None:
-        """Serve with what ships as defaults."""
+        """Serve with the default policy."""
         self.recorder = Recorder()
         self._app = create_app(Webhook(namespaces, Policy(), self.recorder), self.recorder, readiness or {})
 
     def send(self, method: str, path: str, content: bytes | AsyncIterator[bytes] | None = None) -> httpx.Response:
-        """One request."""
+        """Send one request."""
 
         async def exchange() -> httpx.Response:
             transport = httpx.ASGITransport(self._app)
@@ -80,21 +80,21 @@ class Service:
         return self.send("POST", "/mutate", json.dumps(document).encode())
 
     def count(self, name: str, **labels: str) -> float:
-        """The value of a counter, 0 where it has not been counted yet."""
+        """Return the value of a counter, 0 if it has no sample."""
         return self.recorder.registry.get_sample_value(name, labels) or 0
 
 
 def served(**annotations: str) -> Service:
-    """A service that knows one namespace, enabled."""
-    return Service(Static([namespace(**annotations)]))
+    """Return a service with one enabled namespace."""
+    return Service(StaticNamespaces([namespace(**annotations)]))
 
 
-# ---- the table ------------------------------------------------------------------------------------
+# ---- requests without a decision -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"null", b'{"kind": "AdmissionReview"}', b"kind: AdmissionReview"])
 def test_body_that_is_no_review_is_400(body: bytes) -> None:
-    """The body is not an AdmissionReview v1: HTTP 400 with a reason, counted."""
+    """A body that is not an AdmissionReview v1 gets HTTP 400 with a reason and is counted."""
     service = served()
     answer = service.send("POST", "/mutate", body)
     assert answer.status_code == 400
@@ -104,16 +104,16 @@ def test_body_that_is_no_review_is_400(body: bytes) -> None:
 
 
 def test_body_over_the_limit_is_413() -> None:
-    """A body that is larger than the limit is given up: HTTP 413 with a reason, counted."""
+    """A body above the limit gets HTTP 413 with a reason and is counted."""
     service = served()
-    answer = service.send("POST", "/mutate", b" " * (BODY_LIMIT + 1))
+    answer = service.send("POST", "/mutate", b" " * (MAX_BODY_SIZE + 1))
     assert answer.status_code == 413
-    assert str(BODY_LIMIT) in answer.text
+    assert str(MAX_BODY_SIZE) in answer.text
     assert service.count("dask_colocate_malformed_requests_total") == 1
 
 
-def test_body_of_unknown_length_is_given_up_at_the_limit() -> None:
-    """A body that announces no length is not read to its end."""
+def test_body_without_length_is_read_up_to_the_limit() -> None:
+    """A body without Content-Length is not read beyond the limit."""
     sent = []
 
     async def endless() -> AsyncIterator[bytes]:
@@ -122,37 +122,37 @@ def test_body_of_unknown_length_is_given_up_at_the_limit() -> None:
             yield b" " * (1024 * 1024)
 
     assert served().send("POST", "/mutate", endless()).status_code == 413
-    assert len(sent) == BODY_LIMIT // (1024 * 1024) + 1
+    assert len(sent) == MAX_BODY_SIZE // (1024 * 1024) + 1
 
 
 def test_body_at_the_limit_is_read() -> None:
-    """A body of exactly the limit is answered."""
+    """A body of exactly the limit is admitted."""
     body = json.dumps(review(cluster())).encode()
-    answer = served().send("POST", "/mutate", body + b" " * (BODY_LIMIT - len(body)))
+    answer = served().send("POST", "/mutate", body + b" " * (MAX_BODY_SIZE - len(body)))
     assert answer.status_code == 200
 
 
 @pytest.mark.parametrize(
     "item", [{"apiVersion": "v1", "kind": "ConfigMap"}, cluster(annotations={f"{PREFIX}enabled": "false"})]
 )
-def test_object_that_is_none_of_ours_asks_nobody(item: Unstructured) -> None:
-    """No targets, or opted out: allowed, no patch, before the namespace is asked for."""
-    source = Asked()
+def test_unrelated_object_needs_no_namespace(item: Unstructured) -> None:
+    """An object without pod templates or with an opt-out is allowed without a patch, and no namespace is read."""
+    source = RecordingNamespaces()
     response = handler.answered(Service(source).mutate(review(item)).content)
     assert response["allowed"] is True
     assert "patch" not in response
     assert source.names == []
 
 
-def test_namespace_that_is_not_enabled_is_left_alone() -> None:
-    """The namespace is not enabled: allowed, no patch, no warning."""
+def test_object_in_a_namespace_that_is_not_enabled() -> None:
+    """An object in a namespace that is not enabled is allowed without a patch or warning."""
     response = handler.answered(served(enabled="false").mutate(review(cluster())).content)
     assert response["allowed"] is True
     assert not response.keys() & {"patch", "patchType", "warnings"}
 
 
 def test_namespace_that_cannot_be_read() -> None:
-    """The namespace can't be read: allowed, no patch, warning to nobody, audit annotation and counter."""
+    """If the namespace cannot be read, the object is allowed without a patch; this is audited and counted."""
     service = Service(Failing(NamespaceUnknownError("no answer within 0.3 s")))
     response = handler.answered(service.mutate(review(cluster())).content)
     assert response == {"uid": "0c5d", "allowed": True, "auditAnnotations": {"status": "namespace-unknown"}}
@@ -160,8 +160,8 @@ def test_namespace_that_cannot_be_read() -> None:
     assert service.count("dask_colocate_admissions_total", **labels) == 1
 
 
-def test_malformed_annotation_is_told() -> None:
-    """A malformed annotation: allowed, the default used, warning."""
+def test_malformed_annotation_gives_a_warning() -> None:
+    """For a malformed annotation the default applies, with a warning."""
     response = handler.answered(served(gpu_limit="many").mutate(review(cluster())).content)
     assert response["allowed"] is True
     assert "gpu-limit='many'" in response["warnings"][0]
@@ -169,8 +169,8 @@ def test_malformed_annotation_is_told() -> None:
     assert {"limits": {"nvidia.com/gpu": "1"}} in values
 
 
-def test_rule_that_cannot_be_sure_is_refused() -> None:
-    """A rule can't be sure: it is refused with a warning, and the others still apply."""
+def test_uncertain_rule_is_refused() -> None:
+    """An uncertain rule is refused with a warning, and the other rules still apply."""
     item = cluster(spec(container("sh", "-c", "dask-worker 2>&1 | tee log")))
     response = handler.answered(served().mutate(review(item)).content)
     assert len(response["warnings"]) == 1
@@ -178,8 +178,8 @@ def test_rule_that_cannot_be_sure_is_refused() -> None:
     assert changed == ["affinity", "topologySpreadConstraints", "resources"]
 
 
-def test_our_own_exception(caplog: pytest.LogCaptureFixture) -> None:
-    """Our own exception: allowed, no patch, audit annotation, error counter, traceback in the log."""
+def test_internal_error(caplog: pytest.LogCaptureFixture) -> None:
+    """After an internal error the object is allowed without a patch; the error is audited, counted and logged."""
     service = Service(Failing(RuntimeError("out of luck")))
     answer = service.mutate(review(cluster()))
     assert answer.status_code == 200
@@ -194,11 +194,11 @@ def test_our_own_exception(caplog: pytest.LogCaptureFixture) -> None:
     assert isinstance(record.exc_info[1], RuntimeError)
 
 
-# ---- everything else ------------------------------------------------------------------------------
+# ---- other requests --------------------------------------------------------------------------------
 
 
 def test_answer_is_an_admission_review() -> None:
-    """A decided review is answered as JSON of the version that was asked, with the uid that was asked."""
+    """The response is an AdmissionReview of the requested version with the uid of the request."""
     answer = served().mutate(review(cluster(), uid="705ab4f5-6393-11e8-b7cc-42010a800002"))
     assert answer.headers["content-type"] == "application/json"
     document = answer.json()
@@ -206,15 +206,15 @@ def test_answer_is_an_admission_review() -> None:
     assert document["response"]["uid"] == "705ab4f5-6393-11e8-b7cc-42010a800002"
 
 
-def test_changed_annotations_count_at_once() -> None:
-    """A policy is kept for the annotations it came from, and never for those that came after."""
+def test_changed_annotations_apply_at_once() -> None:
+    """A cached policy applies only to the annotations that it was resolved from."""
 
     class Changing:
         ready = True
         limit = 1
 
         async def annotations(self, name: str) -> Annotations:
-            """One GPU more each time."""
+            """Return a GPU limit that grows with each call."""
             assert name == "rapids"
             self.limit += 1
             return frozenset({(f"{PREFIX}enabled", "true"), (f"{PREFIX}gpu-limit", str(self.limit))})
@@ -225,9 +225,9 @@ def test_changed_annotations_count_at_once() -> None:
         assert {"limits": {"nvidia.com/gpu": limit}} in [operation["value"] for operation in response["patch"]]
 
 
-def test_reviews_at_once_are_not_mixed_up() -> None:
-    """Many reviews in flight are each answered with their own uid."""
-    webhook = Webhook(Static([namespace()]), Policy(), Recorder())
+def test_concurrent_requests_get_their_own_responses() -> None:
+    """Each of many concurrent requests gets a response with its own uid."""
+    webhook = Webhook(StaticNamespaces([namespace()]), Policy(), Recorder())
 
     async def all_at_once() -> list[bytes]:
         bodies = [json.dumps(review(cluster(), uid=f"uid-{number}")).encode() for number in range(50)]
@@ -237,10 +237,10 @@ def test_reviews_at_once_are_not_mixed_up() -> None:
     assert [handler.answered(answer)["uid"] for answer in answers] == [f"uid-{number}" for number in range(50)]
 
 
-def test_client_that_leaves_in_the_middle_is_no_error() -> None:
-    """Half a body and a closed connection: nothing is answered, nothing counted as malformed."""
+def test_disconnect_within_a_body_is_no_error() -> None:
+    """After a disconnect within the body nothing is sent, and nothing is counted as malformed."""
     recorder, sent = Recorder(), []
-    mutate = Mutate(Webhook(Asked(), Policy(), recorder), recorder)
+    mutate = Mutate(Webhook(RecordingNamespaces(), Policy(), recorder), recorder)
     messages = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
 
     async def receive() -> Message:
@@ -254,22 +254,24 @@ def test_client_that_leaves_in_the_middle_is_no_error() -> None:
     assert recorder.registry.get_sample_value("dask_colocate_malformed_requests_total") == 0
 
 
-def test_alive_whatever_it_waits_for() -> None:
-    """The process is alive also before it is ready."""
-    service = Service(Asked(), {"namespaces": lambda: False})
+def test_liveness_is_independent_of_readiness() -> None:
+    """The liveness probe succeeds before the replica is ready."""
+    service = Service(RecordingNamespaces(), {"namespaces": lambda: False})
     assert service.send("GET", "/healthz").status_code == 200
     assert service.mutate(review(cluster())).status_code == 200
 
 
-def test_ready_when_all_say_so() -> None:
-    """Ready is 200 when everything is, else 503 naming what it waits for."""
-    waiting = Service(Asked(), {"namespaces": lambda: False, "certificate": lambda: True}).send("GET", "/readyz")
-    assert (waiting.status_code, waiting.text) == (503, "waiting for: namespaces\n")
-    assert Service(Asked(), {"namespaces": lambda: True}).send("GET", "/readyz").status_code == 200
+def test_readiness_lists_failed_checks() -> None:
+    """The readiness probe is 200 if all checks pass, else 503 with the names of the failed checks."""
+    waiting = Service(RecordingNamespaces(), {"namespaces": lambda: False, "certificate": lambda: True}).send(
+        "GET", "/readyz"
+    )
+    assert (waiting.status_code, waiting.text) == (503, "not ready: namespaces\n")
+    assert Service(RecordingNamespaces(), {"namespaces": lambda: True}).send("GET", "/readyz").status_code == 200
 
 
 def test_metrics_are_prometheus_text() -> None:
-    """The metrics have what was counted, in Prometheus' text format."""
+    """The metrics are in the Prometheus text format and contain the counted requests."""
     service = served()
     service.mutate(review(cluster()))
     answer = service.send("GET", "/metrics")
@@ -281,5 +283,5 @@ def test_metrics_are_prometheus_text() -> None:
     ("method", "path", "code"), [("GET", "/mutate", 405), ("GET", "/docs", 404), ("POST", "/", 404)]
 )
 def test_nothing_else_is_served(method: str, path: str, code: int) -> None:
-    """There are four endpoints and no more."""
+    """Other paths and methods are rejected."""
     assert served().send(method, path).status_code == code

@@ -18,14 +18,14 @@ FILE = Path("some-file")
 @pytest.mark.parametrize(
     ("settings", "advice"),
     [
-        ({"tls_cert": FILE}, "give both, or neither"),
-        ({"tls_key": FILE, "namespaces_file": FILE}, "give both, or neither"),
-        ({"kubeconfig": FILE, "namespaces_file": FILE}, "give one"),
-        ({"namespaces_file": FILE, "capacity_hints": True}, "leave --namespaces-file out"),
+        ({"tls_cert": FILE}, "must be used together"),
+        ({"tls_key": FILE, "namespaces_file": FILE}, "must be used together"),
+        ({"kubeconfig": FILE, "namespaces_file": FILE}, "mutually exclusive"),
+        ({"namespaces_file": FILE, "capacity_hints": True}, "remove --namespaces-file"),
     ],
 )
-def test_what_cannot_work_together_is_refused(settings: Unstructured, advice: str) -> None:
-    """A contradiction stops the start, and its message says what to do."""
+def test_conflicting_options_are_rejected(settings: Unstructured, advice: str) -> None:
+    """Conflicting options stop the start with a message that says what to change."""
     with pytest.raises(SettingsError, match=advice):
         ServeOptions(**settings)
 
@@ -39,8 +39,8 @@ def test_what_cannot_work_together_is_refused(settings: Unstructured, advice: st
         {"kubeconfig": FILE, "tls_cert": FILE, "tls_key": FILE},
     ],
 )
-def test_what_works_together_is_taken(settings: Unstructured) -> None:
-    """Each way of running the webhook is one of these."""
+def test_valid_combinations_are_accepted(settings: Unstructured) -> None:
+    """Each way to run the webhook is accepted."""
     assert isinstance(ServeOptions(**settings), ServeOptions)
 
 
@@ -58,30 +58,30 @@ def test_what_works_together_is_taken(settings: Unstructured) -> None:
     ],
 )
 def test_defaults_are_annotations_without_their_prefix(text: str, names: dict[str, str]) -> None:
-    """Items are separated by semicolons, key and value by the first `=`, and space around them is nothing."""
+    """Items are separated by semicolons, key and value by the first `=`; surrounding space is ignored."""
     assert assignments(text) == {f"{PREFIX}{name}": value for name, value in names.items()}
 
 
-def test_item_without_a_value_is_refused() -> None:
-    """An item that is no assignment stops the start and shows how it is written."""
+def test_item_without_a_value_is_rejected() -> None:
+    """An item without `=` stops the start and the message shows the syntax."""
     with pytest.raises(SettingsError, match="expected KEY=VALUE"):
         assignments("enabled")
 
 
-def test_nothing_said_is_what_ships() -> None:
-    """Without defaults the policy is the one that ships: not enabled."""
+def test_empty_defaults_are_the_default_policy() -> None:
+    """Without --defaults the default policy applies: not enabled."""
     assert default_policy("") == Policy()
     assert not default_policy("").enabled
 
 
-def test_defaults_are_taken() -> None:
-    """The installation's policy has what was written."""
+def test_defaults_set_the_policy() -> None:
+    """The policy has the values of --defaults."""
     policy = default_policy("enabled=true; worker-command=dask cuda worker; gpu-limit=2")
     assert (policy.enabled, policy.worker_command, policy.gpu_limit) == (True, WorkerCommand.SUBCOMMAND, 2)
 
 
-def test_every_mistake_in_the_defaults_is_named() -> None:
-    """Unlike a namespace's annotations, a mistake here stops the start, and all are told at once."""
+def test_every_error_in_the_defaults_is_reported() -> None:
+    """Errors in --defaults stop the start, and all are reported at once."""
     with pytest.raises(SettingsError) as caught:
         default_policy("gpu-limit=one; apart=101; gpu-limits=2")
     for key in ("gpu-limit", "apart", "gpu-limits"):
@@ -89,7 +89,7 @@ def test_every_mistake_in_the_defaults_is_named() -> None:
 
 
 def test_each_annotation_can_be_a_default() -> None:
-    """What ships, written out in full, is what ships."""
+    """The default policy, written out as --defaults, gives the default policy."""
     shipped = "; ".join(
         f"{annotation.name}={annotation.value(Policy())}"
         for annotation in ANNOTATIONS

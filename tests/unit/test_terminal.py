@@ -1,4 +1,4 @@
-"""What differs between a terminal and a pipe."""
+"""Output in a terminal and in a pipe."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GREEN = "\x1b[32m"
 
 
 def test_terminal_has_colour() -> None:
-    """In a terminal what is added is green, and its reason beside it."""
+    """In a terminal, added lines are green and have a reason."""
     with Terminal("review", STRIPPED) as terminal:
         assert terminal.ended() == 0
     added = next(line for line in terminal.seen.splitlines() if "dask-cuda-worker" in line)
@@ -30,7 +30,7 @@ def test_terminal_has_colour() -> None:
 
 
 def test_no_color_is_respected() -> None:
-    """With NO_COLOR a terminal shows the same lines without any colour."""
+    """With NO_COLOR a terminal shows the same lines without colours."""
     with Terminal("review", STRIPPED, NO_COLOR="1") as terminal:
         assert terminal.ended() == 0
     assert "+            - dask-cuda-worker" in terminal.seen
@@ -38,7 +38,7 @@ def test_no_color_is_respected() -> None:
 
 
 def test_pipe_is_plain() -> None:
-    """Anywhere else there are no escape codes, and no line is folded however long it is."""
+    """In a pipe there are no escape codes, and long lines are not folded."""
     variables = environment()
     del variables["COLUMNS"]
     done = subprocess.run(
@@ -51,14 +51,14 @@ def test_pipe_is_plain() -> None:
 
 @pytest.fixture
 def slow(tmp_path: Path) -> Path:
-    """A file that is not there until somebody writes it."""
+    """Return a FIFO, which blocks the reader until a writer opens it."""
     path = tmp_path / "slow.yaml"
     os.mkfifo(path)
     return path
 
 
-def test_waiting_is_told_in_a_terminal(slow: Path) -> None:
-    """What takes more than a second says what it does, and leaves nothing of that behind."""
+def test_progress_is_shown_in_a_terminal(slow: Path) -> None:
+    """After a second a progress message appears; it is removed at the end."""
     with Terminal("review", str(slow)) as terminal:
         terminal.until("reading 0 of 1 files")
         slow.write_text(Path(STRIPPED).read_text())
@@ -66,8 +66,8 @@ def test_waiting_is_told_in_a_terminal(slow: Path) -> None:
     assert "command-converted" in terminal.seen
 
 
-def test_waiting_is_silent_anywhere_else(slow: Path) -> None:
-    """Where stderr is no terminal nothing is said, however long it takes."""
+def test_progress_is_not_shown_in_a_pipe(slow: Path) -> None:
+    """If stderr is not a terminal, no progress message is written."""
     writer = threading.Timer(2.0, slow.write_text, [Path(STRIPPED).read_text()])
     writer.start()
     done = subprocess.run(
@@ -78,15 +78,15 @@ def test_waiting_is_silent_anywhere_else(slow: Path) -> None:
     assert "reading" not in done.stdout
 
 
-def test_nothing_to_review_is_told_in_a_terminal() -> None:
-    """Without files a terminal is not waited for: status 2 and what to give."""
+def test_nothing_to_review_is_an_error_in_a_terminal() -> None:
+    """Without files, a terminal as stdin is an error with status 2."""
     with Terminal("review") as terminal:
         assert terminal.ended() == 2
-    assert "name FILES" in terminal.seen
+    assert "give files or directories" in terminal.seen
 
 
-def test_text_of_others_moves_no_cursor(tmp_path: Path) -> None:
-    """A name with escape codes in a manifest reaches the terminal without them."""
+def test_escape_codes_in_manifests_are_removed(tmp_path: Path) -> None:
+    """Escape codes in a manifest do not reach the terminal."""
     file = tmp_path / "evil.yaml"
     text = Path(STRIPPED).read_text()
     file.write_text(
@@ -99,7 +99,7 @@ def test_text_of_others_moves_no_cursor(tmp_path: Path) -> None:
 
 
 def test_completion_of_bash_knows_commands_and_flags() -> None:
-    """Bash itself completes commands, flags, the values of a choice and files with the script that is printed."""
+    """With the printed script, bash completes commands, flags, choices and files."""
     complete = """
       eval "$SCRIPT"
       command=$(complete -p dask-colocate | sed 's/.*-F \\([^ ]*\\).*/\\1/')
@@ -131,6 +131,6 @@ def test_completion_of_bash_knows_commands_and_flags() -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
 def test_every_shell_has_completion(shell: Literal["bash", "zsh", "fish", "powershell"]) -> None:
-    """Each shell that is offered has a script that knows the commands."""
+    """The script of each shell contains the commands."""
     script = app.generate_completion(shell=shell)
     assert all(name in script for name in ("review", "enable", "disable", "sarif"))

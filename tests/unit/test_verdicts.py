@@ -12,7 +12,7 @@ from webhook.admission import handler
 from webhook.admission.decision_cache import LARGEST_CONTAINER_KEPT, LARGEST_KEPT, DecisionCache
 from webhook.admission.handler import AdmissionResponse, RenderedResponse, Status
 from webhook.kube.capacity import NOT_WATCHED
-from webhook.kube.namespaces import ours
+from webhook.kube.namespaces import policy_annotations
 from webhook.mutators import contained, of_container
 from webhook.mutators.selector import PREFERRED
 from webhook.placement.model import (
@@ -132,7 +132,10 @@ def test_memory_changes_no_answer(case: Case) -> None:
     if isinstance(found, AdmissionResponse):
         assert found == plain
     elif case.policy is not None:
-        assert [verdicts.answer(asked, found, ours(case.namespace)).verdict for _ in range(2)] == [plain, plain]
+        assert [verdicts.answer(asked, found, policy_annotations(case.namespace)).verdict for _ in range(2)] == [
+            plain,
+            plain,
+        ]
 
 
 def decided(verdicts: DecisionCache, item: Unstructured) -> dict[str, Decision]:

@@ -6,8 +6,8 @@ topology level.
 It decides where the first worker of a cluster goes: none of its own is there yet, and kube-scheduler's own
 preference for empty nodes goes by CPU and memory. Workers that ask for nothing but a GPU make all nodes look
 alike, and a cluster begins on a node with one free GPU as easily as on an empty one. Where workers do ask for CPU
-or memory the scheduler sees it for itself, and the rule saves it the work. Measured in `tests/bench`: 1.34 times the
-fewest nodes become 1.02.
+or memory the scheduler sees it for itself, and the rule saves it the work. Load `bare` of `make bench-placement`
+measures it.
 
 A spread constraint and not the anti-affinity of rule `apart`, which asks for much the same: it costs the scheduler
 less, and with `MAX_SKEW` an autoscaler that takes preferences for requirements first (Karpenter) rarely has

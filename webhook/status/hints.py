@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from webhook.mutators.decision import Reason
 from webhook.placement.model import NoHintReason
 from webhook.policy import Policy
-from webhook.status.installation import Parts, watches_capacity
+from webhook.status.installation import InstallationParts, watches_capacity
 from webhook.status.model import Finding
 from webhook.status.snapshot import ReplicaMetrics, name, namespace
 
@@ -17,7 +17,7 @@ _METRIC = "dask_colocate_capacity_problem"
 
 
 def hint_findings(
-    installations: Sequence[Parts], policies: Mapping[str, Policy], replicas: Sequence[ReplicaMetrics]
+    installations: Sequence[InstallationParts], policies: Mapping[str, Policy], replicas: Sequence[ReplicaMetrics]
 ) -> Iterator[Finding]:
     """Return the reasons that namespaces with `capacity-hint` get no hints.
 
@@ -40,7 +40,7 @@ def hint_findings(
             yield Finding(object=f"deployment/{name(parts.deployment)}", message=message, fix=fix)
 
 
-def _replica_findings(parts: Parts, replicas: Sequence[ReplicaMetrics]) -> Iterator[Finding]:
+def _replica_findings(parts: InstallationParts, replicas: Sequence[ReplicaMetrics]) -> Iterator[Finding]:
     """Return one finding for each reason, with the number of replicas."""
     where, title = namespace(parts.deployment), f"deployment/{name(parts.deployment)}"
     metrics = [replica.metrics for replica in replicas if replica.deployment == f"{where}/{name(parts.deployment)}"]

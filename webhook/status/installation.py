@@ -24,7 +24,7 @@ _PART_OF = "app.kubernetes.io/part-of"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class InstallationParts:
     """Objects of one installation; None if an object does not exist or is not readable.
 
     Attributes:
@@ -47,7 +47,7 @@ class Parts:
     @property
     def called(self) -> tuple[str, str] | None:
         """Return namespace and name of the Service; None if the webhooks have a URL."""
-        return next(iter(services([self.configuration])), None)
+        return next(iter(called_services([self.configuration])), None)
 
     @property
     def webhooks(self) -> Sequence[Unstructured]:
@@ -88,12 +88,12 @@ class Parts:
 # ---- objects of an installation -----------------------------------------------------------------------
 
 
-def is_ours(configuration: Unstructured) -> bool:
+def has_webhooks(configuration: Unstructured) -> bool:
     """Return whether a MutatingWebhookConfiguration has a webhook of dask-colocate."""
     return any(text(webhook, "name") in WEBHOOKS for webhook in sequence(configuration, "webhooks"))
 
 
-def services(configurations: Sequence[Unstructured]) -> tuple[tuple[str, str], ...]:
+def called_services(configurations: Sequence[Unstructured]) -> tuple[tuple[str, str], ...]:
     """Return namespace and name of each Service that the configurations call."""
     references = (
         mapping(webhook, "clientConfig", "service")
@@ -141,22 +141,22 @@ def watches_capacity(deployment: Unstructured) -> bool:
     return "--capacity-hints" in arguments or flag(deployment, "capacity-hints").lower() in {"true", "1"}
 
 
-def parts_of(snapshot: Snapshot) -> tuple[Parts, ...]:
+def installations(snapshot: Snapshot) -> tuple[InstallationParts, ...]:
     """Return the installations in a snapshot."""
     return tuple(_parts(configuration, snapshot) for configuration in snapshot.configurations)
 
 
-def _parts(configuration: Unstructured, snapshot: Snapshot) -> Parts:
-    called = services([configuration])
+def _parts(configuration: Unstructured, snapshot: Snapshot) -> InstallationParts:
+    called = called_services([configuration])
     service = next((item for item in snapshot.services if (namespace(item), name(item)) in called), None)
     namespaces = {where for where, _ in called}
     deployment = deployment_of(service, [item for item in snapshot.deployments if namespace(item) in namespaces])
     key = (namespace(deployment), secret_of(deployment))
     secret = next((item for item in snapshot.secrets if (namespace(item), name(item)) == key), None)
-    return Parts(configuration=configuration, service=service, deployment=deployment, secret=secret)
+    return InstallationParts(configuration=configuration, service=service, deployment=deployment, secret=secret)
 
 
-def defaults_of(parts: Sequence[Parts]) -> Policy:
+def defaults_of(parts: Sequence[InstallationParts]) -> Policy:
     """Return the policy defaults of an installation, by its Deployment's flags; else the built-in defaults."""
     for installation in parts:
         try:
@@ -166,7 +166,7 @@ def defaults_of(parts: Sequence[Parts]) -> Policy:
     return Policy()
 
 
-def leaves_out(namespace: Unstructured, parts: Sequence[Parts]) -> bool:
+def excludes(namespace: Unstructured, parts: Sequence[InstallationParts]) -> bool:
     """Return whether the namespaceSelectors of all installations exclude a namespace."""
     selectors = [mapping(webhook, "namespaceSelector") for item in parts for webhook in item.webhooks]
     labels = texts(namespace, "metadata", "labels")
@@ -176,7 +176,7 @@ def leaves_out(namespace: Unstructured, parts: Sequence[Parts]) -> bool:
 # ---- findings -----------------------------------------------------------------------------------------
 
 
-def configuration_findings(parts: Sequence[Parts]) -> Iterator[Finding]:
+def configuration_findings(parts: Sequence[InstallationParts]) -> Iterator[Finding]:
     """Return the findings about the webhook configurations."""
     if not parts:
         yield Finding(object="installation", message="no webhook configuration: nothing is mutated", fix=INSTALL)
@@ -210,7 +210,7 @@ def _drifts(webhook: Unstructured) -> Iterator[str]:
         yield f"its rules do not include {missing}: new {missing} are not mutated"
 
 
-def replica_findings(parts: Parts, snapshot: Snapshot) -> Iterator[Finding]:
+def replica_findings(parts: InstallationParts, snapshot: Snapshot) -> Iterator[Finding]:
     """Return the findings about Service, endpoints and Deployment, as far as they are readable."""
     if parts.called is None:
         message = "the webhook is called by URL: its replicas are not checked"
@@ -257,7 +257,7 @@ def replicas(deployment: Unstructured) -> tuple[int, int]:
     return ready if isinstance(ready, int) else 0, desired if isinstance(desired, int) else 1
 
 
-def endpoints(parts: Parts, snapshot: Snapshot) -> int | None:
+def endpoints(parts: InstallationParts, snapshot: Snapshot) -> int | None:
     """Return the number of ready addresses of the Service; None if they are not readable."""
     if parts.called is None or not snapshot.readable("endpointslices"):
         return None

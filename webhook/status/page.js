@@ -61,8 +61,8 @@ async function refresh() {
       if (cluster !== null && all("button.pick").some(button => button.value === cluster)) pick(cluster);
       if (focused && document.getElementById(focused)) document.getElementById(focused).focus({ preventScroll: true });
     }
-    const [oldVerdict, newVerdict] = [document, fresh].map(root => root.querySelector("#verdict"));
-    if (oldVerdict.outerHTML !== newVerdict.outerHTML) { oldVerdict.className = newVerdict.className; oldVerdict.textContent = newVerdict.textContent; }
+    const [oldSummary, newSummary] = [document, fresh].map(root => root.querySelector("#summary"));
+    if (oldSummary.outerHTML !== newSummary.outerHTML) { oldSummary.className = newSummary.className; oldSummary.textContent = newSummary.textContent; }
     note.textContent = fresh.querySelector("#note").textContent;
   } catch (error) {
     note.textContent = `Not up to date: ${error.message}`;

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from webhook.status.model import ClusterReport, NodeReport, PodGpus, Report, WorkerState
-from webhook.status.terminal import CLUSTERS, absent, policy, states, usage, verdict
+from webhook.status.terminal import CLUSTERS, absent, policy, states, summary, usage
 
 _COLOURS, _PATTERNS = 10, 4  # classes in page.css
 _WIDE = 8  # GPUs in one line of a rack
@@ -43,7 +43,7 @@ def page(report: Report, *, every: int = 0, scope: str | None = None) -> str:
         report=report,
         every=every,
         scope=scope,
-        verdict=verdict(report).capitalize(),
+        summary=summary(report).capitalize(),
         tone=_TONES[report.exit_status],
         facts=_facts(report),
         racks=[(name, tuple(nodes)) for name, nodes in groupby(report.nodes, key=lambda node: node.rack)],

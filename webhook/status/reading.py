@@ -14,8 +14,7 @@ import orjson
 import urllib3
 from kubernetes.client import ApiClient
 
-from webhook.kube.client import Reader as ApiReader
-from webhook.kube.client import RefusedError as ResponseError
+from webhook.kube.client import ApiReader, ResponseError
 from webhook.kube.cluster import ClusterError
 from webhook.placement import dra
 from webhook.status import installation
@@ -74,8 +73,8 @@ class _SnapshotReader:
         self._unreadable: list[Unreadable] = []
 
     def snapshot(self) -> Snapshot:
-        configurations = tuple(filter(installation.is_ours, self._list(_CONFIGURATIONS)))
-        called = installation.services(configurations)
+        configurations = tuple(filter(installation.has_webhooks, self._list(_CONFIGURATIONS)))
+        called = installation.called_services(configurations)
         namespaces = sorted({where for where, _ in called})
         services = tuple(item for where, service in called for item in self._get("services", service, where))
         deployments = tuple(item for where in namespaces for item in self._list("deployments", where))

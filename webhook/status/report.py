@@ -12,7 +12,7 @@ from webhook.status import installation
 from webhook.status.certificate import certificate_findings, expires
 from webhook.status.gpus import GpuInventory, PodRequest, inventory
 from webhook.status.hints import hint_findings
-from webhook.status.installation import Parts
+from webhook.status.installation import InstallationParts
 from webhook.status.model import (
     ClusterReport,
     Finding,
@@ -48,7 +48,7 @@ class _Pod:
 
 def report(snapshot: Snapshot) -> Report:
     """Return the report on a snapshot."""
-    parts = installation.parts_of(snapshot)
+    parts = installation.installations(snapshot)
     policies = _policies(snapshot, parts)
     resources = (Policy().gpu_resource, *(policy.gpu_resource for policy in policies.values()))
     gpus = inventory(snapshot, tuple(dict.fromkeys(resources)))
@@ -78,25 +78,25 @@ def report(snapshot: Snapshot) -> Report:
 # ---- namespaces -----------------------------------------------------------------------------------
 
 
-def _policies(snapshot: Snapshot, parts: Sequence[Parts]) -> dict[str, Policy]:
+def _policies(snapshot: Snapshot, parts: Sequence[InstallationParts]) -> dict[str, Policy]:
     """Return the effective policy of each namespace; not enabled if the webhook configuration excludes it."""
     defaults = installation.defaults_of(parts)
     policies = {name(item): resolve(texts(item, "metadata", "annotations"), defaults) for item in snapshot.namespaces}
     for item in snapshot.namespaces:
-        if installation.leaves_out(item, parts):
+        if installation.excludes(item, parts):
             policies[name(item)] = dataclasses.replace(policies[name(item)], enabled=False)
     return policies
 
 
 def _namespaces(
-    snapshot: Snapshot, policies: Mapping[str, Policy], used: set[str], parts: Sequence[Parts]
+    snapshot: Snapshot, policies: Mapping[str, Policy], used: set[str], parts: Sequence[InstallationParts]
 ) -> Iterator[NamespaceReport]:
     """Return the namespaces that are enabled, have Dask clusters or have problems, by name."""
     defaults = installation.defaults_of(parts)
     for item in sorted((item for item in snapshot.namespaces if not terminating(item)), key=name):
         policy = policies[name(item)]
         problems = list(policy.problems)
-        if installation.leaves_out(item, parts) and texts(item, "metadata", "annotations").get(ENABLED) == "true":
+        if installation.excludes(item, parts) and texts(item, "metadata", "annotations").get(ENABLED) == "true":
             message = f"{ENABLED}=true has no effect: the webhook configuration excludes this namespace"
             problems.append(Problem(ENABLED, message))
         if policy.enabled or problems or name(item) in used:
@@ -124,7 +124,7 @@ def _rack_keys(policies: Iterable[Policy]) -> Iterator[str]:
 
 
 def _pods(
-    snapshot: Snapshot, parts: Sequence[Parts], policies: Mapping[str, Policy], gpus: GpuInventory
+    snapshot: Snapshot, parts: Sequence[InstallationParts], policies: Mapping[str, Policy], gpus: GpuInventory
 ) -> Iterator[_Pod]:
     namespaces = {name(item): item for item in snapshot.namespaces}
     installed = _installed(parts, snapshot)
@@ -142,7 +142,7 @@ def _pods(
         yield _Pod(pod, request, worker_report(pod, request, context) if in_scope else None)
 
 
-def _installed(parts: Sequence[Parts], snapshot: Snapshot) -> str | None:
+def _installed(parts: Sequence[InstallationParts], snapshot: Snapshot) -> str | None:
     """Return the creation time of the first webhook configuration; None if it is not readable, "" without one."""
     if not snapshot.readable("mutatingwebhookconfigurations"):
         return None
@@ -223,7 +223,7 @@ def _pod_gpus(pod: _Pod) -> PodGpus:
 # ---- installation -----------------------------------------------------------------------------------
 
 
-def _installation(parts: Sequence[Parts], snapshot: Snapshot) -> InstallationReport:
+def _installation(parts: Sequence[InstallationParts], snapshot: Snapshot) -> InstallationReport:
     if not parts:
         return InstallationReport()
     first, expiry = parts[0], expires(parts[0])
@@ -239,7 +239,7 @@ def _installation(parts: Sequence[Parts], snapshot: Snapshot) -> InstallationRep
     )
 
 
-def _installation_findings(parts: Sequence[Parts], snapshot: Snapshot) -> Iterator[Finding]:
+def _installation_findings(parts: Sequence[InstallationParts], snapshot: Snapshot) -> Iterator[Finding]:
     if snapshot.readable("mutatingwebhookconfigurations"):
         yield from installation.configuration_findings(parts)
     for item in parts:

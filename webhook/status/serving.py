@@ -20,7 +20,7 @@ REFRESH_INTERVAL = 5  # seconds, of an open page
 _MAX_AGE = 2.0  # seconds, of a report: the cluster is not read more often, however many pages are open
 
 
-class Latest:
+class ReportCache:
     """Cache of the latest report."""
 
     def __init__(self, read: Callable[[], Report], clock: Callable[[], float] = time.monotonic) -> None:
@@ -39,13 +39,13 @@ class Latest:
             return self._cached[1]
 
 
-def create_app(latest: Latest, scope: str | None = None, every: int = REFRESH_INTERVAL) -> FastAPI:
+def create_app(reports: ReportCache, scope: str | None = None, every: int = REFRESH_INTERVAL) -> FastAPI:
     """Return the web application: one page, at `/`.
 
     It accepts only the host names of loopback, which prevents DNS rebinding by another site.
 
     Args:
-        latest: Source of reports.
+        reports: Source of reports.
         scope: Namespace of the report; None for all.
         every: Refresh interval of an open page, in seconds.
     """
@@ -62,7 +62,7 @@ def create_app(latest: Latest, scope: str | None = None, every: int = REFRESH_IN
     @app.get("/")
     def show() -> Response:
         try:
-            return HTMLResponse(page(latest.get(), every=every, scope=scope), headers=headers)
+            return HTMLResponse(page(reports.get(), every=every, scope=scope), headers=headers)
         except ClusterError as error:
             return PlainTextResponse(str(error), status_code=503, headers=headers)
 
@@ -81,7 +81,7 @@ def listen(port: int) -> socket.socket:
         raise SettingsError(f"cannot listen on port {port} ({error}); choose another port with --port") from None
 
 
-def serve(latest: Latest, listener: socket.socket, scope: str | None = None) -> None:
+def serve(reports: ReportCache, listener: socket.socket, scope: str | None = None) -> None:
     """Serve until interrupted."""
-    config = uvicorn.Config(create_app(latest, scope), log_level="warning", server_header=False)
+    config = uvicorn.Config(create_app(reports, scope), log_level="warning", server_header=False)
     uvicorn.Server(config).run(sockets=[listener])

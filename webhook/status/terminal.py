@@ -15,29 +15,29 @@ CLUSTERS = "daskclusters.kubernetes.dask.org"
 _COLOURS = {WorkerState.NOT_MUTATED.value: "red", WorkerState.MUTATED.value: "green"}
 
 
-def write(console: Console, report: Report) -> None:
+def print_report(console: Console, report: Report) -> None:
     """Print the report; commands can be longer than a line."""
-    console.print(show(report), crop=False)
+    console.print(render(report), crop=False)
 
 
-def show(report: Report, *, cut: bool = False) -> Group:
+def render(report: Report, *, findings_first: bool = False) -> Group:
     """Return the report as a renderable.
 
     Args:
         report: The report.
-        cut: Whether the screen shows only the first lines; then the findings come first, else last.
+        findings_first: Whether the screen shows only the first lines; then the findings come first, else last.
     """
     tables = (
         *_section("Webhook", _installation(report)),
         *_section("Namespaces", _namespaces(report)),
         *_section("Clusters", _clusters(report)),
     )
-    if cut:
-        return Group(_verdict(report), Text(""), *_findings(report), *tables)
-    return Group(*tables, *_findings(report), _verdict(report))
+    if findings_first:
+        return Group(_result(report), Text(""), *_findings(report), *tables)
+    return Group(*tables, *_findings(report), _result(report))
 
 
-def verdict(report: Report) -> str:
+def summary(report: Report) -> str:
     """Return the result in one line."""
     issues, unreadable = len(report.issues), len(report.unreadable)
     result = f"{issues or 'no'} issue{'' if issues == 1 else 's'} found"
@@ -156,6 +156,6 @@ def _command(command: str) -> Text:
     return Text(f"    {command}", style="cyan", no_wrap=True, overflow="ignore")
 
 
-def _verdict(report: Report) -> Text:
+def _result(report: Report) -> Text:
     colour = {0: "bold green", 1: "bold red", 2: "bold yellow"}[report.exit_status]
-    return Text(f"{verdict(report)}  ", style=colour) + Text(report.at, style="not bold dim")
+    return Text(f"{summary(report)}  ", style=colour) + Text(report.at, style="not bold dim")

@@ -24,7 +24,7 @@ def test_reference_has_everything() -> None:
     assert {"POST /mutate", "GET /healthz", "GET /readyz", "GET /metrics"} <= rows.keys()
     assert {
         "dask_colocate_decisions_total",
-        "dask_colocate_namespaces",
+        "dask_colocate_namespace_cache_size",
         "certs_rotations_total",
         "dask_colocate_capacity_problem",
     } <= rows.keys()

@@ -94,7 +94,7 @@ def test_broken_kubeconfig(tmp_path: Path, command: str, text: str) -> None:
     done = subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     assert done.returncode == 2
     assert done.stderr.startswith("dask-colocate: cannot load a kubeconfig: ")
-    assert "give --kubeconfig FILE" in done.stderr
+    assert "use --kubeconfig FILE" in done.stderr
     assert str(path) in done.stderr
     assert len(done.stderr.splitlines()) == 1
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.bench.fewest import FullError
-from tests.bench.fewest import fewest as benchmark_minimum
+from tests.bench.minimum import FullError
+from tests.bench.minimum import minimum as benchmark_minimum
 from tests.unit.capacity.test_dra import SPECIAL, claim, device_class, resource_slice
 from tests.unit.status.factories import WorkerPod, node, other_pod, snapshot
 from webhook.placement import objects

@@ -21,7 +21,7 @@ from tests.unit.status.large_cluster import LargeCluster
 from webhook.policy.defaults import SettingsError
 from webhook.status.page import page
 from webhook.status.report import report
-from webhook.status.serving import Latest, create_app, listen
+from webhook.status.serving import ReportCache, create_app, listen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -209,9 +209,9 @@ def test_show_one_cluster(browser: Browser, tmp_path: Path) -> None:
 class Server(uvicorn.Server):
     """uvicorn in a thread, on a free port of loopback."""
 
-    def __init__(self, latest: Latest) -> None:
+    def __init__(self, reports: ReportCache) -> None:
         """Create the server; pages refresh each second."""
-        super().__init__(uvicorn.Config(create_app(latest, every=1), host="127.0.0.1", port=0, log_level="warning"))
+        super().__init__(uvicorn.Config(create_app(reports, every=1), host="127.0.0.1", port=0, log_level="warning"))
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self.run)
 
@@ -241,13 +241,13 @@ def test_served_page_updates_itself(browser: Browser) -> None:
     """A new cluster appears without a reload, the focus stays, and only the page's own server gets requests."""
     base = {"nodes": tuple(node(name) for name in "ab"), "webhook": installed()}
     reports = [report(snapshot(**base, pods=(WorkerPod(name="w1").pod(),)))]
-    with Server(Latest(lambda: reports[0])) as server:
+    with Server(ReportCache(lambda: reports[0])) as server:
         tab = open_tab(browser, server.url)
         tab.page.locator("#node-a").focus()
         pods = (WorkerPod(name="w1").pod(), WorkerPod(name="w2", node="b", cluster="late", mutated=False, gpus=0).pod())
         reports[0] = report(snapshot(**base, pods=pods, clusters=(cluster(), cluster("late"))))
         tab.page.wait_for_selector('#node-b i[data-cluster="rapids/late"]', timeout=10_000)
-        assert tab.page.locator("#verdict").inner_text() == "1 issue found"
+        assert tab.page.locator("#summary").inner_text() == "1 issue found"
         assert tab.page.evaluate("document.activeElement.id") == "node-a"
         assert set(tab.requests) == {server.url}
         assert tab.errors == []
@@ -256,7 +256,7 @@ def test_served_page_updates_itself(browser: Browser) -> None:
 
 def test_server_accepts_only_loopback() -> None:
     """Other host names, methods and paths are rejected; the page cannot be framed or cached."""
-    with Server(Latest(lambda: report(snapshot()))) as server, httpx.Client(trust_env=False) as client:
+    with Server(ReportCache(lambda: report(snapshot()))) as server, httpx.Client(trust_env=False) as client:
         response = client.get(server.url)
         assert response.status_code == 200
         assert "frame-ancestors 'none'" in response.headers["content-security-policy"]
