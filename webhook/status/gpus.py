@@ -51,8 +51,8 @@ class GpuInventory:
         published = {resource: self.published.total(node.name, resource) for resource in resources}
         return self._gpus(published) | self._gpus(node.extended)
 
-    def held(self, node: Node) -> dict[str, int]:
-        """Return the GPUs of a node that ResourceClaims hold."""
+    def allocated(self, node: Node) -> dict[str, int]:
+        """Return the GPUs of a node that are allocated to ResourceClaims."""
         resources = (name for name in self.published.resources_of(node.name) if not node.extended.get(name))
         return self._gpus({resource: self.published.held(node.name, resource) for resource in resources})
 

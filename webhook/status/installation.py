@@ -181,13 +181,13 @@ def configuration_findings(parts: Sequence[InstallationParts]) -> Iterator[Findi
     if not parts:
         yield Finding(object="installation", message="no webhook configuration: nothing is mutated", fix=INSTALL)
     if len(parts) > 1:
-        names = ", ".join(name(item.configuration) for item in parts)
-        message = f"several webhook configurations: {names}; one is enough"
+        listed = ", ".join(name(item.configuration) for item in parts)
+        message = f"several webhook configurations: {listed}; one is enough"
         yield Finding(object="installation", message=message, action_required=False)
     for item in parts:
-        missing = [webhook for webhook in WEBHOOKS if webhook not in {text(each, "name") for each in item.webhooks}]
+        names = {text(webhook, "name") for webhook in item.webhooks}
         messages = (
-            *(f"the webhook {webhook} is missing" for webhook in missing),
+            *(f"the webhook {webhook} is missing" for webhook in WEBHOOKS if webhook not in names),
             *(f"{text(webhook, 'name')}: {drift}" for webhook in item.webhooks for drift in _drifts(webhook)),
         )
         if any(text(webhook, "failurePolicy") == "Fail" for webhook in item.webhooks):

@@ -51,7 +51,6 @@ class Finding:
 
     Attributes:
         object: The object, as `kind/name` or `namespace/cluster`.
-        message: The finding in one line.
         details: More lines, such as the names of pods.
         fix: Command that fixes the issue; empty if there is none.
         warning: Effect of the command on running work; empty if there is none.
@@ -68,13 +67,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerReport:
-    """A worker pod that is pending or running.
+    """A worker pod that is pending (without a node) or running.
 
     Attributes:
-        name: Pod name.
-        node: Node name; empty if the pod is not scheduled.
         gpus: GPUs that the pod holds or requests.
-        state: See `WorkerState`.
         cause: Cause of `WorkerState.NOT_MUTATED`, else None.
         missing: Changes that rules would apply.
         refused: Changes that rules refused to apply.
@@ -118,12 +114,7 @@ class ClusterReport:
     """A Dask cluster.
 
     Attributes:
-        namespace: Namespace of the DaskCluster.
-        name: Name of the DaskCluster.
         label: Letters that identify the cluster on the map.
-        workers: Worker pods, by name.
-        nodes: Nodes that the workers use.
-        racks: Racks or zones that the workers use.
     """
 
     namespace: str
@@ -160,7 +151,6 @@ class PodGpus:
     Attributes:
         pod: `namespace/name`.
         cluster: Title of the pod's Dask cluster; None if it is not a worker.
-        gpus: Number of GPUs.
         not_mutated: Whether the pod is a worker in state `not-mutated`.
     """
 
@@ -175,7 +165,6 @@ class NodeReport:
     """A node that has GPUs or Dask workers.
 
     Attributes:
-        name: Node name.
         rack: Value of the node's rack or zone label; empty if it has none.
         gpus: Allocatable GPUs.
         pods: Pods that hold GPUs, and workers without GPUs.
@@ -199,11 +188,9 @@ class NamespaceReport:
     """A namespace that is enabled, has Dask clusters, or has problems in its annotations.
 
     Attributes:
-        name: Namespace name.
         enabled: Whether the webhook mutates objects in it.
         policy: Effective policy: annotation name to value.
         overrides: Annotation names whose value differs from the policy defaults.
-        problems: Problems in its annotations.
     """
 
     name: str
@@ -218,11 +205,8 @@ class InstallationReport:
     """The webhook's installation; a field is empty or None if its value is unknown.
 
     Attributes:
-        configurations: Names of the MutatingWebhookConfigurations.
-        created: Creation time of the first of them, RFC 3339.
+        created: Creation time of the first configuration, RFC 3339.
         service: `namespace/name` of the Service that the API server calls.
-        ready: Ready replicas.
-        desired: Desired replicas.
         endpoints: Ready addresses of the Service.
         expires: Expiry of the serving certificate, RFC 3339.
     """
@@ -242,13 +226,10 @@ class Report:
 
     Attributes:
         at: Time of the snapshot, RFC 3339.
-        installation: The webhook.
-        namespaces: Namespaces, by name.
         clusters: Dask clusters, by namespace and name.
         rack_key: Node label of a rack; empty if no node has one.
         nodes: Nodes, by rack and name.
         findings: Issues, then notices.
-        unreadable: Resources that are not readable.
     """
 
     at: str

@@ -40,12 +40,12 @@ class NodeUsage:
     Attributes:
         nodes: Node name to node.
         allocatable: Node name to resource to allocatable devices.
-        held: Node name to resource to held devices.
+        allocated: Node name to resource to allocated devices.
     """
 
     nodes: Mapping[str, Node]
     allocatable: Mapping[str, Mapping[str, int]]
-    held: Mapping[str, Counter[str]]
+    allocated: Mapping[str, Counter[str]]
     _capacities: dict[PodRequest, Mapping[str, int]] = field(default_factory=dict)
 
     def domains(self, workers: Sequence[Scheduled], domain_of: Callable[[str], str]) -> DomainUsage:
@@ -89,23 +89,23 @@ class NodeUsage:
 
     def _capacity(self, name: str, request: PodRequest, own: int) -> int:
         """Return how many workers a node takes, including `own` workers that run there."""
-        node, held = self.nodes[name], self.held[name]
+        node, allocated = self.nodes[name], self.allocated[name]
         if not node.open or not set(request.node_selector) <= set(node.labels.items()):
             return own
         allocatable = self.allocatable[name]
-        free = min((allocatable.get(resource, 0) - held[resource]) // count for resource, count in request.devices)
+        free = min((allocatable.get(resource, 0) - allocated[resource]) // count for resource, count in request.devices)
         return own + max(free, 0)
 
 
 def node_usage(nodes: Sequence[Node], pods: Iterable[Scheduled], inventory: GpuInventory) -> NodeUsage:
     """Return the usage of nodes by their pods and by ResourceClaims."""
-    held = {node.name: Counter(inventory.held(node)) for node in nodes}
+    allocated = {node.name: Counter(inventory.allocated(node)) for node in nodes}
     for name, request in pods:
-        if name in held:
-            held[name].update(dict(request.devices))
-            held[name].subtract(dict(request.claimed))  # counted by `inventory.held`
+        if name in allocated:
+            allocated[name].update(dict(request.devices))
+            allocated[name].subtract(dict(request.claimed))  # counted by `inventory.allocated`
     allocatable = {node.name: inventory.allocatable(node) for node in nodes}
-    return NodeUsage({node.name: node for node in nodes}, allocatable, held)
+    return NodeUsage({node.name: node for node in nodes}, allocatable, allocated)
 
 
 def rack_key(keys: Iterable[str], nodes: Iterable[Node]) -> str:

@@ -103,18 +103,18 @@ def _facts(report: Report) -> tuple[tuple[str, str, str], ...]:
     workers = [worker for cluster in report.clusters for worker in cluster.workers]
     not_mutated = sum(worker.state is WorkerState.NOT_MUTATED for worker in workers)
     total, free = sum(node.gpus for node in report.nodes), sum(node.free for node in report.nodes)
-    found, configuration = report.installation, "mutatingwebhookconfigurations"
-    missing = "unknown" if found.configurations else "not installed"
+    status, configuration = report.installation, "mutatingwebhookconfigurations"
+    missing = "unknown" if status.configurations else "not installed"
     clusters = str(len(report.clusters) or absent(report, "0", CLUSTERS))
     allocated = absent(report, str(total - free), "nodes", "pods")
-    replicas = None if found.desired is None else f"{found.ready} of {found.desired}"
+    replicas = None if status.desired is None else f"{status.ready} of {status.desired}"
     return (
         ("Dask clusters", clusters, ""),
         ("Workers", str(len(workers)) if workers else absent(report, "0", "pods"), f"{not_mutated} not mutated"),
         ("GPUs allocated", allocated, f"of {total} on {len(report.nodes)} nodes"),
         ("Nodes used by clusters", *_nodes_used(report)),
         ("Webhook replicas ready", replicas or absent(report, missing, configuration, "deployments"), ""),
-        ("Certificate expires", (found.expires or "")[:10] or absent(report, missing, configuration, "secrets"), ""),
+        ("Certificate expires", (status.expires or "")[:10] or absent(report, missing, configuration, "secrets"), ""),
     )
 
 

@@ -46,12 +46,15 @@ _PATHS = {
 
 
 class Reader:
-    """Reader of one cluster, for all namespaces or one."""
+    """Reader of one cluster, for all namespaces or one. Not thread-safe."""
 
     def __init__(self, client: ApiClient, only: str | None = None) -> None:
         """Read all namespaces, or `only` one."""
-        self._client = client
+        self._host = client.configuration.host
+        self._api = ApiReader(client)
         self._only = only
+        self._progress: Progress = lambda _message: None
+        self._unreadable: list[Unreadable] = []
 
     def read(self, progress: Progress) -> Snapshot:
         """Read the cluster.
@@ -59,20 +62,7 @@ class Reader:
         Raises:
             ClusterError: The API server cannot be reached, or authentication failed.
         """
-        return _SnapshotReader(self._client, self._only, progress).snapshot()
-
-
-class _SnapshotReader:
-    """Reader of one snapshot."""
-
-    def __init__(self, client: ApiClient, only: str | None, progress: Progress) -> None:
-        self._host = client.configuration.host
-        self._api = ApiReader(client)
-        self._only = only
-        self._progress = progress
-        self._unreadable: list[Unreadable] = []
-
-    def snapshot(self) -> Snapshot:
+        self._progress, self._unreadable = progress, []
         configurations = tuple(filter(installation.has_webhooks, self._list(_CONFIGURATIONS)))
         called = installation.called_services(configurations)
         namespaces = sorted({where for where, _ in called})

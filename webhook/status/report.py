@@ -103,8 +103,12 @@ def _namespaces(
             yield NamespaceReport(
                 name=name(item),
                 enabled=policy.enabled,
-                policy={each.name: each.value(policy) for each in ANNOTATIONS},
-                overrides=tuple(each.name for each in ANNOTATIONS if each.value(policy) != each.value(defaults)),
+                policy={annotation.name: annotation.value(policy) for annotation in ANNOTATIONS},
+                overrides=tuple(
+                    annotation.name
+                    for annotation in ANNOTATIONS
+                    if annotation.value(policy) != annotation.value(defaults)
+                ),
                 problems=tuple(problems),
             )
 
@@ -193,20 +197,20 @@ def _rack_of(where: str, policies: Mapping[str, Policy], usage: NodeUsage) -> Ca
 
 def _nodes(usage: NodeUsage, pods: Iterable[_Pod], key: str) -> tuple[NodeReport, ...]:
     """Return the nodes that have GPUs or Dask workers, by rack and name."""
-    held: dict[str, list[PodGpus]] = defaultdict(list)
+    allocated: dict[str, list[PodGpus]] = defaultdict(list)
     for pod in pods:
         if pod.worker or pod.request.devices:
-            held[node_name(pod.raw)].append(_pod_gpus(pod))
+            allocated[node_name(pod.raw)].append(_pod_gpus(pod))
     nodes = (
         NodeReport(
             name=node.name,
             rack=node.labels.get(key, ""),
             gpus=sum(usage.allocatable[node.name].values()),
-            pods=tuple(sorted(held[node.name], key=lambda pod: (pod.cluster is None, pod.cluster, pod.pod))),
+            pods=tuple(sorted(allocated[node.name], key=lambda pod: (pod.cluster is None, pod.cluster, pod.pod))),
             unschedulable=not node.open,
         )
         for node in usage.nodes.values()
-        if usage.allocatable[node.name] or any(pod.cluster for pod in held[node.name])
+        if usage.allocatable[node.name] or any(pod.cluster for pod in allocated[node.name])
     )
     return tuple(sorted(nodes, key=lambda node: (node.rack, node.name)))
 

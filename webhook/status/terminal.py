@@ -45,10 +45,10 @@ def summary(report: Report) -> str:
     return f"{result}; {resources} {NOT_READABLE}" if unreadable else result
 
 
-def usage(domains: DomainUsage) -> str:
+def usage(report: Report, domains: DomainUsage) -> str:
     """Return the number of domains used and the minimum possible: `3 (2)`; `3 (2+)` if that is a lower bound."""
     if not domains.used:
-        return "-"
+        return absent(report, "-", "nodes", "pods")
     minimum = "?" if domains.minimum is None else domains.minimum
     return f"{len(domains.used)} ({minimum}{'' if domains.exact else '+'})"
 
@@ -82,18 +82,18 @@ def _table(*columns: str) -> Table:
 
 
 def _installation(report: Report) -> Table:
-    found = report.installation
-    configurations = ", ".join(found.configurations)
-    replicas = f"{found.ready} of {found.desired} ready" if found.desired is not None else ""
-    endpoints = str(found.endpoints) if found.endpoints is not None else ""
+    status = report.installation
+    configurations = ", ".join(status.configurations)
+    replicas = f"{status.ready} of {status.desired} ready" if status.desired is not None else ""
+    endpoints = str(status.endpoints) if status.endpoints is not None else ""
     rows = [("configuration", configurations or absent(report, "none", "mutatingwebhookconfigurations"))]
-    if found.configurations:
+    if status.configurations:
         rows += [
-            ("created", found.created or ""),
-            ("service", found.service or ""),
+            ("created", status.created or ""),
+            ("service", status.service or ""),
             ("replicas", replicas or absent(report, "", "deployments")),
             ("endpoints", endpoints or absent(report, "", "endpointslices")),
-            ("certificate", f"expires {found.expires}" if found.expires else absent(report, "", "secrets")),
+            ("certificate", f"expires {status.expires}" if status.expires else absent(report, "", "secrets")),
         ]
     table = Table.grid(padding=(0, 2))
     for name, value in rows:
@@ -119,8 +119,9 @@ def _clusters(report: Report) -> RenderableType:
     for cluster in report.clusters:
         texts = (Text(f"{count} {state}", style=_COLOURS.get(state, "")) for state, count in states(cluster))
         workers = str(len(cluster.workers) or absent(report, "0", "pods"))
-        counts = (workers, str(cluster.gpus), usage(cluster.nodes), usage(cluster.racks))
-        table.add_row(Text(cluster.title), *counts, Text(", ").join(texts))
+        gpus = str(cluster.gpus) if cluster.workers else "-"
+        domains = (usage(report, cluster.nodes), usage(report, cluster.racks))
+        table.add_row(Text(cluster.title), workers, gpus, *domains, Text(", ").join(texts))
     return table
 
 

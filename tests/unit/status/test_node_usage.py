@@ -118,7 +118,7 @@ def test_devices_of_dynamic_resource_allocation() -> None:
     assert [gpus.request(pod).gpus for pod in (served, claiming)] == [2, 1]
     usage = usage_of([node("a", 0)], [served, claiming], gpus)
     assert usage.allocatable["a"] == {GPU: 4}
-    assert usage.held["a"] == {GPU: 3}
+    assert usage.allocated["a"] == {GPU: 3}
 
 
 def test_device_plugin_takes_precedence() -> None:
@@ -126,4 +126,4 @@ def test_device_plugin_takes_precedence() -> None:
     raw = snapshot(device_classes=(device_class(),), resource_slices=(resource_slice("a", gpus=4),))
     gpus, with_plugin = inventory(raw, (GPU,)), objects.node(node("a", 4))
     assert gpus.allocatable(with_plugin) == {GPU: 4}
-    assert gpus.held(with_plugin) == {}
+    assert gpus.allocated(with_plugin) == {}

@@ -90,6 +90,15 @@ def test_unreadable_is_not_none(resource: str, field: str, absent: str) -> None:
     assert page(result).count("not readable") > page(readable).count("not readable") + 2
 
 
+def test_unreadable_pods_are_not_zero_workers() -> None:
+    """A cluster whose pods are not readable has no number of workers, GPUs and nodes."""
+    unreadable = (Unreadable("pods", "", "no permission to list", "kubectl auth can-i"),)
+    text = output(report(snapshot(clusters=(cluster(),), unreadable=unreadable)))
+    (row,) = (line for line in text.splitlines() if "rapids/demo" in line)
+    assert row.count("not readable") == 3
+    assert "0" not in row
+
+
 def test_colours_only_in_a_terminal() -> None:
     """A file gets no control characters, a terminal gets colours."""
     result = report(snapshot(pods=(WorkerPod(name="m", mutated=False).pod(),)))
