@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.bench.minimum import FullError
 from tests.bench.minimum import minimum as benchmark_minimum
-from tests.unit.capacity.test_dra import SPECIAL, claim, device_class, resource_slice
+from tests.unit.placement.test_dra import SPECIAL, claim, device_class, resource_slice
 from tests.unit.status.factories import WorkerPod, node, other_pod, snapshot
 from webhook.placement import objects
 from webhook.status.gpus import GpuInventory, PodRequest, inventory
