@@ -1,9 +1,10 @@
 """Command `status`: read the cluster, print or serve the report, and return an exit status for monitoring."""
 
+import os
+import select
 import signal
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
@@ -85,12 +86,11 @@ def _watch(reader: Reader, options: StatusOptions) -> int:
     with _interrupt() as interrupted, nullcontext() if plain else Live(console=out, screen=True) as live:
         while True:
             if live:
-                live.update(
-                    render(shown, findings_first=True) if isinstance(shown, Report) else Text(shown), refresh=True
-                )
+                screen = render(shown, findings_first=True) if isinstance(shown, Report) else Text(shown)
+                live.update(screen, refresh=True)
             else:
                 _print(out, shown, options)
-            if interrupted.wait(WATCH_INTERVAL):
+            if interrupted(WATCH_INTERVAL):
                 break
             shown = _refresh(reader)
     if live:
@@ -99,19 +99,24 @@ def _watch(reader: Reader, options: StatusOptions) -> int:
 
 
 @contextmanager
-def _interrupt() -> Iterator[threading.Event]:
-    """Yield an event that the first Ctrl-C sets, so that no screen update is interrupted; the second Ctrl-C exits."""
-    interrupted = threading.Event()
+def _interrupt() -> Iterator[Callable[[float], bool]]:
+    """Yield a function that waits for the first Ctrl-C, so that no screen update is interrupted; the second one exits.
+
+    The handler writes to a pipe. `threading.Event.set` could deadlock with `Event.wait`, which it interrupts.
+    """
+    reader, writer = os.pipe()
 
     def handle(_number: int, _frame: FrameType | None) -> None:
-        interrupted.set()
+        os.write(writer, b"\0")
         signal.signal(signal.SIGINT, before)
 
     before = signal.signal(signal.SIGINT, handle)
     try:
-        yield interrupted
+        yield lambda seconds: bool(select.select([reader], [], [], seconds)[0])
     finally:
         signal.signal(signal.SIGINT, before)
+        os.close(reader)
+        os.close(writer)
 
 
 def _refresh(reader: Reader) -> Report | str:

@@ -197,3 +197,22 @@ def test_unreadable_metrics(tmp_path: Path, replica: str, reason: str) -> None:
     assert unreadable["reason"] == reason
     assert unreadable["command"].startswith("kubectl ")
     assert document["installation"]["ready"] == 1
+
+
+INTERRUPTS = """
+import random, signal
+from webhook.cli.status import _interrupt
+
+generator = random.Random(1)
+signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+for _ in range(3000):
+    with _interrupt() as interrupted:
+        signal.setitimer(signal.ITIMER_REAL, 1e-5 + generator.random() * 1e-4)
+        while not interrupted(2e-5):
+            pass
+"""
+
+
+def test_interrupts_do_not_deadlock() -> None:
+    """3,000 interrupts at random moments of the wait of --watch each end it; `threading.Event` deadlocks here."""
+    subprocess.run([sys.executable, "-c", INTERRUPTS], check=True, timeout=120)
