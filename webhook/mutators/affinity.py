@@ -31,7 +31,7 @@ _LIST = ("affinity", "podAffinity", PREFERRED)
 
 
 def affinity(template: PodTemplate, policy: Policy) -> Decision:
-    """Add a preferred pod affinity for each level of `policy.topology` that the manifest does not cover."""
+    """Add a preferred pod affinity for each topology level that the manifest does not cover."""
     rule = DecisionBuilder(NAME, template)
     if not policy.topology:
         return rule.skipped(Reason.TOPOLOGY_NONE, "topology is none")

@@ -21,7 +21,7 @@ NAME = "apart"
 
 
 def apart(template: PodTemplate, policy: Policy) -> Decision:
-    """Add a preferred anti-affinity to workers of other clusters, with weight `policy.apart`; 0 turns it off."""
+    """Add a preferred anti-affinity to workers of other clusters, with the weight in `apart`; 0 turns it off."""
     rule = DecisionBuilder(NAME, template)
     if not policy.apart:
         return rule.skipped(Reason.APART_OFF, "apart is 0")

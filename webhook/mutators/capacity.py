@@ -63,7 +63,7 @@ NAME = "capacity-hint"
 
 
 def capacity_hint(template: PodTemplate, policy: Policy, hint: Hint = UNWATCHED.worker) -> Decision:
-    """Add, replace or restore the preferred node affinity item for a hint."""
+    """Prefer the nodes on which all pods of the group fit, by one node affinity item."""
     rule = DecisionBuilder(NAME, template)
     if not policy.capacity_hint:
         return rule.skipped(Reason.CAPACITY_HINT_OFF, "capacity-hint is false")

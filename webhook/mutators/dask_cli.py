@@ -20,7 +20,7 @@ _SUBCOMMANDS = {Program.DASK: ("dask", "worker"), Program.SCHEDULER: ("dask", "s
 
 
 def dask_cli(template: PodTemplate, policy: Policy) -> Decision:
-    """Replace the script of a Dask scheduler or a plain worker, unless `policy.dask_cli` is keep."""
+    """Replace the script of a Dask scheduler or a plain worker, unless `dask-cli` is keep."""
     rule = DecisionBuilder(NAME, template)
     if policy.dask_cli is DaskCli.KEEP:
         return rule.skipped(Reason.DASK_CLI_OFF, "dask-cli is keep")

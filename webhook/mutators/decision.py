@@ -88,7 +88,7 @@ class Reason(StrEnum):
     RESOURCE_CLAIM_PRESENT = "resource-claim-already-set", "the container gets its devices from a resource claim"
     GPU_LIMIT_OFF = "gpu-limit-off", "the namespace adds no GPU limit to pods of this role"
     NO_CONTAINER = "no-container", "the pod spec has no container"
-    CONTAINER_UNSURE = "container-unsure", "none or several of the containers could run Dask"
+    CONTAINER_UNSURE = "container-unsure", "the container that runs Dask is unknown, or several containers run it"
     # command
     COMMAND_CONVERTED = "command-converted", "the command is converted to dask-cuda's worker"
     COMMAND_CUDA_ALREADY = "command-already-dask-cuda", "the command already starts dask-cuda's worker"

@@ -27,7 +27,7 @@ __all__ = ["NAME", "command"]
 
 
 def command(template: PodTemplate, policy: Policy, worker: Classification | None = None) -> Decision:
-    """Convert the worker's command to `policy.worker_command`, and its options to those of dask-cuda."""
+    """Convert the worker's command to the one in `worker-command`, and its options to those of dask-cuda."""
     rule = DecisionBuilder(NAME, template)
     if policy.worker_command is WorkerCommand.KEEP:
         return rule.skipped(Reason.COMMAND_OFF, "worker-command is keep")
