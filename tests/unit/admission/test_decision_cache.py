@@ -41,112 +41,109 @@ if TYPE_CHECKING:
 ON = frozenset({(ENABLED, "true")})
 
 
-def answered(verdicts: DecisionCache, item: Unstructured, annotations: Annotations = ON) -> RenderedResponse:
-    """The answer for an object in an enabled namespace."""
+def respond(cache: DecisionCache, item: Unstructured, annotations: Annotations = ON) -> RenderedResponse:
+    """Return the response for an object, by default in an enabled namespace."""
     asked = parse_document(review(item))
-    subject = verdicts.consider(asked)
+    subject = cache.consider(asked)
     assert isinstance(subject, DaskObject)
-    return verdicts.answer(asked, subject, annotations)
+    return cache.answer(asked, subject, annotations)
 
 
 def worker(number: int, **fields: Unstructured) -> Unstructured:
-    """One of a group's worker pods: its own name, labels and environment."""
+    """Return one of a group's worker pods, with its own name, labels and environment."""
     own = {"dask.org/worker-name": f"demo-{number}", "pod-template-hash": f"{number}"}
     labels = {"dask.org/cluster-name": "demo", "dask.org/component": "worker", **own}
     env = [{"name": "DASK_WORKER_NAME", "value": f"demo-{number}"}]
     return pod(spec(container(env=env, **fields)), name=f"demo-{number}", labels=labels)
 
 
-def test_workers_of_a_group_are_decided_on_once() -> None:
-    """Pods that differ only in what is their own share one answer."""
-    verdicts = DecisionCache(Policy(), NOT_WATCHED.hints)
-    assert answered(verdicts, worker(1)) is answered(verdicts, worker(2))
+def test_workers_of_a_group_share_a_response() -> None:
+    """Pods that differ only in their names, their own labels and their environment share one response."""
+    cache = DecisionCache(Policy(), NOT_WATCHED.hints)
+    assert respond(cache, worker(1)) is respond(cache, worker(2))
 
 
-def test_roles_are_told_apart() -> None:
-    """Two pods that differ in their component label alone get the decisions of their own roles."""
-    verdicts = DecisionCache(Policy(), NOT_WATCHED.hints)
+def test_roles_are_distinguished() -> None:
+    """Two pods that differ in their component label only get the decisions of their own roles."""
+    cache = DecisionCache(Policy(), NOT_WATCHED.hints)
     scheduler = worker(1)
     scheduler["metadata"]["labels"]["dask.org/component"] = "scheduler"
-    roles = [{each.role for each in answered(verdicts, item).response.decisions} for item in (worker(2), scheduler)]
+    roles = [{each.role for each in respond(cache, item).response.decisions} for item in (worker(2), scheduler)]
     assert roles == [{Role.WORKER}, {Role.SCHEDULER}]
 
 
-def test_workers_with_the_same_hint_are_decided_on_once() -> None:
-    """Pods that carry their group's hosts and get the same hint share one answer."""
+def test_workers_with_the_same_hint_share_a_response() -> None:
+    """Pods with the same hint share one response."""
     with_hints = frozenset({*ON, (f"{PREFIX}capacity-hint", "true")})
     marked = {"preference": {"matchExpressions": [{"key": MARKER, "operator": "NotIn", "values": ["2"]}]}, "weight": 30}
-    told: list[Questions] = []
+    asked_questions: list[Questions] = []
 
     def hints(questions: Questions) -> Hints:
-        told.append(questions)
+        asked_questions.append(questions)
         return questions.without(NoHint(NoHintReason.NO_WORKERS_ADDED, "not outgrown"))
 
-    verdicts = DecisionCache(Policy(), hints)
+    cache = DecisionCache(Policy(), hints)
     first, second = (worker(number) for number in (1, 2))
     for each in (first, second):
         each["spec"]["affinity"] = {"nodeAffinity": {PREFERRED: [marked]}}
-    assert answered(verdicts, first, with_hints) is answered(verdicts, second, with_hints)
-    assert [type(each.worker) for each in told] == [NewPod, NewPod]
-    assert answered(verdicts, first) is not answered(verdicts, first, with_hints)
+    assert respond(cache, first, with_hints) is respond(cache, second, with_hints)
+    assert [type(each.worker) for each in asked_questions] == [NewPod, NewPod]
+    assert respond(cache, first) is not respond(cache, first, with_hints)
 
 
 @pytest.mark.parametrize(
     "fields",
     [{"args": ["dask-worker", "--nthreads", "2"]}, {"resources": {"limits": {"cpu": 1}}}, {"command": ["tini", "--"]}],
 )
-def test_what_a_rule_looks_at_tells_pods_apart(fields: Unstructured) -> None:
-    """A pod with another command or other resources is decided on for itself."""
-    verdicts = DecisionCache(Policy(), NOT_WATCHED.hints)
-    answered(verdicts, worker(1))
-    fresh = answered(DecisionCache(Policy(), NOT_WATCHED.hints), worker(2, **fields))
-    assert answered(verdicts, worker(2, **fields)).after_uid == fresh.after_uid
-    assert answered(verdicts, worker(2, **fields)) is not answered(verdicts, worker(1))
+def test_fields_that_rules_read_distinguish_pods(fields: Unstructured) -> None:
+    """A pod with another command or other resources gets a decision of its own."""
+    cache = DecisionCache(Policy(), NOT_WATCHED.hints)
+    respond(cache, worker(1))
+    fresh = respond(DecisionCache(Policy(), NOT_WATCHED.hints), worker(2, **fields))
+    assert respond(cache, worker(2, **fields)).after_uid == fresh.after_uid
+    assert respond(cache, worker(2, **fields)) is not respond(cache, worker(1))
 
 
-def test_namespace_tells_answers_apart() -> None:
-    """The same pod under other annotations is decided on anew."""
-    verdicts = DecisionCache(Policy(), NOT_WATCHED.hints)
+def test_annotations_of_the_namespace_distinguish_responses() -> None:
+    """The same pod in a namespace with other annotations gets another decision."""
+    cache = DecisionCache(Policy(), NOT_WATCHED.hints)
     asked = parse_document(review(worker(1)))
-    subject = verdicts.consider(asked)
+    subject = cache.consider(asked)
     assert isinstance(subject, DaskObject)
     two = frozenset({*ON, (f"{PREFIX}gpu-limit", "2")})
-    assert b"auditAnnotations" in verdicts.answer(asked, subject, ON).after_uid
-    assert (
-        verdicts.answer(asked, subject, two).response.operations
-        != verdicts.answer(asked, subject, ON).response.operations
-    )
-    assert verdicts.answer(asked, subject, frozenset()).response.status is Status.NOT_ENABLED
+    assert b"auditAnnotations" in cache.answer(asked, subject, ON).after_uid
+    assert cache.answer(asked, subject, two).response.operations != cache.answer(asked, subject, ON).response.operations
+    assert cache.answer(asked, subject, frozenset()).response.status is Status.NOT_ENABLED
 
 
 @pytest.mark.parametrize("case", every(), ids=lambda case: case.name)
-def test_memory_changes_no_answer(case: Case) -> None:
-    """Decided for the first time or from memory, a case's verdict is that of the pure core."""
+def test_cached_responses_equal_the_pure_core(case: Case) -> None:
+    """Cached or not, the response for a fixture case equals that of the pure core."""
 
     def hints(questions: Questions) -> Hints:
-        return case.capacity.hints(questions)  # made anew each time: what was promised before is forgotten
+        return case.capacity.hints(questions)  # a new source each time, without reservations
 
-    verdicts = DecisionCache(default_policy(case.settings.get("defaults", "")), hints)
+    cache = DecisionCache(default_policy(case.settings.get("defaults", "")), hints)
     asked, plain = parse_document(case.review), case.verdict(case.review)
-    found = verdicts.consider(asked)
+    found = cache.consider(asked)
     if isinstance(found, AdmissionResponse):
         assert found == plain
     elif case.policy is not None:
-        assert [verdicts.answer(asked, found, policy_annotations(case.namespace)).response for _ in range(2)] == [
+        assert [cache.answer(asked, found, policy_annotations(case.namespace)).response for _ in range(2)] == [
             plain,
             plain,
         ]
 
 
-def decided(verdicts: DecisionCache, item: Unstructured) -> dict[str, Decision]:
-    """Its worker's decisions by rule."""
-    return {each.rule: each for each in answered(verdicts, item).response.decisions if each.role is Role.WORKER}
+def decided(cache: DecisionCache, item: Unstructured) -> dict[str, Decision]:
+    """Return the decisions on an object's worker by rule."""
+    return {each.rule: each for each in respond(cache, item).response.decisions if each.role is Role.WORKER}
 
 
-def test_container_is_decided_on_once_for_all_clusters() -> None:
-    """Clusters that run the same container share what is decided on it, and have their own affinity."""
-    verdicts = DecisionCache(Policy(), NOT_WATCHED.hints)
-    one, two = (decided(verdicts, cluster(name=name, uid=name)) for name in ("one", "two"))
+def test_clusters_share_decisions_on_a_container() -> None:
+    """Clusters with the same container share the decisions on it, and have their own affinity."""
+    cache = DecisionCache(Policy(), NOT_WATCHED.hints)
+    one, two = (decided(cache, cluster(name=name, uid=name)) for name in ("one", "two"))
     assert {rule for rule in one if one[rule] is two[rule]} == {"apart", "gpu", "command", "dask-cli", "capacity-hint"}
     assert "cluster two" in two["affinity"].detail
 
@@ -173,25 +170,25 @@ def test_container_is_decided_on_once_for_all_clusters() -> None:
         pod(ownerReferences=[{"kind": "ReplicaSet"}]),
     ],
 )
-def test_what_a_rule_looks_at_tells_containers_apart(item: Unstructured) -> None:
-    """Decided on after another one, a container's decisions are those of the pure core."""
-    verdicts = DecisionCache(Policy(), NOT_WATCHED.hints)
-    decided(verdicts, cluster())
-    assert decided(verdicts, item) == decided(DecisionCache(Policy(), NOT_WATCHED.hints), item)
+def test_fields_that_rules_read_distinguish_containers(item: Unstructured) -> None:
+    """The decisions on a container equal those of an empty cache, whatever was decided before."""
+    cache = DecisionCache(Policy(), NOT_WATCHED.hints)
+    decided(cache, cluster())
+    assert decided(cache, item) == decided(DecisionCache(Policy(), NOT_WATCHED.hints), item)
 
 
 @pytest.mark.parametrize("length", [1, LARGEST_CONTAINER_KEPT])
-def test_large_container_is_not_kept(length: int) -> None:
-    """A container over the bound is decided on each time, to the same end."""
-    verdicts = DecisionCache(Policy(), NOT_WATCHED.hints)
-    one, two = (decided(verdicts, cluster(spec(container("dask-worker", "x" * length)), name)) for name in ("a", "b"))
+def test_large_container_is_not_cached(length: int) -> None:
+    """A container over the size limit is not cached, and gets the same decisions."""
+    cache = DecisionCache(Policy(), NOT_WATCHED.hints)
+    one, two = (decided(cache, cluster(spec(container("dask-worker", "x" * length)), name)) for name in ("a", "b"))
     assert (one["command"] is two["command"]) == (length == 1)
     assert one["command"] == two["command"]
 
 
 @pytest.mark.parametrize("case", every(), ids=lambda case: case.name)
-def test_container_says_as_much_as_its_target(case: Case) -> None:
-    """Where only the container counts, the rules say of it alone what they say of the whole target."""
+def test_container_decisions_equal_those_of_the_template(case: Case) -> None:
+    """Rules that read the container only decide the same on it as on the whole pod template."""
     subject = read(case.review["request"].get("object"))
     policies = (Policy(), Policy(topology=()), Policy(gpu_limit=2, scheduler_gpu=1, emptier_first=False, apart=5))
     for target, policy in product(subject.targets if subject else (), (*policies, case.policy or Policy())):
@@ -199,25 +196,25 @@ def test_container_says_as_much_as_its_target(case: Case) -> None:
         assert seen is None or of_container(container_target(seen), policy) == of_container(target, policy)
 
 
-def test_shared_keeps_places() -> None:
-    """What is no container keeps its place in the list, and a list that is none stays what it is."""
+def test_shared_fields_keep_indices() -> None:
+    """Entries that are not containers keep their index, and a value that is not a list stays unchanged."""
     mixed = spec(container("tail"), None, container())
     assert [type(each) for each in (shared(pod(mixed)) or {})["spec"]["containers"]] == [dict, type(None), dict]
     assert (shared(pod({"containers": "none"})) or {})["spec"]["containers"] == "none"
 
 
-def test_worker_too_large_or_too_deep_is_decided_on_all_the_same() -> None:
-    """Bounds of the memory are no bounds of what is answered."""
+def test_worker_beyond_cache_limits_gets_a_decision() -> None:
+    """Pods beyond the limits of the cache get a decision too."""
     deep: Unstructured = {}
     for _ in range(300):
         deep = {"matchLabels": deep}
     large = worker(1, args=["dask-worker", "x" * LARGEST_KEPT])
     nested = pod(spec(affinity={"podAffinity": preferred(term(**deep))}))
     for item in (large, nested):
-        assert answered(DecisionCache(Policy(), NOT_WATCHED.hints), item).response.status is Status.DECIDED
+        assert respond(DecisionCache(Policy(), NOT_WATCHED.hints), item).response.status is Status.DECIDED
 
 
-def test_answer_is_json_whatever_the_uid() -> None:
-    """The uid is put in as JSON, quotes and all."""
+def test_response_is_json_for_any_uid() -> None:
+    """The uid is encoded as JSON, including quotes."""
     body = render(AdmissionResponse(Status.NO_TARGET)).to('a"b')
     assert json.loads(body)["response"] == {"uid": 'a"b', "allowed": True}
