@@ -291,8 +291,8 @@ def store(case: Case, reviews: Sequence[Object]) -> None:
     (folder / "review.json").write_text(json.dumps(review, indent=2) + "\n")
     namespace = folder / "namespace.yaml"
     if not namespace.exists():
-        about = {"name": review["request"]["namespace"], "annotations": {"colocate.dask.org/enabled": "true"}}
-        document = {"apiVersion": "v1", "kind": "Namespace", "metadata": about}
+        metadata = {"name": review["request"]["namespace"], "annotations": {"colocate.dask.org/enabled": "true"}}
+        document = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
         namespace.write_text(yaml.safe_dump(document, sort_keys=False))
     sys.stdout.write(f"{case.name}: recorded\n")
 

@@ -37,7 +37,7 @@ def run(bed: Bed, *arguments: str, kubeconfig: Path | None = None) -> subprocess
     )
 
 
-def annotations(bed: Bed, namespace: str) -> dict[str, str]:
+def annotations_of(bed: Bed, namespace: str) -> dict[str, str]:
     """Return the annotations of a namespace."""
     metadata = bed.api.get(f"/api/v1/namespaces/{namespace}")["metadata"]
     current: dict[str, str] = metadata.get("annotations", {})
@@ -67,7 +67,7 @@ def test_enable_shows_and_annotates(bed: Bed, with_cluster: str) -> None:
     assert row[1] == "not-enabled"
     assert "affinity-added," in row
     assert "Warning: the webhook is not installed in this cluster" in done.stdout
-    assert annotations(bed, with_cluster) == {"team": "a", ENABLED: "true", f"{PREFIX}gpu-limit": "2"}
+    assert annotations_of(bed, with_cluster) == {"team": "a", ENABLED: "true", f"{PREFIX}gpu-limit": "2"}
     again = run(bed, "enable", with_cluster, "--set", "gpu-limit=2")
     assert (again.returncode, "already has these annotations" in again.stdout) == (0, True)
 
@@ -79,7 +79,7 @@ def test_disable_keeps_other_annotations(bed: Bed, with_cluster: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     (row,) = [line.split() for line in done.stdout.splitlines() if line.startswith(CLUSTER)]
     assert row[-1] == "not-enabled"
-    assert annotations(bed, with_cluster) == {"team": "a", ENABLED: "false", f"{PREFIX}apart": "5"}
+    assert annotations_of(bed, with_cluster) == {"team": "a", ENABLED: "false", f"{PREFIX}apart": "5"}
 
 
 def test_dry_run_changes_nothing(bed: Bed, with_cluster: str) -> None:
@@ -88,7 +88,7 @@ def test_dry_run_changes_nothing(bed: Bed, with_cluster: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert CLUSTER in done.stdout
     assert "dry run: the API server accepts the change" in done.stdout
-    assert annotations(bed, with_cluster) == {"team": "a"}
+    assert annotations_of(bed, with_cluster) == {"team": "a"}
 
 
 def test_without_a_terminal_there_is_no_prompt(bed: Bed, with_cluster: str) -> None:
@@ -97,7 +97,7 @@ def test_without_a_terminal_there_is_no_prompt(bed: Bed, with_cluster: str) -> N
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "--yes" in line
-    assert annotations(bed, with_cluster) == {"team": "a"}
+    assert annotations_of(bed, with_cluster) == {"team": "a"}
 
 
 @pytest.mark.parametrize(("answer", "status", "enabled"), [("y\n", 0, "true"), ("\n", 1, None), ("\x04", 1, None)])
@@ -107,7 +107,7 @@ def test_terminal_gets_a_prompt(bed: Bed, with_cluster: str, answer: str, status
         assert CLUSTER in terminal.read_until("[y/n]")
         terminal.type(answer)
         assert terminal.wait() == status
-    assert annotations(bed, with_cluster).get(ENABLED) == enabled
+    assert annotations_of(bed, with_cluster).get(ENABLED) == enabled
 
 
 def test_values_are_checked_first(bed: Bed, with_cluster: str) -> None:
@@ -115,7 +115,7 @@ def test_values_are_checked_first(bed: Bed, with_cluster: str) -> None:
     done = run(bed, "enable", with_cluster, "--set", "gpu-limit=many", "--yes")
     assert done.returncode == 2
     assert done.stderr == "dask-colocate: --set gpu-limit='many': accepted: a whole number, 0-1000\n"
-    assert annotations(bed, with_cluster) == {"team": "a"}
+    assert annotations_of(bed, with_cluster) == {"team": "a"}
 
 
 # ---- errors ---------------------------------------------------------------------------------------

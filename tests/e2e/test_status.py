@@ -122,8 +122,8 @@ def reader_of(bed: Bed, namespace: str) -> Path:
     bed.api.create(f"{rbac}/roles", {"metadata": {"name": "reader"}, "rules": rules})
     subject = {"kind": "ServiceAccount", "name": "default", "namespace": namespace}
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"}
-    about = {"metadata": {"name": "reader"}, "roleRef": role, "subjects": [subject]}
-    bed.api.create(f"{rbac}/rolebindings", about)
+    binding = {"metadata": {"name": "reader"}, "roleRef": role, "subjects": [subject]}
+    bed.api.create(f"{rbac}/rolebindings", binding)
     account = f"/api/v1/namespaces/{namespace}/serviceaccounts/default/token"
     token = bed.api.create(account, {"spec": {"expirationSeconds": 3600}})["status"]["token"]
     kubeconfig = json.loads(bed.plane.kubeconfig.read_text())
