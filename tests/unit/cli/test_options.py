@@ -7,7 +7,7 @@ import pytest
 
 from webhook.cli.options import ServeOptions
 from webhook.policy import ANNOTATIONS, PREFIX, Policy, WorkerCommand
-from webhook.policy.defaults import SettingsError, assignments, default_policy
+from webhook.policy.defaults import SettingsError, default_policy, parse_assignments
 
 if TYPE_CHECKING:
     from webhook.workloads.unstructured import Unstructured
@@ -59,13 +59,13 @@ def test_valid_combinations_are_accepted(settings: Unstructured) -> None:
 )
 def test_defaults_are_annotations_without_their_prefix(text: str, names: dict[str, str]) -> None:
     """Items are separated by semicolons, key and value by the first `=`; surrounding space is ignored."""
-    assert assignments(text) == {f"{PREFIX}{name}": value for name, value in names.items()}
+    assert parse_assignments(text) == {f"{PREFIX}{name}": value for name, value in names.items()}
 
 
 def test_item_without_a_value_is_rejected() -> None:
     """An item without `=` stops the start and the message shows the syntax."""
     with pytest.raises(SettingsError, match="expected KEY=VALUE"):
-        assignments("enabled")
+        parse_assignments("enabled")
 
 
 def test_empty_defaults_are_the_default_policy() -> None:

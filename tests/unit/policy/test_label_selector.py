@@ -1,3 +1,5 @@
+"""Label selectors in the annotation `gpu-workers`."""
+
 from __future__ import annotations
 
 import pytest
@@ -24,7 +26,7 @@ LABELS = {"dask.org/workergroup-name": "demo-big", "tier": "gpu", "count": "3", 
     ],
 )
 def test_selector_matches(selector: str) -> None:
-    """Equality, sets, existence and numbers match as they do for `kubectl -l`."""
+    """Equality, sets, existence and numbers match as in `kubectl -l`."""
     assert parse(selector).matches(LABELS)
 
 
@@ -33,7 +35,7 @@ def test_selector_matches(selector: str) -> None:
     ["tier=cpu", "tier!=gpu", "!tier", "missing", "missing=", "tier notin (gpu)", "count>3", "tier>1", "tier, missing"],
 )
 def test_selector_does_not_match(selector: str) -> None:
-    """All conditions have to hold, and a missing label is unequal to every value."""
+    """All requirements must match, and an absent label is unequal to every value."""
     assert not parse(selector).matches(LABELS)
 
 
@@ -58,22 +60,22 @@ def test_selector_does_not_match(selector: str) -> None:
     ],
 )
 def test_malformed_selector_is_a_problem(text: str) -> None:
-    """A selector that `kubectl` refuses falls back to the default, with a warning that names what is accepted."""
+    """A selector that `kubectl` rejects falls back to the default, with a problem that states accepted values."""
     policy = resolve({"colocate.dask.org/gpu-workers": text})
     assert policy.gpu_workers is GpuWorkers.ALL
     assert "accepted: all, requested, or a label selector" in policy.problems[0].text
 
 
 @pytest.mark.parametrize("word", ["request", "al", "All", "none", "true", "false", "requestd"])
-def test_misspelt_word_is_no_label(word: str) -> None:
-    """A word near `all` or `requested` is a problem and not the key of a label that no pod carries."""
+def test_misspelled_keyword_is_a_problem(word: str) -> None:
+    """A misspelled `all` or `requested` is a problem, not the key of a label."""
     assert resolve({"colocate.dask.org/gpu-workers": word}).problems
 
 
-def test_selector_is_written_as_it_was() -> None:
-    """The policy shows the selector in the user's own spelling, and two equal ones are one cache key."""
+def test_selector_keeps_its_text() -> None:
+    """A parsed selector keeps the user's text, and equal selectors have equal hashes."""
     text = "a in (x,y), b!=c, !d, e"
-    one, two = (resolve({"colocate.dask.org/gpu-workers": text}) for _ in range(2))
-    assert str(one.gpu_workers) == text
-    assert hash(one) == hash(two)
-    assert one != Policy()
+    first, second = (resolve({"colocate.dask.org/gpu-workers": text}) for _ in range(2))
+    assert str(first.gpu_workers) == text
+    assert hash(first) == hash(second)
+    assert first != Policy()

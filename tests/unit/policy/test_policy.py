@@ -1,3 +1,5 @@
+"""Policies resolved from annotations and installation defaults."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -117,13 +119,13 @@ MALFORMED = [
 
 
 def field(name: str) -> str:
-    """The field of Policy behind an annotation's name."""
+    """Return the field of Policy for the name of an annotation."""
     return name.replace("-", "_")
 
 
 @pytest.mark.parametrize(("name", "text", "value"), WELL_FORMED)
-def test_value_is_taken(name: str, text: str, value: object) -> None:
-    """A well-formed value becomes the policy's, and nothing is complained about."""
+def test_well_formed_value_is_used(name: str, text: str, value: object) -> None:
+    """A well-formed value is set in the policy without a problem."""
     policy = resolve({f"{PREFIX}{name}": text})
     assert getattr(policy, field(name)) == value
     assert policy.problems == ()
@@ -140,14 +142,14 @@ def test_value_is_taken(name: str, text: str, value: object) -> None:
         ("a=5,b=30,c", [5, 30, 10]),
     ],
 )
-def test_weights_fall_from_the_level_before(text: str, weights: list[int]) -> None:
-    """A level without a weight never outweighs the one before it; a weight that is written stays as it is."""
+def test_default_weights_decrease(text: str, weights: list[int]) -> None:
+    """A level without a weight never outweighs the previous one; explicit weights are kept."""
     assert [level.weight for level in resolve({f"{PREFIX}topology": text}).topology] == weights
 
 
 @pytest.mark.parametrize(("name", "text"), MALFORMED)
 def test_malformed_value_falls_back(name: str, text: str) -> None:
-    """A malformed value changes nothing, and one problem names key, value, what is accepted and what is used."""
+    """A malformed value has no effect, and one problem states key, accepted values and the value used."""
     policy = resolve({f"{PREFIX}{name}": text})
     (problem,) = policy.problems
     assert dataclasses.replace(policy, problems=()) == Policy()
@@ -158,36 +160,36 @@ def test_malformed_value_falls_back(name: str, text: str) -> None:
 
 
 def test_malformed_value_falls_back_to_the_installations_default() -> None:
-    """The default that is used instead is the installation's, and the problem says which it is."""
+    """The installation's default replaces a malformed value, and the problem states it."""
     policy = resolve({f"{PREFIX}gpu-limit": "many"}, Policy(gpu_limit=4))
     assert policy.gpu_limit == 4
     assert policy.problems[0].text.endswith("using 4")
 
 
-def test_namespace_counts_more_than_the_installation() -> None:
-    """What a namespace says wins; what it does not say is the installation's."""
+def test_namespace_overrides_the_installation() -> None:
+    """An annotation overrides the installation's default; other fields keep the default."""
     policy = resolve({f"{PREFIX}apart": "1"}, Policy(enabled=True, apart=9, gpu_limit=3))
     assert (policy.enabled, policy.apart, policy.gpu_limit) == (True, 1, 3)
 
 
 @pytest.mark.parametrize(
-    ("name", "meant"),
+    ("name", "nearest"),
     [("gpu-limits", "gpu-limit"), ("affinityscope", "affinity-scope"), ("enable", "enabled")],
 )
-def test_unknown_key_is_told_with_the_one_that_was_meant(name: str, meant: str) -> None:
-    """A mistyped key is a problem that names the nearest one."""
+def test_unknown_key_is_a_problem(name: str, nearest: str) -> None:
+    """The problem of an unknown key suggests the nearest key."""
     (problem,) = resolve({f"{PREFIX}{name}": "1"}).problems
-    assert f"did you mean {PREFIX}{meant}?" in problem.text
+    assert f"did you mean {PREFIX}{nearest}?" in problem.text
 
 
-def test_other_peoples_annotations_are_not_looked_at() -> None:
-    """A key outside the prefix is nobody's problem here."""
+def test_foreign_annotations_are_ignored() -> None:
+    """A key outside the prefix has no effect and causes no problem."""
     assert resolve({"example.com/enabled": "yes", "colocate.dask.org": "x", "scheduler.alpha/gpu": "1"}) == Policy()
 
 
 def test_every_field_has_its_annotation() -> None:
-    """The fields of Policy, but for `problems`, are the annotations, in the same order."""
-    fields = [each.name for each in dataclasses.fields(Policy) if each.name != "problems"]
+    """The fields of Policy, except `problems`, match the annotations in name and order."""
+    fields = [field.name for field in dataclasses.fields(Policy) if field.name != "problems"]
     assert fields == [annotation.field for annotation in ANNOTATIONS]
     assert [annotation.key for annotation in ANNOTATIONS] == [
         f"{PREFIX}{annotation.name}" for annotation in ANNOTATIONS
@@ -195,25 +197,24 @@ def test_every_field_has_its_annotation() -> None:
 
 
 @pytest.mark.parametrize(("name", "text", "value"), WELL_FORMED)
-def test_value_is_shown_as_it_is_written(name: str, text: str, value: object) -> None:
-    """The spelling in which a policy's value is shown resolves to the same value."""
-    assert text
-    annotation = next(each for each in ANNOTATIONS if each.name == name)
-    shown = annotation.value(resolve({annotation.key: text}))
-    assert getattr(resolve({annotation.key: shown}), annotation.field) == value
+def test_value_round_trips(name: str, text: str, value: object) -> None:
+    """The text of a policy's value resolves to the same value."""
+    annotation = next(annotation for annotation in ANNOTATIONS if annotation.name == name)
+    formatted = annotation.value(resolve({annotation.key: text}))
+    assert getattr(resolve({annotation.key: formatted}), annotation.field) == value
 
 
 @pytest.mark.parametrize("annotation", ANNOTATIONS, ids=[annotation.name for annotation in ANNOTATIONS])
-def test_default_is_shown_as_it_is_written(annotation: Annotation) -> None:
-    """What ships can be written down as it is shown; only a version that is unset has no spelling."""
-    shown = annotation.value(Policy())
-    if shown != "unset":
-        assert annotation.parse(shown) == getattr(Policy(), annotation.field)
+def test_default_round_trips(annotation: Annotation) -> None:
+    """The text of a default parses to the default; only an unset version has no text."""
+    formatted = annotation.value(Policy())
+    if formatted != "unset":
+        assert annotation.parse(formatted) == getattr(Policy(), annotation.field)
 
 
 @given(st.dictionaries(st.sampled_from([a.key for a in ANNOTATIONS]) | st.text().map(PREFIX.__add__), st.text()))
-def test_resolving_is_total(annotations: dict[str, str]) -> None:
-    """Whatever a Namespace carries, a usable policy comes back, with at most one problem for each key."""
+def test_resolve_accepts_any_annotations(annotations: dict[str, str]) -> None:
+    """Any annotations resolve to a valid policy with at most one problem per key."""
     policy = resolve(annotations)
     assert len({problem.key for problem in policy.problems}) == len(policy.problems) <= len(annotations)
     assert 0 <= policy.gpu_limit <= MOST_GPUS
@@ -222,8 +223,8 @@ def test_resolving_is_total(annotations: dict[str, str]) -> None:
     assert all("\n" not in problem.text and problem.text.isascii() for problem in policy.problems)
 
 
-def test_long_values_are_cut_in_a_problem() -> None:
-    """An annotation may be 256 KiB; its problem stays a line."""
+def test_problem_truncates_long_values() -> None:
+    """The problem of an annotation of 200 kB is a short line."""
     (problem,) = resolve({f"{PREFIX}mode": "x" * 200_000}).problems
     assert len(problem.text) < 256
 
@@ -232,18 +233,18 @@ def test_long_values_are_cut_in_a_problem() -> None:
     ("text", "out"),
     [("false", True), (" false\n", True), ("False", False), ("no", False), ("", False), ("true", False)],
 )
-def test_only_the_word_false_opts_out(text: str, out: bool) -> None:
-    """An object is taken out by `false`, and by nothing that only looks like it."""
+def test_only_false_opts_out(text: str, out: bool) -> None:
+    """Only the value `false` opts an object out."""
     assert opted_out([{}, {ENABLED: text}]) is out
 
 
-def test_object_without_the_annotation_is_in() -> None:
-    """Saying nothing is not opting out."""
+def test_object_without_the_annotation_is_not_opted_out() -> None:
+    """An object without the annotation is not opted out."""
     assert not opted_out([{"example.com/enabled": "false"}])
 
 
 def test_problems_on_an_object() -> None:
-    """On an object only `enabled` has a meaning, and of its values only two."""
-    found = object_problems([{ENABLED: "nope", f"{PREFIX}gpu-limit": "2", "example.com/x": "y"}])
-    assert [problem.key for problem in found] == [ENABLED, f"{PREFIX}gpu-limit"]
+    """On an object every key except `enabled` is a problem, and so is any value except true and false."""
+    problems = object_problems([{ENABLED: "nope", f"{PREFIX}gpu-limit": "2", "example.com/x": "y"}])
+    assert [problem.key for problem in problems] == [ENABLED, f"{PREFIX}gpu-limit"]
     assert object_problems([{ENABLED: "true"}, {ENABLED: "false"}]) == ()

@@ -1,3 +1,5 @@
+"""Topology presets."""
+
 from __future__ import annotations
 
 import pytest
@@ -7,8 +9,8 @@ from webhook.policy.topology_presets import HOSTNAME, PRESETS
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
-def test_preset_falls_from_the_node(name: str) -> None:
-    """A preset begins with the node, names at most three labels, and its weights fall within 1-100."""
+def test_preset_begins_with_the_node(name: str) -> None:
+    """A preset begins with the node and has at most three keys, with weights 100, 30 and 10."""
     policy = resolve({f"{PREFIX}topology": name})
     weights = [level.weight for level in policy.topology]
     assert policy.problems == ()
@@ -18,13 +20,13 @@ def test_preset_falls_from_the_node(name: str) -> None:
 
 
 def test_platforms_have_a_preset() -> None:
-    """The platforms whose nodes say where they stand can be named."""
+    """Each platform with topology labels has a preset."""
     assert set(PRESETS) == {"gke", "eks", "oke", "coreweave", "topograph", "nvlink"}
 
 
 @pytest.mark.parametrize("text", ["GKE", "aks", "None", "NONE", "non", "gke,eks", "gke=50", "rack, Nvlink=3", "g k e"])
-def test_misspelt_preset_is_told_with_the_known_ones(text: str) -> None:
-    """A word that is nearly a preset or `none`, or is one among keys, is no key: the problem names the presets."""
+def test_misspelled_preset_is_a_problem(text: str) -> None:
+    """A misspelled preset or `none`, or one in a list of keys, is a problem that lists the presets."""
     policy = resolve({f"{PREFIX}topology": text})
     (problem,) = policy.problems
     assert all(name in problem.text for name in ("none", *PRESETS))
@@ -32,13 +34,13 @@ def test_misspelt_preset_is_told_with_the_known_ones(text: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["rack", "zone", "node", "block", "spine", "core", "host", "example.com/gke"])
-def test_key_that_is_near_no_preset_is_taken(key: str) -> None:
-    """A label without a domain is a level like any other, and what has a domain is never taken for a preset."""
+def test_other_key_is_accepted(key: str) -> None:
+    """A key that resembles no preset is accepted without a domain; a key with a domain is always accepted."""
     policy = resolve({f"{PREFIX}topology": key})
     assert policy.problems == ()
     assert [level.key for level in policy.topology] == [key]
 
 
 def test_default_is_portable() -> None:
-    """As shipped, node and zone are named: the labels that Kubernetes and every cloud's controller set."""
+    """The default topology is node and zone, whose labels Kubernetes and all cloud providers set."""
     assert [level.key for level in Policy().topology] == [HOSTNAME, "topology.kubernetes.io/zone"]

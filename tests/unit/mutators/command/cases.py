@@ -1,4 +1,4 @@
-"""Worker containers as the rule sees them, and its decisions as tests read them."""
+"""Helpers for tests of the mutator `command`: corpus, decisions and a real shell."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ class Case:
 
     @property
     def label(self) -> str:
-        """What it is known by in pytest's output."""
+        """Label of the case in pytest's output."""
         words = [*self.container.get("command", ()), "|", *self.container.get("args", ())]
         return " ".join([*map(str, words), *self.policy.values()])
 
 
 def corpus() -> tuple[Case, ...]:
-    """Every entry of the corpus."""
-    found = []
+    """Return all entries of the corpus."""
+    cases = []
     for entry in yaml.safe_load(CORPUS.read_text(encoding="utf-8")):
         rest = dict(entry)
         annotations, expect = rest.pop("policy", {}), rest.pop("expect")
         assert rest.keys() <= {"command", "args", "resources"}, f"unknown key in {rest}"
-        found.append(Case(rest, annotations, expect))
-    return tuple(found)
+        cases.append(Case(rest, annotations, expect))
+    return tuple(cases)
 
 
 def manifest(container: Mapping[str, Any]) -> dict[str, Any]:
-    """A worker pod that runs one container, as a controller makes it."""
+    """Return a worker pod with one container and a controller as its owner."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -61,32 +61,32 @@ def manifest(container: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def resolved(annotations: Mapping[str, str]) -> policy.Policy:
-    """The policy of a namespace with these annotations, written without their prefix."""
-    found = policy.resolve({f"{policy.PREFIX}{key}": value for key, value in annotations.items()})
-    assert not found.problems
-    return found
+    """Return the policy of a namespace with these annotations, whose keys have no prefix."""
+    result = policy.resolve({f"{policy.PREFIX}{key}": value for key, value in annotations.items()})
+    assert not result.problems
+    return result
 
 
 def decided(container: Mapping[str, Any], annotations: Mapping[str, str]) -> Decision:
-    """What the rule says about a worker container."""
+    """Return the decision of the mutator for a worker container."""
     subject = pod_templates.read(manifest(container))
     assert subject is not None
     return command(subject.targets[0], resolved(annotations))
 
 
 def converted(container: Mapping[str, Any], decision: Decision) -> dict[str, Any]:
-    """The container with the decision's patch, applied by a library that is not ours."""
+    """Return the container after the decision's patch, applied by the library jsonpatch."""
     patch = [operation.as_json() for operation in decision.operations]
     changed: dict[str, Any] = jsonpatch.apply_patch(manifest(container), patch)["spec"]["containers"][0]
     return changed
 
 
 def vector(container: Mapping[str, Any]) -> list[str]:
-    """The argument vector of a container."""
+    """Return the argument vector of a container."""
     return [*container.get("command", ()), *container.get("args", ())]
 
 
-# The spellings, written down once more and apart from the webhook's own: longest first.
+# Command forms, longest first; independent of those in `webhook`.
 _STARTS = {
     "dask-cuda": (
         ["dask", "cuda", "worker"],
@@ -100,7 +100,7 @@ _STARTS = {
 
 
 def worker_options(words: Sequence[str], program: str) -> list[str]:
-    """The words behind the worker of `program`, variables replaced; a shell's text is read by a real shell."""
+    """Return the options of the worker `program`, variables replaced; bash parses a shell text."""
     words = [
         word.replace("$(DASK_WORKER_NAME)", "w-0").replace("$(DASK_SCHEDULER_ADDRESS)", "tcp://s:1") for word in words
     ]
@@ -111,7 +111,7 @@ def worker_options(words: Sequence[str], program: str) -> list[str]:
     for start in _STARTS[program]:
         for at in range(len(words)):
             if names[at : at + len(start)] == start:
-                # Kubernetes' own expansions that are left are values of numbers.
+                # The remaining variables of Kubernetes hold numbers.
                 return [word.replace("$(N)", "7").replace("$(PORT)", "9000") for word in words[at + len(start) :]]
     raise AssertionError(f"no {program} worker in {words}")
 
@@ -123,7 +123,7 @@ def _shell_text(words: Sequence[str]) -> str | None:
     return next(word for word in words[shells[0] + 1 :] if word[0] not in "-+" and word != "pipefail")
 
 
-# What a text does before it starts the worker happens to nobody's machine.
+# Replace commands that a text runs before the worker, so that they have no effect on this machine.
 _PRELUDE = "".join(
     f"{name}() {{ :; }}; "
     for name in ("cd", "source", ".", "conda", "pip", "mkdir", "kinit", "touch", "ulimit", "ldconfig", "nc", "tail")
@@ -139,7 +139,7 @@ exec "$@"
 
 @cache
 def run_in_shell(text: str) -> list[str]:
-    """The argument vector with which bash, running the text, starts the worker; programs that record theirs."""
+    """Run the text in bash with recording stand-ins for programs; return the argument vector of the worker."""
     with TemporaryDirectory() as folder:
         programs = Path(folder, "bin")
         programs.mkdir()
@@ -160,5 +160,5 @@ def run_in_shell(text: str) -> list[str]:
 
 
 def base_names(words: Sequence[str]) -> list[str]:
-    """The words, the program among them by its name alone: each run has a folder of its own."""
+    """Return the words with only the base name of the program, since each run uses a new folder."""
     return [words[0].rpartition("/")[2], *words[1:]] if words else []

@@ -1,7 +1,7 @@
-"""The real command lines of `dask worker` and of dask-cuda's worker, without a GPU or its driver.
+"""Real command-line parsers of `dask worker` and of dask-cuda's worker, without a GPU or its driver.
 
-Each pair of releases is installed from PyPI once, into a folder of its own below the user's cache, and driven
-through `parser.py`, a process that stays up: importing distributed takes two seconds, parsing a line none.
+Each pair of releases is installed from PyPI once, in its own folder of the user's cache. `parser.py` parses command
+lines in a long-lived process, because importing distributed takes two seconds.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 _PARSER = Path(__file__).with_name("parser.py")
 _STARTER = Path(__file__).with_name("starter.py")
-_MINUTES = 5  # 45 MB for each pair; the first install took 20 s
+_TIMEOUT = 5 * 60  # seconds; a pair has 45 MB, and its installation took 20 s
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Packages that belong together, as rapids-dask-dependency pins them, or newer.
+    """Set of compatible packages, as pinned by rapids-dask-dependency or newer.
 
     Attributes:
-        version: Of dask-cuda, as the annotation `dask-cuda-version` has it.
-        dask_cuda: Its release; installed without what it depends on, which is CUDA.
-        distributed: The release of distributed (and of dask).
-        click: What parses.
+        version: Version of dask-cuda, as in the annotation `dask-cuda-version`.
+        dask_cuda: Release of dask-cuda, installed without its dependencies, which need CUDA.
+        distributed: Release of distributed and dask.
+        click: Release of click, which parses the command line.
     """
 
     version: tuple[int, int]
@@ -42,33 +42,33 @@ class Release:
 
     @property
     def folder(self) -> Path:
-        """Where it is installed."""
+        """Folder of the installation."""
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         name = f"dask-cuda-{self.dask_cuda}-distributed-{self.distributed}-click-{self.click}-python-{python}"
         return cache / "dask-colocate" / "cli" / name
 
 
-# The one place to raise. After that, the tests of the tables name every option that has come or gone.
+# To support a newer release, change this line: the tests of the tables then list added and removed options.
 OF_2024 = Release((24, 12), "24.12.0", "2024.11.2", "8.1.8")
 NEWEST = Release((26, 10), "26.10.0", "2026.8.0", "8.5.1")
 RELEASES = (OF_2024, NEWEST)
 
 
 class UnavailableError(Exception):
-    """The packages can neither be found nor installed."""
+    """Error for packages that are not installed and cannot be installed."""
 
-    def __init__(self, release: Release, said: str) -> None:
-        """Say how a reader gets them, and what went wrong."""
+    def __init__(self, release: Release, output: str) -> None:
+        """State the cause and how to install the packages."""
         super().__init__(
-            f"these tests parse with the real dask-cuda {release.dask_cuda} and distributed {release.distributed}, and "
-            f"pip could not install them into {release.folder}. Run the tests once where PyPI, or a mirror that pip is "
-            f"configured for, is reachable, or leave them out with -m 'not cli'. pip said: {said[-600:]}"
+            f"these tests need dask-cuda {release.dask_cuda} and distributed {release.distributed}, but pip could not "
+            f"install them into {release.folder}. Run the tests once with access to PyPI or to a mirror that "
+            f"pip is configured for, or skip them with -m 'not cli'. Output of pip: {output[-600:]}"
         )
 
 
 class _Process:
-    """A program that answers lines of JSON, in a process that lives until `close`."""
+    """Process that responds to lines of JSON until `close` is called."""
 
     def __init__(self, program: Path, release: Release, cwd: Path | None = None) -> None:
         """Start the process; the release must be installed."""
@@ -77,22 +77,22 @@ class _Process:
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=cwd
         )
-        self._seen: dict[str, Any] = {}
+        self._responses: dict[str, Any] = {}
 
     def close(self) -> None:
-        """End the process."""
+        """Stop the process and wait for it."""
         self._stream(self._process.stdin).close()
         self._process.wait(10)
         self._stream(self._process.stdout).close()
 
-    def _ask(self, request: dict[str, object]) -> Any:  # noqa: ANN401 - the program's own JSON
+    def _request(self, request: dict[str, object]) -> Any:  # noqa: ANN401 - the program's own JSON
         line = json.dumps(request)
-        if line not in self._seen:
+        if line not in self._responses:
             stdin = self._stream(self._process.stdin)
             stdin.write(f"{line}\n")
             stdin.flush()
-            self._seen[line] = json.loads(self._stream(self._process.stdout).readline())
-        return self._seen[line]
+            self._responses[line] = json.loads(self._stream(self._process.stdout).readline())
+        return self._responses[line]
 
     @staticmethod
     def _stream(stream: Any) -> TextIO:  # noqa: ANN401 - Popen's own annotation is IO[Any] | None
@@ -100,41 +100,41 @@ class _Process:
 
 
 class Starter(_Process):
-    """The start-up of one release's dask-cuda worker."""
+    """Process that runs the start-up code of one release's dask-cuda worker."""
 
     def __init__(self, release: Release, cwd: Path) -> None:
-        """Start the process in a folder of its own, where the worker may write files."""
+        """Start the process in `cwd`, where the worker may write files."""
         super().__init__(_STARTER, release, cwd)
 
     def start(self, argv: Sequence[str], gpus: int) -> str:
-        """Return `started` if a worker with these options and GPUs reaches its nannies, else the exception."""
-        result: str = self._ask({"argv": list(argv), "gpus": gpus})
+        """Return `started` if a worker with these options and GPUs starts its nannies, else the exception."""
+        result: str = self._request({"argv": list(argv), "gpus": gpus})
         return result
 
 
 class Cli(_Process):
-    """The command lines of one release."""
+    """Process that parses the command lines of one release."""
 
     def __init__(self, release: Release) -> None:
         """Start the process; the release must be installed."""
         super().__init__(_PARSER, release)
 
     def parse(self, program: str, argv: Sequence[str]) -> dict[str, Any]:
-        """`values` (parameter to value, for those given), `error` or `exit`; program is `dask` or `dask-cuda`."""
-        parsed: dict[str, Any] = self._ask({"program": program, "argv": list(argv)})
+        """Return `values` (of explicit parameters), `error` or `exit`; `program` is `dask` or `dask-cuda`."""
+        parsed: dict[str, Any] = self._request({"program": program, "argv": list(argv)})
         return parsed
 
     def described(self, program: str) -> dict[str, Any]:
-        """`options`, each with its names and whether it is a flag, and the `scripts` of dask-cuda by group."""
-        described: dict[str, Any] = self._ask({"program": program})
+        """Return `options`, each with `names` and `flag`, and the `scripts` of dask-cuda by group."""
+        described: dict[str, Any] = self._request({"program": program})
         return described
 
 
 def install(release: Release) -> None:
-    """Have a release in its folder.
+    """Install a release in its folder unless it is installed.
 
     Raises:
-        UnavailableError: It is not there yet and pip cannot get it.
+        UnavailableError: pip cannot install the packages.
     """
     folder = release.folder
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +142,7 @@ def install(release: Release) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if folder.exists():
             return
-        print(f"installing dask-cuda {release.dask_cuda} and distributed {release.distributed} into {folder} ...")  # noqa: T201 - a long wait wants a word
+        print(f"installing dask-cuda {release.dask_cuda} and distributed {release.distributed} into {folder} ...")  # noqa: T201 - the installation takes long
         unfinished = folder.with_suffix(".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         pins = (f"distributed=={release.distributed}", f"dask=={release.distributed}", f"click=={release.click}")
@@ -158,7 +158,7 @@ def _pip(release: Release, folder: Path, *wanted: str) -> None:
             [*command, "--target", str(folder), *wanted],
             capture_output=True,
             text=True,
-            timeout=60 * _MINUTES,
+            timeout=_TIMEOUT,
             check=False,
         )
     except subprocess.TimeoutExpired as error:

@@ -1,4 +1,4 @@
-"""What the tests of the rule `command` share."""
+"""Fixtures of the tests of the mutator `command`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def clis(pytestconfig: pytest.Config) -> Iterator[dict[tuple[int, int], Cli]]:
-    """The real command lines, by the version of dask-cuda; the first time, pip installs them."""
+    """Start the command-line parsers by version of dask-cuda; pip installs them first if necessary."""
     with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         for release in RELEASES:
             install(release)
@@ -26,7 +26,7 @@ def clis(pytestconfig: pytest.Config) -> Iterator[dict[tuple[int, int], Cli]]:
 
 @pytest.fixture(scope="session", params=RELEASES, ids=lambda release: release.dask_cuda)
 def cli(request: pytest.FixtureRequest, clis: dict[tuple[int, int], Cli]) -> Cli:
-    """The command lines of each release in turn."""
+    """Return the command-line parser of each release in turn."""
     release: Release = request.param
     return clis[release.version]
 
@@ -35,8 +35,8 @@ def cli(request: pytest.FixtureRequest, clis: dict[tuple[int, int], Cli]) -> Cli
 def starters(
     clis: dict[tuple[int, int], Cli], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[tuple[int, int], Starter]]:
-    """The start-up of dask-cuda's worker, by the version of dask-cuda."""
-    del clis  # it installs the releases
+    """Start the start-up processes of dask-cuda's worker by version of dask-cuda."""
+    del clis  # installs the releases
     started = {release.version: Starter(release, tmp_path_factory.mktemp("start")) for release in RELEASES}
     yield started
     for starter in started.values():

@@ -1,8 +1,8 @@
-"""Parses worker command lines with the real click commands of one installed environment: JSON lines in and out.
+"""Parser of worker command lines that uses the click commands of one installed release: JSON lines in and out.
 
-Runs as a program of its own, `python -I -S parser.py FOLDER`, on nothing but the standard library and FOLDER.
-What would need CUDA is replaced: the package's `__init__` is passed by, and `CUDAWorker`, which nobody starts here,
-is empty. Everything that parses is the package's own.
+Runs as a separate program, `python -I -S parser.py FOLDER`, with only the standard library and FOLDER.
+Code that needs CUDA is replaced: the package's `__init__` is skipped, and `CUDAWorker`, which is never started, is
+empty. All parsing code is the package's own.
 """
 
 import importlib
@@ -23,10 +23,10 @@ def _module(name: str, **contents: object) -> types.ModuleType:
 
 
 def _commands(folder: str) -> dict[str, Any]:
-    """Both workers' commands, by the names this program knows them by."""
+    """Return the commands of both workers, by program."""
     sys.path.insert(0, folder)
     dask = importlib.import_module("distributed.cli.dask_worker").main
-    # Only now: distributed looks whether numpy is there.
+    # After the import of distributed, which detects whether numpy is installed.
     for name in _CUDA:
         _module(name)
     _module("dask_cuda", __path__=[f"{folder}/dask_cuda"])
@@ -39,11 +39,11 @@ def _commands(folder: str) -> dict[str, Any]:
 
 
 def _preloads() -> None:
-    """The modules that command lines under test may preload: one that takes arguments and one that does not."""
+    """Define the modules that command lines under test preload: one with arguments and one without."""
     click = importlib.import_module("click")
 
     class Anything(click.Command):  # type: ignore[name-defined, misc]  # click is known at run time only
-        """A module's own command line: what it takes is its own business."""
+        """Command line of a preload module that accepts any arguments."""
 
         def parse_args(self, ctx: object, args: list[str]) -> list[str]:
             del ctx
@@ -53,7 +53,7 @@ def _preloads() -> None:
     _module("plain_preload")
 
 
-def _options(command: Any) -> list[dict[str, object]]:  # noqa: ANN401 - a click command of an environment not ours
+def _options(command: Any) -> list[dict[str, object]]:  # noqa: ANN401 - a click command of another environment
     return [
         {"names": [*option.opts, *option.secondary_opts], "flag": option.is_flag}
         for option in command.params
@@ -62,7 +62,7 @@ def _options(command: Any) -> list[dict[str, object]]:  # noqa: ANN401 - a click
 
 
 def _parsed(command: Any, argv: list[str]) -> dict[str, object]:  # noqa: ANN401 - as above
-    """What the command line says: parameter to value, for those that are given."""
+    """Return the explicit parameters of a command line with their values."""
     click = importlib.import_module("click")
     try:
         context = command.make_context("worker", list(argv))
@@ -70,30 +70,30 @@ def _parsed(command: Any, argv: list[str]) -> dict[str, object]:  # noqa: ANN401
         return {"error": error.format_message()}
     except click.exceptions.Exit:
         return {"exit": True}
-    given = click.core.ParameterSource.COMMANDLINE
-    values = {name: value for name, value in context.params.items() if context.get_parameter_source(name) is given}
+    explicit = click.core.ParameterSource.COMMANDLINE
+    values = {name: value for name, value in context.params.items() if context.get_parameter_source(name) is explicit}
     names = {option.name: option.opts[0] for option in command.params if option.param_type_name == "option"}
     return {"values": {names.get(name, name): value for name, value in values.items()}}
 
 
 def _scripts(folder: str) -> dict[str, list[str]]:
-    """Entry points of dask-cuda, by group."""
-    found = next(iter(importlib.metadata.distributions(name="dask-cuda", path=[folder]))).entry_points
-    return {group: [point.name for point in found if point.group == group] for group in found.groups}
+    """Return the entry points of dask-cuda by group."""
+    points = next(iter(importlib.metadata.distributions(name="dask-cuda", path=[folder]))).entry_points
+    return {group: [point.name for point in points if point.group == group] for group in points.groups}
 
 
 def main(folder: str) -> None:
-    """Answer until the input ends."""
+    """Respond to requests until the input ends."""
     out = sys.stdout
     sys.stdout = sys.stderr
     commands = _commands(folder)
     for line in sys.stdin:
         request = json.loads(line)
         if "argv" in request:
-            answer: object = _parsed(commands[request["program"]], request["argv"])
+            response: object = _parsed(commands[request["program"]], request["argv"])
         else:
-            answer = {"options": _options(commands[request["program"]]), "scripts": _scripts(folder)}
-        out.write(json.dumps(answer, default=str) + "\n")
+            response = {"options": _options(commands[request["program"]]), "scripts": _scripts(folder)}
+        out.write(json.dumps(response, default=str) + "\n")
         out.flush()
 
 

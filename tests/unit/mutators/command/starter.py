@@ -1,9 +1,9 @@
-"""Starts dask-cuda's real worker command up to its first nanny: JSON lines in and out.
+"""Start of dask-cuda's real worker command up to its first nanny: JSON lines in and out.
 
-Runs as a program of its own, `python -I -S starter.py FOLDER`, on nothing but the standard library and FOLDER.
-Everything of dask-cuda and distributed is real: click, `CUDAWorker.__init__`, the GPU count, UCX configuration, memory
-limits. Only what needs a driver or CUDA libraries is replaced: NVML answers as it does for GPUs of 16 GiB. `Nanny`,
-which would start a process for each GPU, ends the start.
+Runs as a separate program, `python -I -S starter.py FOLDER`, with only the standard library and FOLDER.
+The code of dask-cuda and distributed is real: click, `CUDAWorker.__init__`, GPU count, UCX configuration, memory
+limits. Only code that needs a driver or CUDA libraries is replaced: NVML reports GPUs of 16 GiB. `Nanny`, which would
+start a process for each GPU, ends the start.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _ABSENT = frozenset({"pynvml", "numpy", "numba", "cuda", "cupy", "pandas", "rmm"
 
 
 class _Lenient(type):
-    """Gives a class any attribute."""
+    """Metaclass of classes that have any attribute."""
 
     def __getattr__(cls, name: str) -> type:
         if name.startswith("__"):
@@ -30,7 +30,7 @@ class _Lenient(type):
 
 
 class _Anything(metaclass=_Lenient):
-    """A stand-in for any object of a library that is not installed."""
+    """Stand-in for any object of a library that is not installed."""
 
     def __init__(self, *_: object, **__: object) -> None: ...
 
@@ -44,9 +44,9 @@ class _Anything(metaclass=_Lenient):
 
 
 class _Module(types.ModuleType):
-    """A stand-in for a library that is not installed."""
+    """Stand-in for a library that is not installed."""
 
-    __path__: list[str] = []  # noqa: RUF012 - what makes a module a package
+    __path__: list[str] = []  # noqa: RUF012 - makes a module a package
 
     def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
@@ -55,7 +55,7 @@ class _Module(types.ModuleType):
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds a stand-in for each of `_ABSENT`."""
+    """Importer of stand-ins for the modules in `_ABSENT`."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> Any:  # noqa: ANN401 - importlib's
         del path, target
@@ -69,27 +69,27 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 class _ReachedError(BaseException):
-    """The worker would now start its nannies."""
+    """Signal that the worker would now start its nannies."""
 
 
 class _Nanny:
-    """Ends the start; its arguments have been evaluated by then."""
+    """Nanny that ends the start after its arguments were evaluated."""
 
     def __init__(self, *_: object, **__: object) -> None:
         raise _ReachedError
 
 
 def _unsupported(error: type[Exception]) -> Callable[..., None]:
-    def answer(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise error
 
-    return answer
+    return fail
 
 
 def _nvml() -> None:
-    """NVML as it answers in a container with one GPU of 16 GiB."""
+    """Replace NVML by one that reports one GPU of 16 GiB."""
     error = type("NVMLError", (Exception,), {})
-    answers: dict[str, object] = {
+    functions: dict[str, object] = {
         "NVMLError": error,
         "NVMLError_NotSupported": type("NVMLError_NotSupported", (error,), {}),
         "nvmlDeviceGetCount": lambda: 1,
@@ -98,15 +98,15 @@ def _nvml() -> None:
         "nvmlDeviceGetCpuAffinity": _unsupported(error),
         "nvmlDeviceGetMemoryInfo": lambda _: types.SimpleNamespace(total=16 * 2**30),
     }
-    vars(importlib.import_module("pynvml")).update(answers)
+    vars(importlib.import_module("pynvml")).update(functions)
 
 
 def _preloads() -> None:
-    """The modules that command lines under test preload: one that takes arguments and one that does not."""
+    """Define the modules that command lines under test preload: one with arguments and one without."""
     click = importlib.import_module("click")
 
     class Anything(click.Command):  # type: ignore[name-defined, misc]  # click is known at run time only
-        """A module's own command line, which takes anything."""
+        """Command line of a preload module that accepts any arguments."""
 
         def parse_args(self, ctx: object, args: list[str]) -> list[str]:
             del ctx
@@ -117,15 +117,17 @@ def _preloads() -> None:
     vars(sys.modules["clicked_preload"])["dask_setup"] = Anything("dask_setup")
 
 
-def _command(folder: str) -> Any:  # noqa: ANN401 - a click command of an environment not ours
+def _command(folder: str) -> Any:  # noqa: ANN401 - a click command of another environment
     sys.path.insert(0, folder)
-    importlib.import_module("distributed.cli.dask_worker")  # before the stand-ins: it looks whether numpy is there
+    importlib.import_module(
+        "distributed.cli.dask_worker"
+    )  # before the stand-ins: it detects whether numpy is installed
     sys.meta_path.insert(0, _Finder())
     _nvml()
     package = types.ModuleType("dask_cuda")
     package.__path__ = [f"{folder}/dask_cuda"]
     sys.modules["dask_cuda"] = package
-    # Used with jit-unspill alone, and built on arrays; gone in 26.06.
+    # Only used with jit-unspill, and needs array libraries; removed in 26.06.
     sys.modules["dask_cuda.proxify_host_file"] = _Module("dask_cuda.proxify_host_file")
     cli = importlib.import_module("dask_cuda.cli")
     worker: Any = importlib.import_module("dask_cuda.cuda_worker")
@@ -135,20 +137,20 @@ def _command(folder: str) -> Any:  # noqa: ANN401 - a click command of an enviro
 
 
 def _started(command: Any, argv: list[str], gpus: int) -> str:  # noqa: ANN401 - as above
-    """Return how a start ends: `started`, or why it does not."""
-    # dask-cuda counts the devices once for each process, and this variable anew for each worker.
+    """Return `started`, or the reason why the start failed."""
+    # dask-cuda counts the devices once per process, but reads this variable for each worker.
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(gpus)))
     try:
         command.main(argv, standalone_mode=False)
     except _ReachedError:
         return "started"
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a start raises is its result
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - any exception is a result
         return f"{type(error).__name__}: {error}"
     return "ended"
 
 
 def main(folder: str) -> None:
-    """Answer until the input ends."""
+    """Respond to requests until the input ends."""
     out, sys.stdout = sys.stdout, sys.stderr
     os.environ["DASK_SCHEDULER_ADDRESS"] = "tcp://127.0.0.1:8786"
     command = _command(folder)

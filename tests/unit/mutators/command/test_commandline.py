@@ -1,4 +1,4 @@
-"""Which container runs Dask, and which shell texts are read at all."""
+"""Detection of the container that runs Dask, and of unsupported shell texts."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from webhook.workloads.argv import starts_scheduler, starts_worker
         {"command": ["sh", "-c"], "args": ["while true; do dask-worker; done"]},
     ],
 )
-def test_worker_is_found(container: dict[str, Any]) -> None:
-    """The container that certainly starts a worker is chosen, whatever its place and name."""
-    side_car = {"name": "worker", "args": ["tail", "-f", "/dask-worker-space/dask-worker.log"]}
+def test_container_that_starts_the_worker_is_chosen(container: dict[str, Any]) -> None:
+    """The container that is certain to start a worker is chosen, at any index and with any name."""
+    sidecar = {"name": "worker", "args": ["tail", "-f", "/dask-worker-space/dask-worker.log"]}
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"labels": {"dask.org/component": "worker"}},
-        "spec": {"containers": [side_car, {"name": "main", **container}]},
+        "spec": {"containers": [sidecar, {"name": "main", **container}]},
     }
     subject = pod_templates.read(pod)
     assert subject is not None
@@ -48,8 +48,8 @@ def test_worker_is_found(container: dict[str, Any]) -> None:
         ["sh", "-c", "cd /x || exit 1; exec dask-scheduler"],
     ],
 )
-def test_scheduler_is_found(args: list[str]) -> None:
-    """Each form of the Dask scheduler's command starts it, and no worker."""
+def test_scheduler_is_detected(args: list[str]) -> None:
+    """Each command form of the Dask scheduler starts a scheduler and no worker."""
     assert starts_scheduler({"args": args})
     assert not starts_worker({"args": args})
 
@@ -67,7 +67,7 @@ def test_scheduler_is_found(args: list[str]) -> None:
     ],
 )
 def test_a_mention_starts_nothing(args: list[str]) -> None:
-    """Words that only name Dask, or go to an unknown entrypoint, start neither a worker nor a Dask scheduler."""
+    """Arguments that only name Dask, or go to an unknown entrypoint, start neither a worker nor a Dask scheduler."""
     assert not starts_scheduler({"args": args})
     assert not starts_worker({"args": args})
 
@@ -75,12 +75,12 @@ def test_a_mention_starts_nothing(args: list[str]) -> None:
 @pytest.mark.parametrize(
     "text", ["dask-worker --name w\r\n", "dask-worker" + " x" * 500, "dask-worker\f", "dask-worker \\"]
 )
-def test_unreadable_texts(text: str) -> None:
-    """What the tokenizer does not know to the last character, or would read for long, stays as it is."""
+def test_unsupported_texts(text: str) -> None:
+    """A text with unsupported syntax, or with more than 500 words, is not converted."""
     assert decided({"args": ["sh", "-c", text]}, {}).reason is Reason.COMMAND_SHELL_UNSURE
 
 
-def test_long_names_are_shortened() -> None:
-    """A container's name may have 63 characters; the message that carries it keeps its end."""
+def test_long_names_are_truncated() -> None:
+    """A container name of 63 characters does not remove the end of the warning that contains it."""
     decision = decided({"name": "n" * 63, "args": ["w" * 63, "dask-worker"]}, {})
     assert decision.warnings[0].endswith("write dask-cuda-worker yourself")

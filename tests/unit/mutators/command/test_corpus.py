@@ -1,4 +1,4 @@
-"""The rule `command` on a corpus of commands, checked against the real command lines."""
+"""Conversion of a corpus of commands, checked with the real command-line parsers."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 
 CORPUS = corpus()
 APPLIED = [case for case in CORPUS if case.expect["outcome"] == "applied"]
-# Rows of the table that the parsed releases of distributed no longer have: there is no original to compare with.
+# Options that the installed releases of distributed removed: their values cannot be compared.
 LEGACY = {name for option in DASK_OPTIONS if option.dask.startswith("- ") for name in option.names}
 
 
 def _releases(case: Case, clis: dict[tuple[int, int], Cli]) -> list[Cli]:
-    """The command lines that a case's conversion must suit: those of its version, or all where none is named."""
+    """Return the parsers that must accept a case's conversion: that of its version, or all without a version."""
     named = case.policy.get("dask-cuda-version", "")
     return [cli for version, cli in clis.items() if not named or named < "23" or named[:2] == str(version[0])]
 
 
-def test_the_corpus_is_as_large_as_promised() -> None:
-    """150 commands or more, none twice, and every reason of the rule among them."""
+def test_corpus_is_complete() -> None:
+    """The corpus has at least 150 distinct commands and every reason of the mutator."""
     labels = [(case.label, str(case.container)) for case in CORPUS]
     assert len(set(labels)) == len(labels) >= 150
     reasons = {case.expect["reason"] for case in CORPUS}
-    rule = {str(reason) for reason in Reason if reason.name.startswith("COMMAND_")}
-    assert rule <= reasons
+    known = {str(reason) for reason in Reason if reason.name.startswith("COMMAND_")}
+    assert known <= reasons
 
 
-def test_every_option_stands_in_the_corpus_in_both_forms() -> None:
+def test_corpus_has_every_option_in_both_forms() -> None:
     """Each option of `dask worker` occurs as `--x v` and as `--x=v`, or as a flag in each of its names."""
     words = [word for case in CORPUS for word in case.container.get("args", ()) if isinstance(word, str)]
     for option in DASK_OPTIONS:
@@ -45,13 +45,13 @@ def test_every_option_stands_in_the_corpus_in_both_forms() -> None:
 
 @pytest.mark.parametrize("case", CORPUS, ids=lambda case: case.label)
 def test_decision(case: Case) -> None:
-    """The decision is the one that is written down, and each warning is one line of at most 120 characters."""
+    """The decision is the expected one, and each warning is one line within the limit."""
     decision = decided(case.container, case.policy)
-    found: dict[str, Any] = {"outcome": str(decision.outcome), "reason": str(decision.reason)}
-    found |= {operation.path.rpartition("/")[2]: operation.value for operation in decision.operations}
+    actual: dict[str, Any] = {"outcome": str(decision.outcome), "reason": str(decision.reason)}
+    actual |= {operation.path.rpartition("/")[2]: operation.value for operation in decision.operations}
     if decision.warnings:
-        found["warnings"] = list(decision.warnings)
-    assert found == case.expect
+        actual["warnings"] = list(decision.warnings)
+    assert actual == case.expect
     assert all(len(line) <= LONGEST_WARNING and line.isprintable() for line in decision.warnings)
     assert bool(decision.operations) == (decision.outcome is Outcome.APPLIED)
     assert decision.warnings or decision.outcome is not Outcome.REFUSED
@@ -59,7 +59,7 @@ def test_decision(case: Case) -> None:
 
 @pytest.mark.parametrize("case", APPLIED, ids=lambda case: case.label)
 def test_converting_again_changes_nothing(case: Case) -> None:
-    """What the rule has converted it keeps, and `command` is only there where it was."""
+    """A converted command is kept, and the conversion adds no `command` or `args`."""
     once = converted(case.container, decided(case.container, case.policy))
     again = decided(once, case.policy)
     assert (again.outcome, again.operations) == (Outcome.KEPT, ())
@@ -69,8 +69,8 @@ def test_converting_again_changes_nothing(case: Case) -> None:
 
 @pytest.mark.cli
 @pytest.mark.parametrize("case", APPLIED, ids=lambda case: case.label)
-def test_real_command_lines_agree(case: Case, clis: dict[tuple[int, int], Cli]) -> None:
-    """dask-cuda parses the result, with the values that distributed reads from the original; the rest was told."""
+def test_real_parsers_agree(case: Case, clis: dict[tuple[int, int], Cli]) -> None:
+    """dask-cuda parses the result to the values of the original in distributed; a warning names each lost option."""
     decision = decided(case.container, case.policy)
     before = worker_options(vector(case.container), "dask")
     after = worker_options(vector(converted(case.container, decision)), "dask-cuda")

@@ -1,4 +1,4 @@
-"""Containers that the previous release converted stay as they are when their objects are applied again."""
+"""Containers that the previous release converted are unmodified when their objects are applied again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PREVIOUS: list[Unstructured] = yaml.safe_load(Path(__file__).with_name("previous
 @pytest.mark.parametrize("cli", ["keep", "subcommands"])
 @pytest.mark.parametrize("entry", PREVIOUS, ids=lambda entry: str(entry.get("args") or entry["command"]))
 def test_no_command_changes_again(entry: Unstructured, cli: str) -> None:
-    """The previous release's result is kept, whatever `dask-cli` says."""
+    """The result of the previous release is kept with every value of `dask-cli`."""
     annotations = {**entry.get("policy", {}), "dask-cli": cli}
     container = {key: value for key, value in entry.items() if key != "policy"}
     subject = read(manifest(container))
@@ -30,6 +30,6 @@ def test_no_command_changes_again(entry: Unstructured, cli: str) -> None:
     assert not [operation for operation in operations if operation.path.endswith(("/command", "/args"))]
 
 
-def test_there_is_something_to_keep() -> None:
-    """The file holds what the previous release made of the whole corpus."""
+def test_previous_results_are_complete() -> None:
+    """The file contains the previous release's results for the whole corpus."""
     assert len(PREVIOUS) >= 200

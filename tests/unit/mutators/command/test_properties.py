@@ -1,4 +1,4 @@
-"""The rule `command` on any worker command line: the result parses in dask-cuda, or nothing is changed."""
+"""Properties of the conversion of arbitrary worker commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.unit.mutators.command.clis import Cli
 
 VERSIONS = ("", "22.12", "23.04", "24.12", "26.04", "26.06", "26.10")
-SPELLINGS = (
+FORMS = (
     ("dask-worker",),
     ("dask", "worker"),
     ("worker",),
@@ -50,8 +50,8 @@ TEXTS = st.one_of(
 )
 
 
-def _given(option: Option) -> st.SearchStrategy[list[str]]:
-    """An option with a value, in either form."""
+def _with_value(option: Option) -> st.SearchStrategy[list[str]]:
+    """Return a strategy for an option with a value, in either form."""
     if option.flag:
         return st.sampled_from(option.names).map(lambda name: [name])
     (name,) = option.names
@@ -59,7 +59,7 @@ def _given(option: Option) -> st.SearchStrategy[list[str]]:
     return st.one_of(values.map(lambda value: [name, value]), values.map(lambda value: [f"{name}={value}"]))
 
 
-OPTIONS = st.sampled_from(CURRENT).flatmap(_given)
+OPTIONS = st.sampled_from(CURRENT).flatmap(_with_value)
 ODD = st.sampled_from([["--foo"], ["--foo=1"], ["-x"], ["stray"], ["--"], ["--nanny=1"], ["--name"], ["tcp://s:8786"]])
 CUDA = st.sampled_from(
     [["--rmm-pool-size", "8GB"], ["--enable-jit-unspill"], ["--rmm-async"], ["--pre-import=cudf"], ["--enable-nvlink"]]
@@ -81,23 +81,23 @@ POLICIES = st.builds(
 
 
 def _releases(annotations: dict[str, str], clis: dict[tuple[int, int], Cli]) -> list[Cli]:
-    """The command lines whose version the annotations name, or all of them where none is named."""
+    """Return the parser of the version in the annotations, or all parsers without a version."""
     named = annotations.get("dask-cuda-version")
     return [cli for version, cli in clis.items() if named in {None, f"{version[0]}.{version[1]:02}"}]
 
 
-def _argv(words: list[str]) -> list[str]:
-    """What stands behind dask-cuda's worker in a line that one of `SPELLINGS` began."""
+def _options(words: list[str]) -> list[str]:
+    """Return the options of dask-cuda's worker in a command that begins with one of `FORMS`."""
     names = [word.rpartition("/")[2] for word in words]
     ends = [names.index("dask-cuda-worker")] if "dask-cuda-worker" in names[:8] else []
     ends += [at + 1 for at in range(7) if names[at : at + 2] == ["cuda", "worker"]]
     return words[min(ends) + 1 :]
 
 
-def _agrees(before: list[str], after: list[str], warnings: tuple[str, ...], cli: Cli) -> None:
+def _assert_agreement(before: list[str], after: list[str], warnings: tuple[str, ...], cli: Cli) -> None:
     new, plain = cli.parse("dask-cuda", after), cli.parse("dask", before)
     if "click-configurable" in plain.get("error", ""):
-        # Whether a preload module takes arguments is known where it is installed, and both sides say the same.
+        # Only with the preload module installed is it known whether it takes arguments; both parsers report it.
         assert new["error"] == plain["error"]
         return
     assert "values" in new, (after, new)
@@ -107,37 +107,37 @@ def _agrees(before: list[str], after: list[str], warnings: tuple[str, ...], cli:
     if not any(word.partition("=")[0] in own for word in before):
         old = plain["values"]
         assert new["values"].items() <= old.items()
-        told = " ".join(warnings)
+        warned = " ".join(warnings)
         silent = {"--nanny": True, "--nworkers": "1", "--lifetime-restart": False}
         for name in old.keys() - new["values"].keys():
-            assert name in told or name.replace("--", "--no-") in told or silent.get(name) == old[name]
+            assert name in warned or name.replace("--", "--no-") in warned or silent.get(name) == old[name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A worker's command line: its spelling, what follows, and where `command` ends and `args` begin."""
+    """Command of a worker: its form, address and options, and the index at which `args` begin."""
 
-    spelling: tuple[str, ...]
+    form: tuple[str, ...]
     address: list[str]
     options: list[str]
-    cut: int
+    split: int
 
     @property
     def container(self) -> dict[str, Any]:
-        """A container that runs it."""
-        words = [*self.spelling, *self.address, *self.options]
-        cut = 0 if self.spelling == ("worker",) else self.cut
-        return {"command": words[:cut], "args": words[cut:]} if cut else {"args": words}
+        """Container that runs the command."""
+        words = [*self.form, *self.address, *self.options]
+        split = 0 if self.form == ("worker",) else self.split
+        return {"command": words[:split], "args": words[split:]} if split else {"args": words}
 
 
-LINE = st.builds(Line, spelling=st.sampled_from(SPELLINGS), address=ADDRESS, options=LINES, cut=st.integers(0, 6))
+LINE = st.builds(Line, form=st.sampled_from(FORMS), address=ADDRESS, options=LINES, split=st.integers(0, 6))
 
 
 @pytest.mark.cli
 @settings(max_examples=400, deadline=None)
 @given(line=LINE, annotations=POLICIES)
-def test_any_line(clis: dict[tuple[int, int], Cli], line: Line, annotations: dict[str, str]) -> None:
-    """The result parses with the values of the original, and what is dropped is told; or nothing changes."""
+def test_any_command(clis: dict[tuple[int, int], Cli], line: Line, annotations: dict[str, str]) -> None:
+    """The result parses to the values of the original and warnings name lost options, or nothing changes."""
     container = line.container
     decision = decided(container, annotations)
     assert all(len(warning) <= LONGEST_WARNING for warning in decision.warnings)
@@ -148,8 +148,8 @@ def test_any_line(clis: dict[tuple[int, int], Cli], line: Line, annotations: dic
     changed = converted(container, decision)
     assert decided(changed, annotations).reason is Reason.COMMAND_CUDA_ALREADY
     for cli in _releases(annotations, clis):
-        # Kubernetes replaces its variables on either side alike.
-        _agrees([*line.address, *line.options], _argv(vector(changed)), decision.warnings, cli)
+        # Kubernetes replaces variables in the original and in the result alike.
+        _assert_agreement([*line.address, *line.options], _options(vector(changed)), decision.warnings, cli)
 
 
 ANYTHING = st.lists(
@@ -177,24 +177,26 @@ CONTAINER = st.builds(
 @settings(max_examples=400, deadline=None)
 @given(container=CONTAINER, mode=st.sampled_from(["warn", "enforce"]))
 def test_any_container(container: dict[str, Any], mode: str) -> None:
-    """Whatever a container runs and is called, nothing raises, no warning is long, and deciding again is idle."""
+    """For any command and name nothing raises, warnings are short, and a second pass adds no operation."""
     policy = resolved({"mode": mode, "gpu-limit": "3"})
     item = manifest(container)
-    untouched = json.dumps(item)
+    before = json.dumps(item)
     subject = pod_templates.read(item)
     assert subject is not None
-    found = plan(subject.targets, policy)
-    assert json.dumps(item) == untouched
-    assert all(len(line) <= LONGEST_WARNING for line in found.warnings)
-    changed = pod_templates.read(jsonpatch.apply_patch(item, [operation.as_json() for operation in found.operations]))
+    first_pass = plan(subject.targets, policy)
+    assert json.dumps(item) == before
+    assert all(len(line) <= LONGEST_WARNING for line in first_pass.warnings)
+    changed = pod_templates.read(
+        jsonpatch.apply_patch(item, [operation.as_json() for operation in first_pass.operations])
+    )
     assert changed is not None
     assert not plan(changed.targets, policy).operations
 
 
 @pytest.mark.parametrize("option", [*DASK_OPTIONS, *CUDA_OPTIONS], ids=lambda option: option.names[0])
 @pytest.mark.parametrize("version", VERSIONS)
-def test_no_warning_is_cut(option: Option, version: str) -> None:
-    """Every warning about an option fits a line as it is, and ends with its last word."""
+def test_no_warning_is_truncated(option: Option, version: str) -> None:
+    """Every warning about an option fits the limit without truncation."""
     annotations = {"dask-cuda-version": version} if version else {}
     for name in option.names:
         argv = ["dask-worker", name] if option.flag else ["dask-worker", name, "0"]

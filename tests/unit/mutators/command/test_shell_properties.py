@@ -1,4 +1,4 @@
-"""The rule `command` on any shell text: what it rewrites, a real shell reads alike."""
+"""Properties of rewritten shell texts, checked with bash."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def _single_quoted(word: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """A shell text with one worker in it."""
+    """Shell text that starts one worker."""
 
     prefix: str
     quote: Callable[[str], str]
     gap: str
     suffix: str
 
-    def holding(self, spelling: Sequence[str], options: Sequence[str]) -> str:
-        """The text around these words."""
-        return self.prefix + self.gap.join([*spelling, *map(self.quote, options)]) + self.suffix
+    def render(self, form: Sequence[str], options: Sequence[str]) -> str:
+        """Return the text with this command form and these options."""
+        return self.prefix + self.gap.join([*form, *map(self.quote, options)]) + self.suffix
 
 
 PREFIXES = ("", "exec ", "cd /ws && exec ", "source /x; A=b ", "trap 'echo; :' EXIT; ", "set -e\n", "# why\n  exec ")
@@ -49,19 +49,19 @@ TEXT = st.builds(
 @settings(max_examples=300, deadline=None)
 @given(
     text=TEXT,
-    spelling=st.sampled_from([("dask-worker",), ("dask", "worker"), ("/opt/bin/dask-worker",)]),
+    form=st.sampled_from([("dask-worker",), ("dask", "worker"), ("/opt/bin/dask-worker",)]),
     options=st.lists(OPTIONS, max_size=5).map(lambda parts: [*chain.from_iterable(parts)]),
 )
-def test_any_shell_text(text: Text, spelling: tuple[str, ...], options: list[str]) -> None:
-    """A shell text becomes what the same words become without a shell, and the rest of it stays byte for byte."""
+def test_any_shell_text(text: Text, form: tuple[str, ...], options: list[str]) -> None:
+    """A command in a shell text is converted as without a shell, and the rest of the text is unchanged."""
     annotations = {"dask-cuda-version": "26.10"}
-    plain = decided({"args": [*spelling, *options]}, annotations)
-    inside = decided({"args": ["sh", "-c", text.holding(spelling, options)]}, annotations)
+    plain = decided({"args": [*form, *options]}, annotations)
+    inside = decided({"args": ["sh", "-c", text.render(form, options)]}, annotations)
     assert inside.outcome is plain.outcome
     assert inside.warnings == plain.warnings
     if plain.outcome is Outcome.APPLIED:
         (first, *rest) = plain.operations[0].value
-        assert inside.operations[0].value == ["sh", "-c", text.holding([first], rest)]
+        assert inside.operations[0].value == ["sh", "-c", text.render([first], rest)]
 
 
 PIECES = (
@@ -127,8 +127,8 @@ BEGINS = (
 
 @settings(max_examples=150, deadline=None)
 @given(begin=st.sampled_from(BEGINS), pieces=st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from(["", " "]))))
-def test_a_real_shell_reads_the_result_alike(begin: str, pieces: list[tuple[str, str]]) -> None:
-    """Of any text that is rewritten, bash makes the words that the original's words become without a shell."""
+def test_bash_parses_the_result_alike(begin: str, pieces: list[tuple[str, str]]) -> None:
+    """The words of a rewritten text, as parsed by bash, are the conversion of the original's words."""
     text = begin + "".join(chain.from_iterable(pieces))
     decision = decided({"args": ["bash", "-c", text]}, {})
     if decision.outcome is not Outcome.APPLIED or not (words := run_in_shell(text)):
@@ -137,5 +137,5 @@ def test_a_real_shell_reads_the_result_alike(begin: str, pieces: list[tuple[str,
     if plain.outcome is Outcome.APPLIED:
         assert base_names(run_in_shell(decision.operations[0].value[2])) == base_names(plain.operations[0].value)
     else:
-        # What a variable holds is seen by a shell only; it is the same on either side.
+        # Only a shell knows the value of a variable, which the conversion does not change.
         assert "$" in text or "`" in text

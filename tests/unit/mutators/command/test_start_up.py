@@ -1,4 +1,4 @@
-"""No converted command crashes in dask-cuda's own start-up code, up to the start of its nannies."""
+"""Converted commands in dask-cuda's start-up code, up to the start of its nannies."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from tests.unit.mutators.command.clis import Starter
 
 APPLIED = [case for case in corpus() if case.expect["outcome"] == Outcome.APPLIED]
-# Options that name a file, device or class of the worker's own pod, which a test does not have.
-_OF_A_POD = frozenset({"--interface", "--scheduler-file", "--worker-class"})
+# Options that name a file, device or class that exists only in the pod.
+_POD_OPTIONS = frozenset({"--interface", "--scheduler-file", "--worker-class"})
 
 
 def _gpus(case: Case) -> int:
@@ -30,9 +30,9 @@ def _suits(case: Case, version: tuple[int, int]) -> bool:
 @pytest.mark.cli
 @pytest.mark.parametrize("case", APPLIED, ids=lambda case: case.label)
 def test_converted_commands_start(case: Case, starters: dict[tuple[int, int], Starter]) -> None:
-    """The real start-up code of each release takes the options of a converted command, with the GPUs of its pod."""
+    """The start-up code of each release accepts the options of a converted command, with the GPUs of its pod."""
     options = worker_options(vector(converted(case.container, decided(case.container, case.policy))), "dask-cuda")
-    if any(word.partition("=")[0] in _OF_A_POD for word in options):
+    if any(word.partition("=")[0] in _POD_OPTIONS for word in options):
         pytest.skip("needs a file, device or class of the pod")
     for version, starter in starters.items():
         if _suits(case, version):
@@ -51,7 +51,7 @@ def test_converted_commands_start(case: Case, starters: dict[tuple[int, int], St
         (["--listen-address", "tcp://127.0.0.1:3000", "--host", "127.0.0.1"], 1),
     ],
 )
-def test_a_start_that_must_fail_fails(options: list[str], gpus: int, starters: dict[tuple[int, int], Starter]) -> None:
-    """The start-up code is the real one: it refuses what the conversion refuses or drops."""
+def test_invalid_options_fail(options: list[str], gpus: int, starters: dict[tuple[int, int], Starter]) -> None:
+    """The start-up code rejects options that the conversion rejects or drops, which shows that it is real."""
     assert all(starter.start(options, gpus) != "started" for starter in starters.values())
     assert starters[26, 10].start(options, gpus).startswith("ValueError")
