@@ -33,7 +33,7 @@ def test_spread_has_median_minimum_and_maximum() -> None:
     assert str(result) == "3.00 (1.00-90.0)"
 
 
-def test_ratios_are_taken_round_by_round() -> None:
+def test_ratios_are_computed_for_each_round() -> None:
     """Ratios are computed for each round, so a slower round does not change them."""
     assert ratio([100, 50], [50, 25]) == spread([2, 2])
 
@@ -82,7 +82,7 @@ def test_shot_counts_failures() -> None:
     assert shot == direct.Shot(rate=1000, p50=1.5, p99=4, cpu=0.5, failed=6)
 
 
-def test_both_load_generators_are_read_alike() -> None:
+def test_both_load_generators_give_the_same_units() -> None:
     """Results of both load generators are converted to the same units."""
     latencies = {"50th": 1_500_000, "99th": 4_000_000}
     printed = json.dumps({"requests": 506, "throughput": 1000, "status_codes": {"200": 500}, "latencies": latencies})
@@ -157,7 +157,7 @@ def test_timed_core_returns_the_responses_of_the_webhook(kind: str) -> None:
 
 @pytest.mark.parametrize("size", bodies.SIZES)
 def test_longer_review_has_the_named_size(size: int) -> None:
-    """A longer review has its named size within 10 %, the size of whole environment variables."""
+    """A longer review has its named size within 10 %; environment variables are added whole."""
     assert len(bodies.encoded(bodies.of_size(size))) == pytest.approx(size * 1000, rel=0.1)
 
 

@@ -10,7 +10,7 @@ each_load = pytest.mark.parametrize("load", BY_NAME.values(), ids=list(BY_NAME))
 @each_load
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_every_pod_has_a_free_gpu(load: Load, seed: int) -> None:
-    """No load uses more GPUs than the pool has, with schedulers, and each ends after the required placements."""
+    """No load uses more GPUs than the pool has, and each ends after the required number of placements."""
     used: dict[str, int] = {}
     judged = 0
     for step in load.steps(seed, judged=24):
@@ -32,7 +32,7 @@ def test_seed_determines_the_load(load: Load) -> None:
 
 @each_load
 def test_only_running_clusters_are_deleted_or_scaled(load: Load) -> None:
-    """A deleted cluster was created before, a scaled one runs, and no name returns."""
+    """Only running clusters are deleted or scaled, and no name is used twice."""
     running: set[str] = set()
     deleted: set[str] = set()
     for step in load.steps(1, 24):

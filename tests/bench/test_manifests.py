@@ -25,7 +25,7 @@ def limits(pod: Object) -> Object:
     return amounts
 
 
-def test_pods_carry_the_operators_labels() -> None:
+def test_pods_have_the_operators_labels() -> None:
     """Scheduler and workers have the labels that the webhook's selectors and the placement terms select."""
     cluster = MANIFEST.cluster()
     scheduler, worker = scheduler_pod(cluster), worker_pod(stored(default_group(cluster)), 3)

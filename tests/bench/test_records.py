@@ -26,7 +26,7 @@ def test_record_name_alone_selects_its_plan(name: str) -> None:
     [("--load", "bursts"), ("--strategy", "hints"), ("--seeds", "2"), ("--judged", "47"), ("--replicas", "2")],
     ids="-".join,
 )
-def test_a_partial_run_replaces_no_record(part: tuple[str, str]) -> None:
+def test_partial_run_replaces_no_record(part: tuple[str, str]) -> None:
     """A run with fewer loads, strategies, seeds or placements, or with more replicas, is not the plan of a record."""
     assert plan(*part) != RECORDS["placement"]
     assert plan("--once") != RECORDS["placement"] != plan("--quick")

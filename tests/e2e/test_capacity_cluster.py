@@ -47,11 +47,11 @@ SCALED = {
 
 @pytest.mark.parametrize("way", SCALED)
 def test_the_guides_scenario(bed: Bed, kubectl: Kubectl, make_namespace: NamespaceFactory, way: str) -> None:
-    """On three nodes of two GPUs, 2 workers use 1 node and 4 use 2, without the scheduler's, for each way to scale."""
+    """On 3 nodes of 2 GPUs, 2 workers use 1 node, 4 use 2 after any way to scale, and none the scheduler's node."""
     with installed(bed, "--capacity-hints") as served, bed.nodes(3, gpus=2, prefix="guide"):
         namespace = make_namespace(HINTED)
         bed.wait(lambda: all_known(bed, served), namespace, "all nodes are ready and cached", 60)
-        time.sleep(1)  # the last taint went with an event that the source may not have received yet
+        time.sleep(1)  # the capacity source may not have received the event of the last removed taint yet
         kubectl("apply", "-n", namespace, "-f", "-", stdin=manifest("cluster", workers=2))
         pods = bed.wait_for_workers(namespace, CLUSTER, 2)
         first = {pod["spec"]["nodeName"] for pod in pods}

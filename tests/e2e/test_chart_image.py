@@ -76,7 +76,7 @@ def test_image_configuration(image: dict[str, Any]) -> None:
     assert config["Labels"]["org.opencontainers.image.version"]
 
 
-def test_size(container: str) -> None:
+def test_image_size(container: str) -> None:
     """The image adds one directory of less than 150 MiB to its base, without pip."""
     tree = Path(buildah("mount", container).strip()) / "opt" / "dask-colocate"
     size = sum(path.lstat().st_size for path in tree.rglob("*"))
