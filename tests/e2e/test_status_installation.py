@@ -1,4 +1,4 @@
-"""`dask-colocate status` on the deployed manifests: findings about the installation, and their commands."""
+"""`status` of a complete installation: issues, and the commands that fix them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.bed.api import WEBHOOKS
-from tests.e2e.status_process import document, run_fix
+from tests.e2e.status_process import apply_fix, document, issues
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +21,8 @@ KUSTOMIZE = Path(__file__).parents[2] / "deploy" / "kustomize"
 
 @pytest.fixture
 def installation(bed: Bed, gpu_nodes: list[str]) -> Iterator[Bed]:
-    """Apply the deployed manifests. kwok replaces the kubelets: the replicas are ready but do not respond."""
-    assert gpu_nodes  # for the replicas
+    """Install with kustomize. kwok simulates the kubelets: replicas are ready and do not listen."""
+    assert gpu_nodes  # the replicas need nodes
     bed.kubectl("apply", "-k", str(KUSTOMIZE))
     bed.kubectl("rollout", "status", "-n", "dask-colocate", "deployment/dask-colocate", "--timeout=60s")
     yield bed
@@ -30,7 +30,7 @@ def installation(bed: Bed, gpu_nodes: list[str]) -> Iterator[Bed]:
 
 
 def publish_certificate(bed: Bed) -> None:
-    """Write a certificate to the Secret and its CA to every caBundle, as the replicas do."""
+    """Do what replicas do: store a certificate in the Secret, and its CA in every caBundle."""
     pair = bed.plane.authority.issue("deployed", ["dask-colocate.dask-colocate.svc"])
     files = {"tls.crt": pair.certificate, "tls.key": pair.key}
     data = {key: base64.b64encode(path.read_bytes()).decode() for key, path in files.items()}
@@ -43,22 +43,18 @@ def publish_certificate(bed: Bed) -> None:
 
 
 def test_installation_is_checked(installation: Bed) -> None:
-    """`status` finds Service, replicas, Secret and caBundle of the webhook, and its command fixes a finding."""
-    report = document(installation)
-    assert {finding["where"] for finding in report["findings"] if finding["care"]} == {
-        "secret/dask-colocate-certificates"
-    }
+    """Service, replicas, Secret and caBundle are found from the webhook configuration, and fixes work."""
+    assert [issue["object"] for issue in issues(document(installation))] == ["secret/dask-colocate-certificates"]
     publish_certificate(installation)
     report = document(installation)
-    assert [finding for finding in report["findings"] if finding["care"]] == []
+    assert issues(report) == []
     webhook = report["installation"]
     assert (webhook["service"], webhook["ready"], webhook["endpoints"]) == ("dask-colocate/dask-colocate", 2, 2)
     assert webhook["expires"] > report["at"]
     installation.kubectl("scale", "-n", "dask-colocate", "deployment/dask-colocate", "--replicas=0")
     installation.wait(lambda: not document(installation)["installation"]["endpoints"], "dask-colocate", "no endpoints")
-    findings = [finding for finding in document(installation)["findings"] if finding["care"]]
-    assert {finding["where"] for finding in findings} == {"service/dask-colocate", "deployment/dask-colocate"}
-    (scaled,) = (finding for finding in findings if finding["where"] == "deployment/dask-colocate")
-    run_fix(installation, scaled)
+    fixes = {issue["object"]: issue for issue in issues(document(installation))}
+    assert fixes.keys() == {"service/dask-colocate", "deployment/dask-colocate"}
+    apply_fix(installation, fixes["deployment/dask-colocate"])
     installation.kubectl("rollout", "status", "-n", "dask-colocate", "deployment/dask-colocate", "--timeout=60s")
-    installation.wait(lambda: document(installation)["exit_status"] == 0, "dask-colocate", "no findings are left")
+    installation.wait(lambda: document(installation)["exit_status"] == 0, "dask-colocate", "no issues")

@@ -1,4 +1,4 @@
-"""`status` against an API server that is slow, or does not know who asks. What it reads of a real one is in `e2e`."""
+"""Command `status` against an API server that is slow, forbids requests or fails."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.unit.status.made import installed, namespace
+from tests.unit.status.factories import installed, namespace
+from webhook.mutators.decision import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,19 +29,24 @@ EMPTY = json.dumps({"kind": "List", "metadata": {}, "items": []})
 
 @contextmanager
 def api_server(
-    folder: Path, status: int = 200, delay: float = 0, answers: Mapping[str, str] | None = None
+    folder: Path, status: int = 200, delay: float = 0, responses: Mapping[str, str] | None = None
 ) -> Iterator[list[str]]:
-    """The command for a cluster without any object but `answers`, by what their path ends with.
+    """Start an API server and yield the command `status` for it.
 
-    An answer takes `delay` seconds for webhook configurations; one that is empty takes 10 s, and a word is forbidden.
+    Args:
+        folder: Directory of the kubeconfig.
+        status: HTTP status of all responses.
+        delay: Seconds before the response for webhook configurations.
+        responses: Suffix of a path to its response; all others are an empty list. An empty response takes 10 s, and a
+            word has the status 403.
     """
 
-    class Answer(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            """An empty list, unless there is more."""
+            """Send the response."""
             path = unquote(self.path.partition("?")[0])
             time.sleep(delay if "mutatingwebhookconfigurations" in path else 0)
-            text = next((text for end, text in (answers or {}).items() if path.endswith(end)), EMPTY)
+            text = next((text for end, text in (responses or {}).items() if path.endswith(end)), EMPTY)
             time.sleep(0 if text else 10)
             body = text.encode()
             self.send_response(403 if text.isalpha() else status)
@@ -50,9 +56,9 @@ def api_server(
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Discard the log line."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -65,7 +71,7 @@ def api_server(
 
 def _kubeconfig(folder: Path, port: int) -> Path:
     entry = {"cluster": "x", "user": "x"}
-    written = {
+    content = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "x",
@@ -74,14 +80,14 @@ def _kubeconfig(folder: Path, port: int) -> Path:
         "clusters": [{"name": "x", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
     }
     path = folder / "kubeconfig"
-    path.write_text(json.dumps(written))
+    path.write_text(json.dumps(content))
     return path
 
 
 @pytest.mark.parametrize("text", ["[]", '"x"', "a: [b", "", "contexts: 7", "\x00"])
 @pytest.mark.parametrize("command", ["status", "enable x --dry-run", "review --namespace x"])
 def test_broken_kubeconfig(tmp_path: Path, command: str, text: str) -> None:
-    """A kubeconfig that is none is told in one sentence, with what to do, and ends with status 2."""
+    """A malformed kubeconfig is an error in one line with its path, and status 2."""
     path = tmp_path / "kubeconfig"
     path.write_text(text)
     argv = [sys.executable, "-m", "webhook", *command.split(), "--kubeconfig", str(path)]
@@ -94,18 +100,18 @@ def test_broken_kubeconfig(tmp_path: Path, command: str, text: str) -> None:
 
 
 def test_empty_cluster(tmp_path: Path) -> None:
-    """Nothing is installed, nothing is served, nothing is there: said in plain text, with the commands to begin by."""
+    """An empty cluster gives plain text with the commands to install the chart and enable a namespace."""
     with api_server(tmp_path) as argv:
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == ""
     assert "\x1b" not in done.stdout
-    for part in ("no webhook configuration: nothing is mutated", "helm install", "kubectl annotate namespace"):
+    for part in ("no webhook configuration: nothing is mutated", "helm install", "dask-colocate enable"):
         assert part in done.stdout
 
 
-def test_progress_once_it_takes_long(tmp_path: Path) -> None:
-    """A terminal on stderr is told after a second what is being read; stdout stays what it is."""
+def test_progress(tmp_path: Path) -> None:
+    """After a second a terminal on stderr shows what is being read; stdout has only the report."""
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm"}
     with api_server(tmp_path, delay=2.5) as argv:
@@ -118,77 +124,95 @@ def test_progress_once_it_takes_long(tmp_path: Path) -> None:
 
 
 def _all(terminal: int) -> bytes:
-    """What a terminal was shown."""
+    """Return the output of a terminal."""
     shown = b""
     while True:
         try:
             shown += os.read(terminal, 65536)
-        except OSError:  # what Linux says once nobody holds the other end
+        except OSError:  # Linux raises it when the other end is closed
             os.close(terminal)
             return shown
 
 
-def test_nobody_we_know(tmp_path: Path) -> None:
-    """A token that is refused ends it: status 2, one line, what to do next."""
+def test_failed_authentication(tmp_path: Path) -> None:
+    """A rejected token gives status 2 and one line with a command."""
     with api_server(tmp_path, status=401) as argv:
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith("dask-colocate: the API server does not know us")
-    assert "see: kubectl" in done.stderr
+    assert done.stderr.startswith("dask-colocate: authentication failed (401)")
+    assert "kubectl auth whoami" in done.stderr
 
 
-def test_server_in_trouble(tmp_path: Path) -> None:
-    """What a broken API server answers is noted for each resource; nothing is concluded from what is missing."""
+def test_server_errors(tmp_path: Path) -> None:
+    """Server errors make each resource unreadable, and give no finding."""
     with api_server(tmp_path, status=500) as argv:
         done = subprocess.run([*argv, "--output", "json"], capture_output=True, text=True, check=False)
-    found = json.loads(done.stdout)
+    document = json.loads(done.stdout)
     assert done.returncode == 2
-    assert found["findings"] == []
-    assert {one["resource"] for one in found["unread"]} >= {"mutatingwebhookconfigurations", "nodes", "pods"}
+    assert document["findings"] == []
+    assert {item["resource"] for item in document["unreadable"]} >= {"mutatingwebhookconfigurations", "nodes", "pods"}
 
 
 METRICS = "/namespaces/dask-colocate/pods/https:pod-0:8443/proxy/metrics"
 
 
 def watching(replica: str) -> dict[str, str]:
-    """An installation of one replica that is to watch capacity, a namespace that asks, and what the replica says."""
-    made = {key: value[0] for key, value in installed(ready=1, arguments=("--capacity-hints",)).objects().items()}
+    """Return the responses for a replica that watches capacity and a namespace that requests hints."""
+    objects = {key: value[0] for key, value in installed(ready=1, arguments=("--capacity-hints",)).objects().items()}
     listed = {
-        "/mutatingwebhookconfigurations": made["configurations"],
-        "/namespaces/dask-colocate/deployments": made["deployments"],
-        "/namespaces/dask-colocate/endpointslices": made["slices"],
+        "/mutatingwebhookconfigurations": objects["configurations"],
+        "/namespaces/dask-colocate/deployments": objects["deployments"],
+        "/namespaces/dask-colocate/endpointslices": objects["slices"],
         "/api/v1/namespaces": namespace(**{"capacity-hint": "true"}),
     }
-    answers = {path: json.dumps({"metadata": {}, "items": [item]}) for path, item in listed.items()}
-    service = {"/namespaces/dask-colocate/services/dask-colocate": json.dumps(made["services"])}
-    return {METRICS: replica, **service, **answers}
+    lists = {path: json.dumps({"metadata": {}, "items": [item]}) for path, item in listed.items()}
+    service = {"/namespaces/dask-colocate/services/dask-colocate": json.dumps(objects["services"])}
+    return {METRICS: replica, **service, **lists}
 
 
-def test_replicas_say_why_there_are_no_hints(tmp_path: Path) -> None:
-    """Their metrics are read through the API server, from each pod behind the Service."""
+def test_metrics_of_replicas(tmp_path: Path) -> None:
+    """The metrics of each endpoint are read through the API server."""
     metrics = 'dask_colocate_capacity_problem{reason="capacity-stale"} 1.0\n'
-    with api_server(tmp_path, answers=watching(metrics)) as argv:
+    with api_server(tmp_path, responses=watching(metrics)) as argv:
         done = subprocess.run([*argv, "--output", "json"], capture_output=True, text=True, check=False)
-    texts = [one["text"] for one in json.loads(done.stdout)["findings"]]
-    assert any(
-        each.startswith("1 of 1 replicas give no capacity hints: the API server was not heard") for each in texts
-    )
+    messages = [item["message"] for item in json.loads(done.stdout)["findings"]]
+    expected = f"1 of 1 replicas give no capacity hints: {Reason.CAPACITY_STALE.meaning}"
+    assert expected in messages
 
 
 @pytest.mark.parametrize(
-    ("replica", "why"),
+    ("replica", "reason"),
     [
-        ("forbidden", "you may not get them"),
+        ("forbidden", "no permission to get"),
         ("", "no replica answered through the API server within 3 s"),
     ],
 )
-def test_replicas_that_may_not_be_asked(tmp_path: Path, replica: str, why: str) -> None:
-    """Without the right to ask them, or without an answer, that is noted with a command, and all else is said."""
-    with api_server(tmp_path, answers=watching(replica)) as argv:
+def test_unreadable_metrics(tmp_path: Path, replica: str, reason: str) -> None:
+    """Without permission or without a response, the metrics are listed as unreadable with a command."""
+    with api_server(tmp_path, responses=watching(replica)) as argv:
         done = subprocess.run([*argv, "--output", "json"], capture_output=True, text=True, check=False)
-    found = json.loads(done.stdout)
-    (one,) = (each for each in found["unread"] if each["resource"] == "pods/proxy")
-    assert one["why"] == why
-    assert one["next"].startswith("kubectl ")
-    assert found["installation"]["ready"] == 1
+    document = json.loads(done.stdout)
+    (unreadable,) = (item for item in document["unreadable"] if item["resource"] == "pods/proxy")
+    assert unreadable["reason"] == reason
+    assert unreadable["command"].startswith("kubectl ")
+    assert document["installation"]["ready"] == 1
+
+
+INTERRUPTS = """
+import random, signal
+from webhook.cli.status import _interrupt
+
+generator = random.Random(1)
+signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+for _ in range(3000):
+    with _interrupt() as interrupted:
+        signal.setitimer(signal.ITIMER_REAL, 1e-5 + generator.random() * 1e-4)
+        while not interrupted(2e-5):
+            pass
+"""
+
+
+def test_interrupts_do_not_deadlock() -> None:
+    """3,000 interrupts at random moments of the wait of --watch each end it; `threading.Event` deadlocks here."""
+    subprocess.run([sys.executable, "-c", INTERRUPTS], check=True, timeout=120)

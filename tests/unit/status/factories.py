@@ -1,4 +1,4 @@
-"""Snapshots of clusters that do not exist: what an API server would have answered."""
+"""Factories of raw Kubernetes objects and snapshots."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ GPU = "nvidia.com/gpu"
 
 
 def ago(**span: float) -> str:
-    """An instant before `NOW`, as the API server writes it: `ago(hours=1)`."""
+    """Return a time before `NOW` in the API server's format: `ago(hours=1)`."""
     return f"{NOW - timedelta(**span):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def node(name: str, gpus: int = 2, **labels: str) -> Unstructured:
-    """A node that is ready; `zone` is short for the zone's label."""
-    held = {ZONE if key == "zone" else key: value for key, value in labels.items()}
+    """Return a ready node; `zone` is short for the zone label."""
+    zoned = {ZONE if key == "zone" else key: value for key, value in labels.items()}
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **held}},
+        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **zoned}},
         "spec": {},
         "status": {
             "allocatable": {"cpu": "64", **({GPU: str(gpus)} if gpus else {})},
@@ -39,12 +39,18 @@ def node(name: str, gpus: int = 2, **labels: str) -> Unstructured:
 
 
 def namespace(name: str = "rapids", changed: str = "", **annotations: str) -> Unstructured:
-    """A served namespace, two days old; `changed` is when its annotations were, `_` stands for `-` in their names."""
+    """Return an enabled namespace that is two days old.
+
+    Args:
+        name: Namespace name.
+        changed: Time of the last change of its annotations.
+        annotations: Annotations without their prefix, `_` for `-`.
+    """
     values = {"enabled": "true"} | {key.replace("_", "-"): value for key, value in annotations.items()}
-    ours = {f"colocate.dask.org/{key}": value for key, value in values.items()}
-    fields = {"f:metadata": {"f:annotations": {f"f:{key}": {} for key in ours}}}
+    prefixed = {f"colocate.dask.org/{key}": value for key, value in values.items()}
+    fields = {"f:metadata": {"f:annotations": {f"f:{key}": {} for key in prefixed}}}
     entry = {"manager": "kubectl-annotate", "time": changed or ago(days=2), "fieldsV1": fields}
-    about = {"name": name, "creationTimestamp": ago(days=2), "annotations": ours, "managedFields": [entry]}
+    about = {"name": name, "creationTimestamp": ago(days=2), "annotations": prefixed, "managedFields": [entry]}
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
@@ -53,40 +59,40 @@ def namespace(name: str = "rapids", changed: str = "", **annotations: str) -> Un
 
 
 def cluster(name: str = "demo", where: str = "rapids") -> Unstructured:
-    """A DaskCluster."""
-    about = {"name": name, "namespace": where, "creationTimestamp": ago(hours=1)}
-    return {"apiVersion": "kubernetes.dask.org/v1", "kind": "DaskCluster", "metadata": about, "spec": {}}
+    """Return a DaskCluster."""
+    metadata = {"name": name, "namespace": where, "creationTimestamp": ago(hours=1)}
+    return {"apiVersion": "kubernetes.dask.org/v1", "kind": "DaskCluster", "metadata": metadata, "spec": {}}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Worker:
-    """A worker pod to be made.
+class WorkerPod:
+    """Parameters of a worker pod.
 
     Attributes:
-        name: Of the pod.
-        node: Where it stands; empty while it waits.
-        of: Its Dask cluster.
-        where: Its namespace.
-        mutated: Whether it has what the webhook gives.
-        gpus: Its GPU limit; with 0 it has none.
-        born: When it was created.
+        name: Pod name.
+        node: Node name; empty if the pod is not scheduled.
+        cluster: Name of its Dask cluster.
+        namespace: Its namespace.
+        mutated: Whether the webhook mutated it.
+        gpus: GPU limit; 0 for none.
+        created: Creation time.
     """
 
     name: str
     node: str = "a"
-    of: str = "demo"
-    where: str = "rapids"
+    cluster: str = "demo"
+    namespace: str = "rapids"
     mutated: bool = True
     gpus: int = 1
-    born: str = ago(hours=1)
+    created: str = ago(hours=1)
 
     def pod(self, **metadata: Unstructured) -> Unstructured:
-        """The pod, with more `metadata`."""
-        labels = {"dask.org/component": "worker", "dask.org/cluster-name": self.of}
+        """Return the raw pod, with more `metadata`."""
+        labels = {"dask.org/component": "worker", "dask.org/cluster-name": self.cluster}
         about = {
             "name": self.name,
-            "namespace": self.where,
-            "creationTimestamp": self.born,
+            "namespace": self.namespace,
+            "creationTimestamp": self.created,
             "labels": labels,
             "ownerReferences": [{"kind": "ReplicaSet", "name": self.name}],
             **metadata,
@@ -117,30 +123,30 @@ class Worker:
 
 
 def other_pod(name: str, on: str, gpus: int) -> Unstructured:
-    """A pod of somebody else that holds GPUs."""
+    """Return a pod that holds GPUs and is not a Dask worker."""
     spec = {"nodeName": on, "containers": [{"name": "main", "resources": {"limits": {GPU: str(gpus)}}}]}
     about = {"name": name, "namespace": "others", "creationTimestamp": ago(hours=3), "labels": {}}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": about, "spec": spec, "status": {"phase": "Running"}}
 
 
-# ---- the webhook itself ---------------------------------------------------------------------------
+# ---- installation -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
-class Installed:
-    """An installation as the chart makes it.
+class ChartInstallation:
+    """Parameters of an installation by the chart.
 
     Attributes:
-        since: When its webhook configuration was created.
-        ready: Replicas that are ready, of two.
-        ca: The authority that `caBundle` holds.
-        served: The certificate in the Secret.
-        mode: How its certificates come.
-        arguments: More of the Deployment's arguments.
-        progress: Why the Deployment's controller takes it as progressing.
+        created: Creation time of its webhook configuration.
+        ready: Number of ready replicas, of two.
+        ca: CA certificate in `caBundle`.
+        served: Certificate in the Secret.
+        mode: Certificate mode.
+        arguments: More arguments of the Deployment's container.
+        progress: Reason of the Deployment's condition Progressing.
     """
 
-    since: str
+    created: str
     ready: int
     ca: bytes
     served: KeyPair
@@ -149,7 +155,7 @@ class Installed:
     progress: str = "NewReplicaSetAvailable"
 
     def objects(self) -> dict[str, tuple[Unstructured, ...]]:
-        """The fields of a Snapshot that it fills."""
+        """Return the fields of a Snapshot."""
         ready = [
             {
                 "addresses": [f"10.0.0.{index}"],
@@ -161,7 +167,7 @@ class Installed:
         about = {"namespace": "dask-colocate", "labels": {"kubernetes.io/service-name": "dask-colocate"}}
         return {
             "configurations": (self._configuration(),),
-            "services": (_there("Service", "v1", {"selector": {"app": "x"}}),),
+            "services": (_object("Service", "v1", {"selector": {"app": "x"}}),),
             "slices": (
                 {"apiVersion": "discovery.k8s.io/v1", "metadata": about, "endpoints": ready, "ports": [{"port": 8443}]},
             ),
@@ -183,7 +189,7 @@ class Installed:
             for kind, resources in (("resources", ["daskclusters", "daskjobs", "daskworkergroups"]), ("pods", ["pods"]))
         ]
         labels = {"app.kubernetes.io/managed-by": "Helm", "app.kubernetes.io/instance": "colocate"}
-        about = {"name": "dask-colocate", "creationTimestamp": self.since, "labels": labels}
+        about = {"name": "dask-colocate", "creationTimestamp": self.created, "labels": labels}
         return {"kind": "MutatingWebhookConfiguration", "metadata": about, "webhooks": webhooks}
 
     def _deployment(self) -> Unstructured:
@@ -194,15 +200,15 @@ class Installed:
         }
         spec = {"replicas": 2, "template": template, "selector": {"matchLabels": {"app": "x"}}}
         progress = {"type": "Progressing", "status": "True", "reason": self.progress}
-        made = _there("Deployment", "apps/v1", spec)
-        return {**made, "status": {"readyReplicas": self.ready, "conditions": [progress]}}
+        item = _object("Deployment", "apps/v1", spec)
+        return {**item, "status": {"readyReplicas": self.ready, "conditions": [progress]}}
 
     def _secret(self) -> Unstructured:
-        made = _there("Secret", "v1", {}, "dask-colocate-certificates")
-        return {**made, "data": {"tls.crt": base64.b64encode(self.served.certificate).decode()}}
+        item = _object("Secret", "v1", {}, "dask-colocate-certificates")
+        return {**item, "data": {"tls.crt": base64.b64encode(self.served.certificate).decode()}}
 
 
-def _there(kind: str, version: str, spec: Unstructured, name: str = "dask-colocate") -> Unstructured:
+def _object(kind: str, version: str, spec: Unstructured, name: str = "dask-colocate") -> Unstructured:
     return {
         "apiVersion": version,
         "kind": kind,
@@ -212,19 +218,19 @@ def _there(kind: str, version: str, spec: Unstructured, name: str = "dask-coloca
 
 
 def installed(
-    ready: int = 2, since: str = "", *, aged: float = 10, trusted: bool = True, **more: Unstructured
-) -> Installed:
-    """An installation whose certificate was made `aged` days ago, by an authority that is `trusted` or another one."""
-    made = NOW - timedelta(days=aged)
-    ca = issue_authority("ca", now=made, entropy=Entropy.fresh())
-    other = issue_authority("other", now=made, entropy=Entropy.fresh())
-    pair = issue_leaf(ca, ["dask-colocate.dask-colocate.svc"], now=made, entropy=Entropy.fresh())
+    ready: int = 2, created: str = "", *, age: float = 10, trusted: bool = True, **more: Unstructured
+) -> ChartInstallation:
+    """Return an installation whose certificate was issued `age` days ago; `caBundle` trusts it if `trusted`."""
+    issued = NOW - timedelta(days=age)
+    ca = issue_authority("ca", now=issued, entropy=Entropy.fresh())
+    other = issue_authority("other", now=issued, entropy=Entropy.fresh())
+    pair = issue_leaf(ca, ["dask-colocate.dask-colocate.svc"], now=issued, entropy=Entropy.fresh())
     bundle = (ca if trusted else other).certificate
-    return Installed(since=since or ago(days=1), ready=ready, ca=bundle, served=pair, **more)
+    return ChartInstallation(created=created or ago(days=1), ready=ready, ca=bundle, served=pair, **more)
 
 
 def snapshot(**fields: Unstructured) -> Snapshot:
-    """A snapshot at `NOW` with the served namespace `rapids` and a webhook in order, unless `fields` say otherwise."""
+    """Return a snapshot at `NOW` with the enabled namespace `rapids` and a healthy webhook, changed by `fields`."""
     webhook = fields.pop("webhook", None)
     objects = webhook.objects() if webhook else installed().objects()
     return Snapshot(**{"at": NOW, "namespaces": (namespace(),), **objects, **fields})
