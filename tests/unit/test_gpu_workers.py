@@ -305,7 +305,7 @@ def test_cached_decisions_are_those_of_the_pure_core() -> None:
     objects += [cluster(annotations={"gpu-fraction": "1"}), group(labels={"tier": "gpu"}), group(name="demo-big")]
     for text in ("all", "requested", "tier=gpu", "dask.org/workergroup-name=demo-big"):
         annotations = frozenset({"colocate.dask.org/enabled": "true", "colocate.dask.org/gpu-workers": text}.items())
-        cache = DecisionCache(Policy(), NOT_WATCHED.hint)
+        cache = DecisionCache(Policy(), NOT_WATCHED.hints)
         for item in (*objects, *reversed(objects)):
             asked = handler.review_of(review(item))
             subject = cache.consider(asked)
