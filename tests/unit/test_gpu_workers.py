@@ -147,10 +147,12 @@ def test_request_makes_a_gpu_worker(item: Unstructured, policy: Policy) -> None:
 @pytest.mark.parametrize("item", [*CPU_WORKERS.values()], ids=CPU_WORKERS)
 @pytest.mark.parametrize("make", [cluster, group, pod])
 def test_cpu_worker_is_unmodified(item: Unstructured, make: Any) -> None:  # noqa: ANN401 - factories of three kinds
-    """No rule touches a CPU worker, and each says why."""
+    """No rule touches a CPU worker, and each says why; rule `dask-cli` is for CPU workers too, and is off here."""
     response = decided(make(item))
     assert response.operations == ()
-    assert {each.reason for each in response.decisions if each.role == "worker"} == {Reason.CPU_WORKER}
+    reasons = {each.rule: each.reason for each in response.decisions if each.role == "worker"}
+    assert reasons.pop("dask-cli") == Reason.DASK_CLI_OFF
+    assert set(reasons.values()) == {Reason.CPU_WORKER}
     assert response.worker is not None
     assert dict(response.audit)["worker"] == str(response.worker)
 
