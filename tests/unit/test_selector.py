@@ -41,6 +41,7 @@ LEAVES_OUT = {
     "an operator that is none": term(matchExpressions=[expression(COMPONENT, "Gt", "worker")]),
     "an expression that is none": term(matchExpressions=["worker"]),
     "an expression without a key": term(matchExpressions=[{"operator": "Exists"}]),
+    "the pods of its own ReplicaSet": {**term(**OWN), "matchLabelKeys": ["pod-template-hash"]},
     "other values than its own": {**term(**OWN), "mismatchLabelKeys": [CLUSTER]},
 }
 

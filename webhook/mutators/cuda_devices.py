@@ -19,12 +19,13 @@ from webhook.workloads.unstructured import mapping, text
 class Found(StrEnum):
     """Device that dask-cuda's start-up finds in the Dask container.
 
-    `CUDAWorker.__init__` of dask-cuda 26.2 and 26.10, run with NVML stubbed to what the driver answers:
+    `dask cuda worker` of dask-cuda 24.12 and 26.10, run with NVML stubbed to the driver's answers
+    (`tests/unit/command/test_start_up.py`):
 
     | NVML | result |
     |---|---|
     | no driver | `NVMLError_LibraryNotFound` in `get_gpu_count` |
-    | no device | starts no worker at all, and waits |
+    | no device | `ZeroDivisionError` in `parse_memory_limit`; with `--memory-limit` no worker, and it waits |
     | 1 or n devices | starts 1 or n workers |
     | a MIG slice, unprivileged | `NVMLError_NoPermission` in `has_device_memory_resource` |
     | the same with CUDA_VISIBLE_DEVICES=MIG-... | the same |
