@@ -1,8 +1,8 @@
-"""Decisions that are kept: the hot path decides once on what comes again.
+"""Cache of decisions: requests with equal inputs get one decision.
 
-A thousand workers of a cluster are a thousand reviews and one decision: what their pods share with each other is the
-same to the byte. The pod of a Dask scheduler is cached like that of a worker; its role is part of the key. Everything
-here is bounded, and a pure function of its key, so that nothing can go stale.
+A cluster's thousand worker pods cause a thousand requests and one decision, since the fields that rules read are equal
+byte for byte. Pods of Dask schedulers are cached in the same way; the role is part of the key. Every cache is bounded,
+and every entry is a pure function of its key, so no entry becomes stale.
 """
 
 from collections.abc import Callable
@@ -19,23 +19,28 @@ from webhook.workloads import cache_keys, pod_templates
 from webhook.workloads.pod_templates import DaskObject, PodTemplate
 from webhook.workloads.unstructured import Unstructured
 
-# Distinct sets of annotations, not namespaces: a cluster has a handful. About 1.5 KiB each.
+# Distinct sets of annotations, not namespaces: a cluster has fewer than ten. About 1.5 KiB each.
 POLICIES_KEPT = 128
-# Worker groups that start workers at about the same time: usually 10 KiB each, 0.6 MiB in all. A pod of 4 KiB that is
-# all words of two letters takes 60 KiB once it is parsed: 4 MiB.
+# Worker groups that start workers at about the same time: usually 10 KiB each, 0.6 MiB in all. In the worst case, a key
+# of 4 KiB with strings of two letters, a parsed pod takes 60 KiB: 4 MiB in all.
 WORKERS_KEPT = 64
-LARGEST_KEPT = 4 * 1024  # bytes of one pod, as `dask.shared` leaves it; usually 1 KiB
-# Containers that run Dask under the policies there are: teams use a few commands for all their clusters. At most
-# 256 * (1 KiB + 12 KiB, a list of words of two letters each), usually 0.6 MiB.
+LARGEST_KEPT = 4 * 1024  # bytes of one key from `pod_templates.shared`; usually 1 KiB
+# Pairs of a Dask container and a policy: teams use few commands for all their clusters. At most 256 * (1 KiB + 12 KiB,
+# a list of strings of two letters), usually 0.6 MiB.
 CONTAINERS_KEPT = 256
-LARGEST_CONTAINER_KEPT = 1024  # bytes, as `dask.contained` leaves it; usually 200
+LARGEST_CONTAINER_KEPT = 1024  # bytes of one key from `cache_keys.contained`; usually 200
 
 
 class DecisionCache:
-    """Answers for subjects under namespaces' annotations."""
+    """Cached responses by Dask object and annotations of the namespace."""
 
     def __init__(self, defaults: Policy, ask: Callable[[Questions], Hints]) -> None:
-        """Decide with the installation's `defaults`; `ask` about free capacity, of which nothing is kept."""
+        """Create an empty cache.
+
+        Args:
+            defaults: The installation's policy.
+            ask: Function that returns capacity hints, which are not cached.
+        """
         self._ask = ask
         self._policy = lru_cache(POLICIES_KEPT)(lambda annotations: resolve(dict(annotations), defaults))
         self._subject = lru_cache(WORKERS_KEPT)(lambda seen: pod_templates.pod_subject(orjson.loads(seen)))
@@ -45,11 +50,11 @@ class DecisionCache:
         )
 
     def consider(self, review: AdmissionRequest) -> DaskObject | AdmissionResponse:
-        """Return what `admission.consider` returns, with one Subject for all pods of a worker group."""
+        """Return the result of `handler.consider`, with one DaskObject for all pods of a worker group."""
         return handler.consider(review, self._read)
 
     def answer(self, review: AdmissionRequest, subject: DaskObject, annotations: Annotations) -> RenderedResponse:
-        """What is answered for a review's subject from `consider`, whose namespace carries `annotations`."""
+        """Return the response for a DaskObject from `consider` in a namespace with these annotations."""
         policy = self._policy(annotations)
         asked = handler.questions(review, subject, policy)
         hints = asked if isinstance(asked, Hints) else self._ask(asked)
@@ -77,12 +82,11 @@ class DecisionCache:
 
 
 def _key(seen: Unstructured | None) -> bytes | None:
-    """The bytes of what `dask` leaves of an object; None where it leaves nothing, and for what nests too deep."""
+    """Return the fields of an object as bytes; None without fields, and where they are nested too deeply."""
     if seen is None:
         return None
     try:
-        # With a blank before them the bytes are copied: those of orjson hold the room they were written in, 7 KiB for
-        # a key of one.
+        # The leading blank makes a copy of the bytes: orjson's result keeps its whole buffer, 7 KiB for a key of 1 KiB.
         return b" " + orjson.dumps(seen)
-    except orjson.JSONEncodeError:  # it writes 254 levels and reads 1,024
+    except orjson.JSONEncodeError:  # orjson writes 254 levels and reads 1,024
         return None

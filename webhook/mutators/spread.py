@@ -41,39 +41,41 @@ NAME = "emptier"
 MAX_SKEW = 32
 
 
-def emptier(target: PodTemplate, policy: Policy) -> Decision:
+def emptier(template: PodTemplate, policy: Policy) -> Decision:
     """Prefer nodes with the lowest number of other clusters' workers."""
-    rule = DecisionBuilder(NAME, target)
-    if why := _nothing_to_do(target, policy):
+    rule = DecisionBuilder(NAME, template)
+    if why := _nothing_to_do(template, policy):
         return rule.skipped(*why)
-    if target.cluster is None:
+    if template.cluster is None:
         return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster has no name yet; its pods will")
-    if not target.selectable:
-        return rule.skipped(Reason.CLUSTER_NAME_INVALID, f"{target.cluster[:63]!a} is no label value")
+    if not template.selectable:
+        return rule.skipped(Reason.CLUSTER_NAME_INVALID, f"{template.cluster[:63]!a} is no label value")
     key = policy.topology[0].key
-    if _constrained(target, key) or spoken_for(target, policy, about_workers(target)):
-        return rule.kept(Reason.SPREAD_PRESENT, f"the manifest says itself how workers stand at {key}")
-    operation = put(target.spec, target.pointer, (CONSTRAINTS, END), _constraint(target.cluster, key))
-    return rule.applied(Reason.EMPTIER_ADDED, f"hosts with fewer workers of other clusters first, by {key}", operation)
+    if _constrained(template, key) or spoken_for(template, policy, about_workers(template)):
+        return rule.kept(Reason.SPREAD_PRESENT, f"the manifest already spreads or places workers at {key}")
+    operation = put(template.spec, template.pointer, (CONSTRAINTS, END), _constraint(template.cluster, key))
+    return rule.applied(
+        Reason.EMPTIER_ADDED, f"prefers nodes with fewer workers of other clusters, by {key}", operation
+    )
 
 
-def _nothing_to_do(target: PodTemplate, policy: Policy) -> tuple[Reason, str] | None:
+def _nothing_to_do(template: PodTemplate, policy: Policy) -> tuple[Reason, str] | None:
     if not policy.emptier_first:
         return Reason.EMPTIER_OFF, "emptier-first is false"
     if not policy.topology:
         return Reason.TOPOLOGY_NONE, "the namespace's topology is none"
-    if _seen_by_the_scheduler(target.spec):
-        return Reason.REQUESTS_PRESENT, "the workers ask for CPU or memory: the scheduler sees them"
+    if _seen_by_the_scheduler(template.spec):
+        return Reason.REQUESTS_PRESENT, "the workers request CPU or memory, which kube-scheduler takes into account"
     return None
 
 
-def _constrained(target: PodTemplate, key: str) -> bool:
+def _constrained(template: PodTemplate, key: str) -> bool:
     """Return whether a spread constraint, a user's or one of an earlier pass, has the topology key.
 
     Raises:
         TooLargeError: There are more constraints than a pod spec uses.
     """
-    constraints = sequence(target.spec, CONSTRAINTS)
+    constraints = sequence(template.spec, CONSTRAINTS)
     if len(constraints) > MOST:
         raise TooLargeError("spread constraints", MOST)
     return any(mapping(each).get("topologyKey") == key for each in constraints)

@@ -83,7 +83,7 @@ class _Nanny:
 
 
 def _awaited(_: object) -> None:
-    """Ends the start where it would wait for its nannies."""
+    """End the start where it would wait for its nannies."""
     raise _ReachedError
 
 
