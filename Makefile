@@ -43,7 +43,8 @@ unit: $(VENV)/test.stamp       ## the tests that need no control plane
 	@$(BIN)/python -m pytest -m "not bed and not faults"
 
 lint: $(VENV)/test.stamp       ## every static check, of the code and of the workflows
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports \
+	  && $(BIN)/python -m tests.language
 	$$($(PROGRAM) actionlint) && $(BIN)/zizmor --offline --quiet .github
 
 lock: $(VENV)/test.stamp       ## refresh the lock files
@@ -53,10 +54,10 @@ lock: $(VENV)/test.stamp       ## refresh the lock files
 
 	echo 'hatchling>=1.27' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade - -o deploy/build-requirements.txt
 
-bench-placement: $(VENV)/test.stamp  ## nodes used over the fewest possible, on a real scheduler; ARGS=--quick for about a minute
+bench-placement: $(VENV)/test.stamp  ## nodes over the minimum possible, on a real kube-scheduler; ARGS=--quick for about a minute
 	@$(BIN)/python -m tests.bench.placement $(ARGS)
 
-bench-scheduler: $(VENV)/test.stamp  ## what a worker's terms cost the scheduler, 5,000 pods on 1,000 nodes; ARGS="--pods N --rounds N"
+bench-scheduler: $(VENV)/test.stamp  ## cost of the placement terms to kube-scheduler, 5,000 pods on 1,000 nodes; ARGS="--pods N --rounds N"
 	@$(BIN)/python -m tests.bench.scheduler_cost $(ARGS)
 
 bench: $(VENV)/test.stamp      ## what an admission costs, beside a no-op app, a Go webhook and an in-process policy; ARGS=--quick

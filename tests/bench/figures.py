@@ -1,15 +1,54 @@
-"""Replays become figures: for each load and strategy the mean over seeds, and how far the seeds are apart."""
+"""Figures of the placement benchmark: for each load and strategy the mean of all replays, and their spread."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
-    from tests.bench.replay import Judged, Run
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """Placement of one cluster after its workers were bound.
+
+    Attributes:
+        workers: Number of its GPU workers.
+        nodes: Number of nodes that run them.
+        minimum_nodes: Number of nodes that would have been enough, given the free GPUs before the workers started.
+        racks: Number of racks that run them.
+        minimum_racks: Number of racks that would have been enough.
+        beside_scheduler: Number of workers on the node of their own scheduler.
+        scaling: How the cluster was scaled; "" for a new cluster.
+    """
+
+    workers: int
+    nodes: int
+    minimum_nodes: int
+    racks: int
+    minimum_racks: int
+    beside_scheduler: int = 0
+    scaling: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One replay.
+
+    Attributes:
+        load: Name of the load.
+        strategy: Name of the strategy.
+        seed: Seed of the load.
+        repeat: 0 for the first replay of a seed.
+        judged: Placements in the order of the load.
+        nodes: GPUs of each node at the end, rack by rack: the cluster on each GPU, None where it is free.
+    """
+
+    load: str
+    strategy: str
+    seed: int
+    repeat: int
+    judged: tuple[Judged, ...]
+    nodes: tuple[tuple[str | None, ...], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,49 +56,53 @@ class Figure:
     """One load under one strategy.
 
     Attributes:
-        trace: The load.
-        strategy: What the workers got.
-        clusters: Judged, over all seeds.
-        nodes_over_fewest: Mean over the seeds of the mean over a seed's clusters.
-        least: The seed with the lowest mean.
-        most: The seed with the highest.
-        on_fewest: Share of clusters that stand on the fewest nodes.
-        racks_over_fewest: As `nodes_over_fewest`, for racks.
+        load: Name of the load.
+        strategy: Name of the strategy.
+        clusters: Number of judged placements in all replays.
+        nodes_over_minimum: Mean over the replays of the mean over a replay's clusters.
+        least: Lowest mean of a replay.
+        most: Highest mean of a replay.
+        on_minimum: Share of placements on the minimum number of nodes.
+        racks_over_minimum: As `nodes_over_minimum`, for racks.
+        beside_scheduler: Share of placements with a worker on the node of its own scheduler.
     """
 
-    trace: str
+    load: str
     strategy: str
     clusters: int
-    nodes_over_fewest: float
+    nodes_over_minimum: float
     least: float
     most: float
-    on_fewest: float
-    racks_over_fewest: float
+    on_minimum: float
+    racks_over_minimum: float
+    beside_scheduler: float
 
 
 def figures(runs: Sequence[Run]) -> list[Figure]:
-    """One for each load and strategy, in the order of the runs."""
-    kinds = dict.fromkeys((run.trace, run.strategy) for run in runs)
-    return [_figure([run for run in runs if (run.trace, run.strategy) == kind]) for kind in kinds]
+    """Return one figure for each load and strategy, in the order of the runs."""
+    kinds = dict.fromkeys((run.load, run.strategy) for run in runs)
+    return [_figure([run for run in runs if (run.load, run.strategy) == kind]) for kind in kinds]
 
 
-def _figure(seeds: Sequence[Run]) -> Figure:
-    nodes = [mean(map(_nodes, run.judged)) for run in seeds]
+def _figure(runs: Sequence[Run]) -> Figure:
+    nodes = [mean(map(_nodes, run.judged)) for run in runs]
+    judged = [placement for run in runs for placement in run.judged]
     return Figure(
-        trace=seeds[0].trace,
-        strategy=seeds[0].strategy,
-        clusters=sum(len(run.judged) for run in seeds),
-        nodes_over_fewest=round(mean(nodes), 3),
+        load=runs[0].load,
+        strategy=runs[0].strategy,
+        clusters=len(judged),
+        nodes_over_minimum=round(mean(nodes), 3),
         least=round(min(nodes), 3),
         most=round(max(nodes), 3),
-        on_fewest=round(mean(each.nodes == each.fewest_nodes for run in seeds for each in run.judged), 3),
-        racks_over_fewest=round(mean(mean(map(_racks, run.judged)) for run in seeds), 3),
+        on_minimum=round(mean(placement.nodes == placement.minimum_nodes for placement in judged), 3),
+        racks_over_minimum=round(mean(mean(map(_racks, run.judged)) for run in runs), 3),
+        beside_scheduler=round(mean(placement.beside_scheduler > 0 for placement in judged), 3),
     )
 
 
 def _nodes(judged: Judged) -> float:
-    return judged.nodes / judged.fewest_nodes
+    return judged.nodes / judged.minimum_nodes
 
 
 def _racks(judged: Judged) -> float:
-    return judged.racks / judged.fewest_racks
+    return judged.racks / judged.minimum_racks

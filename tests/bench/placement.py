@@ -1,180 +1,116 @@
-"""Where Dask workers end up: seeded traces on a real kube-scheduler, with the real webhook in the path.
+"""Placement benchmark: loads of Dask clusters on a real kube-scheduler, with the real webhook in the path.
 
-`python -m tests.bench.placement` replays every load under every strategy with three seeds, prints the table, and
-writes `placement.json`, `placement.svg` and `placement-map.svg`; `python -m tests.bench.readme` then takes the
-table into the README. Worker pods are created as pods, with the
-labels and in the order that the operator's Deployments would create them; `tests/e2e/test_main_job.py` and
-`test_operator.py` show clusters that the operator itself made.
+`python -m tests.bench.placement` replays every load under every strategy with three seeds, each seed twice, prints the
+table, and writes `placement.json`, `placement.svg` and `placement-map.svg`. `--record NAME` makes one of the other
+records: see `plans.py`. `python -m tests.bench.readme` then writes the figures into the documents.
+
+DaskClusters are created through the API server, so the webhook mutates them; their pods are copied from the stored
+objects by the functions of the Dask operator (`manifests.py`). `tests/e2e/test_main_job.py` and `test_operator.py` show
+clusters that the operator itself created.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from tests.bench.figures import figures
+from tests.bench.figures import Run, figures
 from tests.bench.machine import machine, versions
+from tests.bench.node_pools import NodePools
 from tests.bench.placements import Placements
 from tests.bench.plane import control_plane
-from tests.bench.replay import Job, Run, replay
+from tests.bench.plans import RECORDS, Plan, parsed, planned
+from tests.bench.replay import replay
 from tests.bench.replicas import replicas
-from tests.bench.room import Floors
-from tests.bench.strategies import SPELLING, STRATEGIES, Strategy, written
 from tests.bench.table import table
-from tests.bench.traces import BY_NAME, TRACES, Trace
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-# Rooms that are replayed side by side, each on nodes of its own: while one waits for a binding another creates.
-# 4 rooms of 32 nodes stay above the 100 nodes below which the scheduler looks at all of them anyway, but each
-# pod fits at most 32, and the scheduler looks until it has found 100 that fit.
+# Replays that run side by side, each on nodes of its own: while one waits for a binding another creates pods.
+# 4 pools of 32 nodes are above the 100 nodes up to which kube-scheduler scores all nodes, but each pod fits at most 32
+# of them, and kube-scheduler searches until it has found 100 that fit.
 AT_ONCE = 4
-QUICK = 6  # clusters that count in a quick replay
-SEEDS = 3
-JUDGED = 48  # in any other: the spread between seeds is then about 0.02, half of what the figures are to show
-PICTURED = ("none", "guide", "default")
+PICTURED = ("none", "guide", "default", "hints")
 RESULTS = Path(__file__).with_name("results")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is replayed.
-
-    Attributes:
-        traces: The loads.
-        strategies: What workers get.
-        seeds: Each trace is drawn once for each.
-        judged: Clusters that count in each replay.
-        replicas: Processes of the webhook.
-    """
-
-    traces: Sequence[Trace]
-    strategies: Sequence[Strategy]
-    seeds: Sequence[int]
-    judged: int
-    replicas: int = 1
-
-    @property
-    def jobs(self) -> list[Job]:
-        """Load by load, seed by seed, the strategies side by side."""
-        return [
-            Job(trace=trace, strategy=strategy, seed=seed, judged=self.judged)
-            for trace in self.traces
-            for seed in self.seeds
-            for strategy in self.strategies
-        ]
-
-
 def run(plan: Plan) -> tuple[list[Run], dict[str, str]]:
-    """Replay it all on a fresh control plane; also the versions of what ran."""
-    flags = ("--capacity-hints",) if any(each.hinted for each in plan.strategies) else ()
-    with control_plane() as bed, replicas(bed, plan.replicas, *flags), ThreadPoolExecutor(AT_ONCE) as rooms:
+    """Replay the plan on a new control plane; return the runs and the versions of all programs."""
+    flags = ("--capacity-hints",) if any(strategy.hinted for strategy in plan.strategies) else ()
+    with control_plane() as bed, replicas(bed, plan.replicas, *flags), ThreadPoolExecutor(AT_ONCE) as executor:
         placements = Placements(bed.plane)
         placements.start()
-        floors = Floors(bed, [each.room for each in plan.traces], AT_ONCE)
+        pools = NodePools(bed, [load.pool for load in plan.loads], AT_ONCE)
         runs = []
-        for done in rooms.map(lambda job: replay(floors, placements, job), plan.jobs):
+        for done in executor.map(lambda job: replay(bed, pools, placements, job), plan.jobs):
             runs.append(done)
             (figure,) = figures([done])
-            ratios = f"nodes {figure.nodes_over_fewest:.2f}, racks {figure.racks_over_fewest:.2f}"
-            print(f"{done.trace} {done.strategy} seed {done.seed}: {ratios}", flush=True)
+            ratios = f"nodes {figure.nodes_over_minimum:.2f}, racks {figure.racks_over_minimum:.2f}"
+            print(f"{done.load} {done.strategy} seed {done.seed}.{done.repeat}: {ratios}", flush=True)
         placements.stop()
         return runs, versions(bed)
 
 
 def record(runs: Sequence[Run], plan: Plan) -> dict[str, object]:
-    """What is worth keeping: the figures and all they were made from."""
+    """Return the figures and the placements they were computed from."""
     return {
         "seeds": list(plan.seeds),
-        "judged_per_seed": plan.judged,
+        "judged_per_replay": plan.judged,
         "replicas": plan.replicas,
         "strategies": {
-            each.name: {"title": each.title, "annotations": dict(each.annotations)} for each in plan.strategies
+            strategy.name: {"title": strategy.title, "annotations": dict(strategy.annotations)}
+            for strategy in plan.strategies
         },
-        "figures": [asdict(each) for each in figures(runs)],
-        "runs": [_short(each) for each in runs],
+        "figures": [asdict(figure) for figure in figures(runs)],
+        "runs": [_short(run) for run in runs],
     }
 
 
 def _short(run: Run) -> dict[str, object]:
-    """Judged clusters as rows `workers, nodes, fewest nodes, racks, fewest racks`; of the first seed also the end."""
-    rows = [[each.workers, each.nodes, each.fewest_nodes, each.racks, each.fewest_racks] for each in run.judged]
-    end = {"nodes": run.nodes} if run.seed == 1 else {}
-    return {"trace": run.trace, "strategy": run.strategy, "seed": run.seed, "judged": rows, **end}
-
-
-def planned(given: argparse.Namespace) -> Plan:
-    """The command line as a plan."""
-    names = given.trace or [each.name for each in (TRACES[:1] if given.quick else TRACES)]
-    strategies = [each for each in STRATEGIES if not given.strategy or each.name in given.strategy]
-    return Plan(
-        traces=[BY_NAME[name] for name in names],
-        strategies=(*strategies, *map(written, given.also)),
-        seeds=range(1, 2 if given.quick else given.seeds + 1),
-        judged=QUICK if given.quick else given.judged,
-        replicas=given.replicas,
-    )
-
-
-def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.placement", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="about a minute: one load, one seed, few clusters")
-    parser.add_argument("--seeds", type=int, default=SEEDS, help="how many, from 1 on")
-    parser.add_argument("--judged", type=int, default=JUDGED, help="clusters that count in each replay")
-    parser.add_argument("--replicas", type=int, default=1, help="processes of the webhook, asked in turns")
-    parser.add_argument("--trace", action="append", choices=sorted(BY_NAME), help="only these loads")
-    parser.add_argument("--strategy", action="append", choices=[each.name for each in STRATEGIES], help="only these")
-    parser.add_argument("--also", action="append", default=[], metavar=SPELLING, help="a namespace's annotations")
-    parser.add_argument("--out", type=Path, help="a folder; a whole run goes to tests/bench/results, others nowhere")
-    return parser.parse_args(arguments)
+    """Return a run with its placements as rows of the values of `Judged`; of the first seed also the end."""
+    rows = [list(asdict(judged).values()) for judged in run.judged]
+    end = {"nodes": run.nodes} if (run.seed, run.repeat) == (1, 0) else {}
+    about = {"load": run.load, "strategy": run.strategy, "seed": run.seed, "repeat": run.repeat}
+    return {**about, "judged": rows, **end}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Replay, show and write."""
-    given = parsed(arguments)
-    plan, where, began = planned(given), machine(), time.monotonic()
+    """Replay, print and write."""
+    options = parsed(arguments, __doc__)
+    plan, where, began = planned(options), machine(), time.monotonic()
     runs, ran = run(plan)
     about = {"machine": where, "versions": ran, "minutes": round((time.monotonic() - began) / 60, 1)}
-    titles = {each.name: each.title for each in plan.strategies}
-    Console(width=max(120, 24 * (len(plan.traces) + 1))).print(table(figures(runs), titles))
-    out = given.out or (RESULTS if is_whole(plan) else None)
+    titles = {strategy.name: strategy.title for strategy in plan.strategies}
+    Console(width=max(120, 24 * (len(plan.loads) + 1))).print(table(figures(runs), titles))
+    out = options.out or (RESULTS if plan == RECORDS[options.record] else None)
     if out:
-        write({**about, **record(runs, plan)}, out / "placement.json")
+        write({**about, **record(runs, plan)}, out / f"{options.record}.json")
+    if out and options.record == "placement":
         draw(runs, titles, out)
 
 
-def is_whole(plan: Plan) -> bool:
-    """Whether it is what the README shows: every load and strategy, three seeds or more, one webhook."""
-    everything = (*plan.traces,) == TRACES and (*plan.strategies,) == STRATEGIES
-    return everything and len(plan.seeds) >= SEEDS and plan.judged == JUDGED and plan.replicas == 1
-
-
 def write(about: dict[str, object], file: Path) -> None:
-    """As JSON, a run on a line."""
+    """Write the record as JSON, a run on a line."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(about, separators=(",", ":")).replace('},{"trace"', '},\n{"trace"') + "\n")
+    file.write_text(json.dumps(about, separators=(",", ":")).replace('},{"load"', '},\n{"load"') + "\n")
 
 
 def draw(runs: Sequence[Run], titles: Mapping[str, str], out: Path) -> None:
-    """The pictures, where matplotlib is installed."""
+    """Draw the pictures, if matplotlib is installed."""
     if find_spec("matplotlib") is None:
         print("no pictures: matplotlib is not installed (dependency group dev)")
         return
     plot = import_module("tests.bench.plot")
-    first = [each for each in runs if (each.trace, each.seed) == (runs[0].trace, runs[0].seed)]
+    shown = "steady-80" if any(run.load == "steady-80" for run in runs) else runs[0].load
+    first = [run for run in runs if (run.load, run.seed, run.repeat) == (shown, 1, 0)]
     plot.bars(figures(runs), titles, out / "placement.svg")
-    plot.maps([each for each in first if each.strategy in PICTURED] or first, titles, out / "placement-map.svg")
+    plot.maps([run for run in first if run.strategy in PICTURED] or first, titles, out / "placement-map.svg")
 
 
 if __name__ == "__main__":

@@ -1,35 +1,32 @@
-"""Where worker pods stand, told by one watch for all rooms: a poll of every room would cost more than scheduling."""
+"""Nodes of all Dask pods, from one watch: polling each pool would cost more than the scheduling itself."""
 
 from __future__ import annotations
 
 import ssl
 import threading
 from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import httpx
 import orjson
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from tests.e2e.bed.api import Object
+from tests.e2e.bed.controlplane import ControlPlane
 
-    from tests.e2e.bed.api import Object
-    from tests.e2e.bed.controlplane import ControlPlane
-
-PATIENCE = 120.0  # seconds; a binding takes milliseconds, so only a pod that fits nowhere is waited for so long
+TIMEOUT = 120.0  # seconds; a binding takes milliseconds, so only a pod that fits no node takes so long
 Key = tuple[str, str]  # namespace and cluster
 
 
 class UnplacedError(Exception):
-    """A cluster's workers were not all bound, or not all gone, in time."""
+    """The pods of a cluster were not all bound, or not all deleted, in time."""
 
 
 class Placements(threading.Thread):
-    """The node of every worker pod, kept up to date by a watch."""
+    """Node of every Dask pod, kept up to date by a watch."""
 
     def __init__(self, plane: ControlPlane) -> None:
-        """Connect as the administrator; `start` begins, `stop` ends."""
+        """Connect as the administrator; `start` begins to watch."""
         super().__init__(name="placements", daemon=True)
         self._client = httpx.Client(
             base_url=plane.url,
@@ -43,43 +40,43 @@ class Placements(threading.Thread):
         self._over = False
 
     def run(self) -> None:
-        """Watch until `stop`; when the API server ends a watch, by time or with an error, all is told again."""
+        """Watch until `stop`; when the API server ends the watch, list all pods again."""
         with self._client:
             while not self._over:
                 with self._changed:
                     self._pods.clear()
                 with suppress(httpx.HTTPError):
                     for event in self._events():
-                        if event["type"] == "ERROR":  # the version is too old, or the API server cannot go on
+                        if event["type"] == "ERROR":  # the resource version is too old, or the API server stops
                             break
-                        self._note(event)
+                        self._apply(event)
 
     def stop(self) -> None:
-        """End the thread when the API server ends the watch, at the latest with itself."""
+        """Stop the thread when the API server ends the watch, at the latest when the API server itself ends."""
         self._over = True
 
-    def nodes(self, key: Key, workers: int) -> tuple[str, ...]:
-        """The nodes of a cluster's workers once `workers` of them are bound.
+    def nodes(self, key: Key, pods: int) -> Mapping[str, str]:
+        """Return the node of each pod of a cluster once exactly `pods` pods are bound.
 
         Raises:
-            UnplacedError: They were not within `PATIENCE`.
+            UnplacedError: They were not bound within `TIMEOUT`.
         """
-        self._wait(key, lambda pods: len(pods) == workers and all(pods.values()), f"{workers} bound")
+        self._wait(key, lambda found: len(found) == pods and all(found.values()), f"{pods} pods bound")
         with self._changed:
-            return tuple(sorted(filter(None, self._pods[key].values())))
+            return {pod: node for pod, node in self._pods[key].items() if node}
 
     def gone(self, key: Key) -> None:
-        """Wait until the last worker of a cluster is deleted.
+        """Wait until the last pod of a cluster is deleted.
 
         Raises:
-            UnplacedError: Some were left after `PATIENCE`.
+            UnplacedError: Some were left after `TIMEOUT`.
         """
-        self._wait(key, lambda pods: not pods, "gone")
+        self._wait(key, lambda found: not found, "deleted")
 
     def _wait(self, key: Key, holds: Callable[[dict[str, str | None]], bool], what: str) -> None:
         with self._changed:
-            if not self._changed.wait_for(lambda: holds(self._pods[key]), PATIENCE):
-                raise UnplacedError(f"{key}: not {what} within {PATIENCE:g} s: {self._pods[key]}")
+            if not self._changed.wait_for(lambda: holds(self._pods[key]), TIMEOUT):
+                raise UnplacedError(f"{key}: not {what} within {TIMEOUT:g} s: {self._pods[key]}")
 
     def _events(self) -> Iterator[Object]:
         parameters = {"watch": "1", "labelSelector": "dask.org/cluster-name"}
@@ -89,7 +86,7 @@ class Placements(threading.Thread):
                 *lines, rest = (rest + chunk).split(b"\n")
                 yield from map(orjson.loads, lines)
 
-    def _note(self, event: Object) -> None:
+    def _apply(self, event: Object) -> None:
         about, node = event["object"]["metadata"], event["object"]["spec"].get("nodeName")
         key = (about["namespace"], about["labels"]["dask.org/cluster-name"])
         with self._changed:

@@ -1,4 +1,4 @@
-"""The figures as pictures: nodes over fewest for each load, and the GPUs of a room coloured by cluster."""
+"""The figures as pictures: nodes over the minimum for each load, and the GPUs of a pool coloured by cluster."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 
-from tests.bench.traces import BY_NAME
+from tests.bench.loads import BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,19 +30,19 @@ FREE = "#f2f2f2"
 
 
 def bars(found: Sequence[Figure], titles: Mapping[str, str], file: Path) -> None:
-    """Nodes over fewest: a group for each load, a bar for each strategy, a line from lowest to highest seed."""
+    """Draw nodes over the minimum: a group for each load, a bar for each strategy, a line from least to most."""
     canvas = Canvas(figsize=(13, 4.4), layout="constrained")
     axes = canvas.subplots()
-    loads = list(dict.fromkeys(each.trace for each in found))
+    loads = list(dict.fromkeys(each.load for each in found))
     strategies = list(dict.fromkeys(each.strategy for each in found))
     width = 0.8 / len(strategies)
     for number, (strategy, colour) in enumerate(zip(strategies, cycle(COLOURS), strict=False)):
         of = [each for each in found if each.strategy == strategy]
-        places = [loads.index(each.trace) + (number - (len(strategies) - 1) / 2) * width for each in of]
+        places = [loads.index(each.load) + (number - (len(strategies) - 1) / 2) * width for each in of]
         _bar(axes, of, places, (width, colour, titles[strategy]))
     axes.axhline(1, color="black", lw=0.8)
     axes.set_xticks(range(len(loads)), [fill(BY_NAME[load].title, 12) for load in loads])
-    axes.set_ylabel("nodes used / fewest possible")
+    axes.set_ylabel("nodes / minimum number of nodes")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, ncols=len(strategies), loc="upper center", bbox_to_anchor=(0.5, 1.12))
     _save(canvas, file)
@@ -50,8 +50,11 @@ def bars(found: Sequence[Figure], titles: Mapping[str, str], file: Path) -> None
 
 def _bar(axes: Axes, of: Sequence[Figure], places: Sequence[float], style: tuple[float, str, str]) -> None:
     width, colour, title = style
-    means = [each.nodes_over_fewest for each in of]
-    spread = [[each.nodes_over_fewest - each.least for each in of], [each.most - each.nodes_over_fewest for each in of]]
+    means = [each.nodes_over_minimum for each in of]
+    spread = [
+        [each.nodes_over_minimum - each.least for each in of],
+        [each.most - each.nodes_over_minimum for each in of],
+    ]
     axes.bar(places, means, width, yerr=spread, color=colour, label=title, error_kw={"lw": 0.8})
     for place, value in zip(places, means, strict=True):
         style = {"textcoords": "offset points", "ha": "center", "fontsize": 7, "rotation": 90}
@@ -59,13 +62,13 @@ def _bar(axes: Axes, of: Sequence[Figure], places: Sequence[float], style: tuple
 
 
 def maps(runs: Sequence[Run], titles: Mapping[str, str], file: Path) -> None:
-    """The GPUs at the end of each run side by side: a row for each node, a gap between racks."""
+    """Draw the GPUs at the end of each run side by side: a row for each node, a gap between racks."""
     canvas = Canvas(figsize=(3.6 * len(runs), 4.4), layout="constrained")
     panels = canvas.subplots(1, len(runs), squeeze=False)[0]
     for axes, run in zip(panels, runs, strict=True):
         _map(axes, run)
         axes.set_title(titles[run.strategy], fontsize=10)
-    load = BY_NAME[runs[0].trace]
+    load = BY_NAME[runs[0].load]
     canvas.suptitle(
         f"The same clusters, {load.title}: a row is a node, a square a GPU, a colour a cluster", fontsize=11
     )
@@ -73,7 +76,7 @@ def maps(runs: Sequence[Run], titles: Mapping[str, str], file: Path) -> None:
 
 
 def _map(axes: Axes, run: Run) -> None:
-    rack = len(run.nodes) // BY_NAME[run.trace].room.racks
+    rack = len(run.nodes) // BY_NAME[run.load].pool.racks
     names = sorted({cluster for node in run.nodes for cluster in node if cluster})
     colours = {name: colormaps["tab20"](number % 20) for number, name in enumerate(names)}
     for row, node in enumerate(run.nodes):
@@ -90,6 +93,6 @@ def _map(axes: Axes, run: Run) -> None:
 
 
 def _save(canvas: Canvas, file: Path) -> None:
-    """Without the date and with fixed ids, so that the same figures give the same file."""
+    """Save without the date and with fixed ids, so that the same figures give the same file."""
     mpl.rcParams["svg.hashsalt"] = file.name
     canvas.savefig(file, metadata={"Date": None})

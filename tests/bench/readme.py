@@ -1,50 +1,30 @@
-"""The tables of figures in what users read, from the benchmarks' last records: `python -m tests.bench.readme`."""
+"""Figures in the documents, from the last records: `python -m tests.bench.readme` writes all of them."""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tests.bench.figures import Figure
+from tests.bench import placement_text
+from tests.bench.costs import CASES
 from tests.bench.load import bodies
 from tests.bench.load.contenders import GO, OURS
 from tests.bench.load.installed import NOTHING, POLICY
-from tests.bench.strategies import STRATEGIES
-from tests.bench.traces import BY_NAME
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from webhook.workloads.unstructured import Unstructured
+from webhook.review import recommendations
+from webhook.workloads.unstructured import Unstructured
 
 ROOT = Path(__file__).parents[2]
-README, PLACEMENT = ROOT / "README.md", ROOT / "deploy" / "placement.md"
+README, PLACEMENT, GUIDE = ROOT / "README.md", ROOT / "deploy" / "placement.md", ROOT / "deploy" / "guide.md"
+RECOMMENDATIONS = Path(recommendations.__file__)
 RECORDS = Path(__file__).with_name("results")
 CALLERS = {NOTHING: "no webhook", POLICY: "the same as a policy in the API server", GO: "the same in Go", OURS: OURS}
 
 
-def placement(record: Mapping[str, Unstructured]) -> str:
-    """A row for each load, a column for each strategy: nodes over fewest, and racks over fewest behind it."""
-    found = [Figure(**each) for each in record["figures"]]
-    strategies = list(dict.fromkeys(each.strategy for each in found))
-    titles = [record["strategies"][name]["title"] for name in strategies]
-    head = f"| load | {' | '.join(titles)} |\n|---|{'---|' * len(strategies)}\n"
-    return head + "".join(_row(load, strategies, found) for load in dict.fromkeys(each.trace for each in found))
-
-
-def _row(load: str, strategies: Sequence[str], found: Sequence[Figure]) -> str:
-    cells = {each.strategy: _cell(each) for each in found if each.trace == load}
-    return f"| {BY_NAME[load].title} | {' | '.join(cells[name] for name in strategies)} |\n"
-
-
-def _cell(figure: Figure) -> str:
-    return f"{figure.nodes_over_fewest:.2f} ({figure.least:.2f}-{figure.most:.2f}), {figure.racks_over_fewest:.2f}"
-
-
 def admission(record: Mapping[str, Unstructured]) -> str:
-    """A row for each way to mutate: medians of rounds of calls through the API server, with the least and the most."""
+    """Return a row for each way to mutate: medians of rounds of calls through the API server (least-most)."""
     found = {(each["name"], each["clients"]): each for each in record["c"]}
     rows = [_calls(title, found[name, 1], found[name, 16]) for name, title in CALLERS.items()]
     head = "| | one client: p50 ms | p99 ms | 16 clients: calls/s | over the policy's | webhook's CPU ms each | MiB |\n"
@@ -52,7 +32,7 @@ def admission(record: Mapping[str, Unstructured]) -> str:
 
 
 def _alone(found: Sequence[Mapping[str, Unstructured]]) -> str:
-    """What the table's workers are, and what one costs that is not like those before it."""
+    """Return the sentence about workers that are decided on once, and about the first worker of a cluster."""
     core = {each["kind"]: each["core"]["median"] for each in found}
     return (
         "The workers here are alike, as those of one cluster are, and are decided on once: the core then takes\n"
@@ -61,7 +41,7 @@ def _alone(found: Sequence[Mapping[str, Unstructured]]) -> str:
 
 
 def _among(found: Mapping[str, Unstructured]) -> str:
-    """What a replica takes in a large cluster."""
+    """Return the sentence about a replica in a large cluster."""
     resident = [found["at_rest"], *(each["resident"] for each in found["quarters"])]
     return (
         f"Among {found['namespaces']:,} namespaces a replica is ready after {found['ready']['median']:.1f} s, holds "
@@ -83,7 +63,7 @@ def _spread(found: Mapping[str, Unstructured], digits: int) -> str:
 
 
 def capacity(record: Mapping[str, Unstructured]) -> str:
-    """One sentence: what a replica that knows a large cluster takes."""
+    """Return the sentence about a replica that caches the nodes and pods of a large cluster."""
     found = record["figures"]
     return (
         f"At {record['nodes']:,} nodes and {record['pods']:,} GPU pods a replica knows them "
@@ -95,14 +75,14 @@ def capacity(record: Mapping[str, Unstructured]) -> str:
 
 
 def scheduler_cost(record: Mapping[str, Unstructured]) -> str:
-    """A row for each strategy: what a worker costs the scheduler; then how the default's cost grows."""
+    """Return a row for each strategy, the cost of a worker to kube-scheduler, then how the default's cost grows."""
     head = "| workers get | pods/s | ms of processor time each | more than nothing | of the guide's |\n"
     rows = "".join(map(_cost, record["costs"]))
     return f"{head}|---|{'---:|' * 4}\n{rows}\n{_growing(record['samples'])}"
 
 
 def _growing(samples: Sequence[Mapping[str, Unstructured]]) -> str:
-    """The first and the last batch, each in its least disturbed round, as everywhere in that benchmark."""
+    """Return the sentence about the first and the last batch, each in its fastest round."""
     batches: dict[int, list[Mapping[str, Unstructured]]] = {}
     for each in samples:
         if each["strategy"] == "default":
@@ -118,52 +98,64 @@ def _least(batch: Sequence[Mapping[str, Unstructured]]) -> str:
 
 
 def _cost(found: Mapping[str, Unstructured]) -> str:
-    name, comma, shape = found["strategy"].partition(",")
-    title = next(each.title for each in STRATEGIES if each.name == name)
+    title = next(case.title for case in CASES if case.name == found["strategy"])
     more, of_the_guide = f"{found['scheduler_slowdown']:.0%}", f"{found['scheduler_of_the_guide']:.0%}"
     over = f"{more} | {of_the_guide}" if found["scheduler_slowdown"] else " | "
-    return f"| {title}{comma}{shape} | {found['pods_per_second']:.0f} | {found['scheduler_ms']:.1f} | {over} |\n"
+    return f"| {title} | {found['pods_per_second']:.0f} | {found['scheduler_ms']:.1f} | {over} |\n"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a record's table stands.
+class Block:
+    """A part of a document that is written from a record, between comments with its name.
 
     Attributes:
         document: The file.
-        table: The record as text for it.
+        record: Name of the record.
+        text: Renders the record.
     """
 
     document: Path
-    table: Callable[[Mapping[str, Unstructured]], str]
+    record: str
+    text: Callable[[Mapping[str, Unstructured]], str]
 
 
-TABLES: Mapping[str, Place] = {
-    "placement": Place(document=README, table=placement),
-    "admission": Place(document=README, table=admission),
-    "capacity": Place(document=README, table=capacity),
-    "scheduler-cost": Place(document=PLACEMENT, table=scheduler_cost),
+BLOCKS: Mapping[str, Block] = {
+    "placement-summary": Block(document=README, record="placement", text=placement_text.summary),
+    "placement": Block(document=README, record="placement", text=placement_text.table),
+    "placement-guide": Block(document=GUIDE, record="placement", text=placement_text.guide_scenario),
+    "placement-variants": Block(document=PLACEMENT, record="placement-variants", text=placement_text.table),
+    "admission": Block(document=README, record="admission", text=admission),
+    "capacity": Block(document=README, record="capacity", text=capacity),
+    "scheduler-cost": Block(document=PLACEMENT, record="scheduler-cost", text=scheduler_cost),
 }
-"""By the name of the record, between comments of which the table stands."""
+"""Every block, by its name."""
 
 
-def with_table(text: str, name: str, record: Mapping[str, Unstructured]) -> str:
-    """The text of a document with one of its tables made anew."""
+def with_block(text: str, name: str, record: Mapping[str, Unstructured]) -> str:
+    """Return the text of a document with one block written again."""
     begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
     before, _, rest = text.partition(begin)
-    return f"{before}{begin}\n{TABLES[name].table(record)}\n{end}{rest.partition(end)[2]}"
+    return f"{before}{begin}\n{BLOCKS[name].text(record)}\n{end}{rest.partition(end)[2]}"
+
+
+def with_constants(source: str, record: Mapping[str, Unstructured]) -> str:
+    """Return the source of the recommendations with the figures of `review --explain` written again."""
+    for name, value in placement_text.constants(record):
+        source = re.sub(rf'^{name} = ".*"$', f'{name} = "{value}"', source, flags=re.MULTILINE)
+    return source
 
 
 def recorded(name: str) -> Mapping[str, Unstructured]:
-    """The benchmark's last record."""
+    """Return the last record of a benchmark."""
     found: Mapping[str, Unstructured] = json.loads((RECORDS / f"{name}.json").read_text())
     return found
 
 
 def main() -> None:
-    """Write the tables into their documents."""
-    for name, place in TABLES.items():
-        place.document.write_text(with_table(place.document.read_text(), name, recorded(name)))
+    """Write all figures."""
+    for name, block in BLOCKS.items():
+        block.document.write_text(with_block(block.document.read_text(), name, recorded(block.record)))
+    RECOMMENDATIONS.write_text(with_constants(RECOMMENDATIONS.read_text(), recorded("placement")))
 
 
 if __name__ == "__main__":

@@ -1,122 +1,88 @@
-"""A trace under a strategy on the real scheduler: where its clusters stood, and where they could have."""
+"""Replay of a load under a strategy on the real kube-scheduler: where its clusters run, and the best possible."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
-from tests.bench.fewest import fewest
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from tests.bench.placements import Placements
-    from tests.bench.room import Floors, Place
-    from tests.bench.strategies import Strategy
-    from tests.bench.traces import Request, Step, Trace
+from tests.bench.clusters import Clusters
+from tests.bench.figures import Judged, Run
+from tests.bench.loads import Request, Step
+from tests.bench.minimum import minimum
+from tests.bench.node_pools import NodePools, namespace
+from tests.bench.placements import Placements
+from tests.bench.plans import Job
+from tests.e2e.bed.bed import Bed
 
 
-@dataclass(frozen=True, kw_only=True)
-class Judged:
-    """One cluster after its workers were bound, or after it grew.
-
-    Attributes:
-        workers: How many it has then.
-        nodes: On so many nodes they stand.
-        fewest_nodes: So many would have done, given what was free when they came.
-        racks: In so many racks.
-        fewest_racks: So many would have done.
-    """
-
-    workers: int
-    nodes: int
-    fewest_nodes: int
-    racks: int
-    fewest_racks: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """One replay.
-
-    Attributes:
-        judged: In the order of the trace.
-        nodes: At the end: for each node, rack by rack, the cluster on each of its GPUs, None where one is free.
-    """
-
-    trace: str
-    strategy: str
-    seed: int
-    judged: tuple[Judged, ...]
-    nodes: tuple[tuple[str | None, ...], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What to replay."""
-
-    trace: Trace
-    strategy: Strategy
-    seed: int
-    judged: int
-
-
-def replay(floors: Floors, placements: Placements, job: Job) -> Run:
-    """Replay a trace in a room of its own."""
-    with floors.place(placements, job.strategy, job.trace.room) as here:
-        judged = [each for step in job.trace.steps(job.seed, job.judged) for each in _take(here, step)]
+def replay(bed: Bed, pools: NodePools, placements: Placements, job: Job) -> Run:
+    """Replay a load on a node pool that it has for itself."""
+    load, strategy = job.load, job.strategy
+    with pools.reserve(load.pool) as pool:
+        clusters = Clusters(
+            api=bed.api,
+            placements=placements,
+            strategy=strategy,
+            shape=load.shape,
+            pool=pool,
+            namespaces=[namespace(bed, strategy.annotations) for _ in range(load.namespaces)],
+        )
+        judged = [found for step in load.steps(job.seed, job.judged) for found in _take(clusters, step)]
+        nodes = occupied(clusters)
+        clusters.delete(list(clusters.running))
         return Run(
-            trace=job.trace.name,
-            strategy=job.strategy.name,
+            load=load.name,
+            strategy=strategy.name,
             seed=job.seed,
+            repeat=job.repeat,
             judged=tuple(judged),
-            nodes=occupied(here),
+            nodes=nodes,
         )
 
 
-def _take(here: Place, step: Step) -> list[Judged]:
-    here.end(step.gone)
-    free = here.free()
-    held = {each.cluster: here.nodes.get(each.cluster, ()) for each in step.requests}
-    here.start(step.requests)
+def _take(clusters: Clusters, step: Step) -> list[Judged]:
+    clusters.delete(step.deleted)
+    free = clusters.free()
+    used = {
+        request.cluster: clusters.running[request.cluster].worker_nodes if request.scaling else []
+        for request in step.requests
+    }
+    clusters.start(step.requests)
     if not step.judged:
         return []
-    return [
-        judge(each, free, here.floor.racks, (held[each.cluster], here.nodes[each.cluster]))
-        for each in step.requests
-        if each.judged
-    ]
+    return [judge(clusters, request, free, used[request.cluster]) for request in step.requests]
 
 
-def judge(
-    request: Request, free: Mapping[str, int], racks: Mapping[str, str], stood: tuple[Sequence[str], Sequence[str]]
-) -> Judged:
-    """Compare where a cluster stands with where it could.
+def judge(clusters: Clusters, request: Request, free: Mapping[str, int], before: Sequence[str]) -> Judged:
+    """Compare the placement of a cluster with the best possible.
 
     Args:
-        request: The workers that came.
+        clusters: All clusters after the workers were bound.
+        request: The workers that started.
         free: Free GPUs of each node before.
-        racks: The rack of each node.
-        stood: The nodes of its workers before and after, one for each worker.
+        before: Nodes of the cluster's workers before.
     """
-    before, after = stood
+    racks, cluster = clusters.pool.racks, clusters.running[request.cluster]
+    after = cluster.worker_nodes
     free_racks: Counter[str] = Counter()
     for node, gpus in free.items():
         free_racks[racks[node]] += gpus
     return Judged(
         workers=len(after),
         nodes=len(set(after)),
-        fewest_nodes=fewest(free, request.workers, set(before)),
+        minimum_nodes=minimum(free, request.workers, set(before)),
         racks=len({racks[node] for node in after}),
-        fewest_racks=fewest(free_racks, request.workers, {racks[node] for node in before}),
+        minimum_racks=minimum(free_racks, request.workers, {racks[node] for node in before}),
+        beside_scheduler=after.count(cluster.nodes[cluster.scheduler]),
+        scaling=request.scaling.value if request.scaling else "",
     )
 
 
-def occupied(here: Place) -> tuple[tuple[str | None, ...], ...]:
-    """The cluster on each GPU of each node; see `Run.nodes`."""
-    on: dict[str, list[str | None]] = {node: [] for node in here.floor.racks}
-    for cluster, nodes in here.nodes.items():
-        for node in nodes if here.requests[cluster].gpu else ():
-            on[node].append(cluster)
-    return tuple((*clusters, *([None] * (here.floor.gpus - len(clusters)))) for clusters in on.values())
+def occupied(clusters: Clusters) -> tuple[tuple[str | None, ...], ...]:
+    """Return the cluster on each GPU of each node; see `Run.nodes`."""
+    on: dict[str, list[str | None]] = {node: [] for node in clusters.pool.racks}
+    for name, cluster in clusters.running.items():
+        scheduler = [cluster.nodes[cluster.scheduler]] * clusters.shape.scheduler_gpus
+        for node in (*cluster.worker_nodes, *scheduler):
+            on[node].append(name)
+    return tuple((*names, *([None] * (clusters.pool.gpus - len(names)))) for names in on.values())

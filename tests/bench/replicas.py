@@ -1,4 +1,4 @@
-"""Several replicas of the webhook, asked in turns: neighbouring clusters of a burst are planned by different ones."""
+"""Several replicas of the webhook, called in turns: neighbouring clusters of a burst are planned by different ones."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def replicas(bed: Bed, count: int, *flags: str) -> Iterator[None]:
-    """`count` processes that share no memory, each asked about every `count`th cluster.
+    """Run `count` webhook processes while the block runs, each for every `count`th cluster.
 
-    An API server keeps its connections, and so asks one replica of a Service for long; several API servers ask several.
-    Here each replica has a configuration of its own, with one condition more than the deployed one.
+    An API server reuses its connections, so it calls one replica of a Service for a long time; several API servers call
+    several replicas. Here each replica has a configuration of its own, with one match condition more than the deployed
+    one.
     """
     with ExitStack() as stack:
         for number in range(count):
@@ -35,13 +36,22 @@ def replicas(bed: Bed, count: int, *flags: str) -> Iterator[None]:
 
 
 def _share(folder: Path, number: int, count: int) -> Path:
-    """The deployed configuration for the clusters whose number ends with one of this replica's digits."""
+    """Write the deployed configuration for this replica's share of the clusters; return its path.
+
+    A DaskCluster goes to one replica, its worker groups and pods go to the next one: in a real cluster user and
+    operator have connections of their own.
+    """
     body = configuration(CONFIGURATION, "", CONFIGURATION)
     body["metadata"]["name"] += f"-{number}"
-    digits = "".join(str(digit) for digit in range(10) if digit % count == number)
-    expression = f"request.namespace == '{PROBES}' || request.name.matches('[{digits}]-default')"
+    own, next_to = (_digits((number - shift) % count, count) for shift in (0, 1))
+    digits = f"(request.kind.kind == 'DaskCluster' ? '{own}' : '{next_to}')"
+    expression = f"request.namespace == '{PROBES}' || request.name.matches('^gpu-[0-9]*[' + {digits} + '](-|$)')"
     for webhook in body["webhooks"]:
         webhook.setdefault("matchConditions", []).append({"name": "replica", "expression": expression})
     path = folder / f"replica-{number}.yaml"
     path.write_text(yaml.safe_dump(body))
     return path
+
+
+def _digits(number: int, count: int) -> str:
+    return "".join(str(digit) for digit in range(10) if digit % count == number)

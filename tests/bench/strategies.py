@@ -1,21 +1,26 @@
-"""What the workers of a replay carry: nothing, the guide's affinity, or what the webhook gives them."""
+"""Strategies: what the pods of a replay get from the user or from the webhook."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from tests.e2e.bed.api import Object
 from webhook.mutators.selector import PREFERRED
 from webhook.mutators.terms import GUIDE_TERM
-from webhook.policy.defaults import assignments
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from tests.e2e.bed.api import Object
+from webhook.policy.defaults import parse_assignments
 
 ENABLED = "colocate.dask.org/enabled"
-CAPACITY_HINT = "colocate.dask.org/capacity-hint"
+HOSTNAME = "kubernetes.io/hostname"
+COMPONENT, CLUSTER_NAME = "dask.org/component", "dask.org/cluster-name"
+
+Added = Callable[[str], Object]
+"""Fields that a user writes into a pod spec, by the name of the cluster."""
+
+
+def nothing(_: str) -> Object:
+    """Return no field."""
+    return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,41 +28,48 @@ class Strategy:
     """One way to place workers.
 
     Attributes:
-        name: Short, for the JSON.
-        title: For the table and the plot.
-        annotations: What the namespaces say; nothing of ours leaves the pods as they are written.
-        affinity: What a user writes into each worker.
+        name: Key in the record.
+        title: Column title in tables.
+        annotations: Annotations of the namespaces; without them the webhook changes nothing.
+        worker: Fields that the user adds to the worker pod template.
+        scheduler: Fields that the user adds to the scheduler pod template.
+        repeats: How often each seed is replayed.
     """
 
     name: str
     title: str
     annotations: Mapping[str, str] = field(default_factory=dict)
-    affinity: Mapping[str, Object] = field(default_factory=dict)
+    worker: Added = nothing
+    scheduler: Added = nothing
+    repeats: int = 2
 
     @property
     def hinted(self) -> bool:
-        """Whether hosts are named: then a cluster's worker group is made first, and its template is the pods'."""
-        return self.annotations.get(CAPACITY_HINT) == "true"
+        """Return whether the webhook plans nodes for each cluster."""
+        return self.annotations.get("colocate.dask.org/capacity-hint") == "true"
 
 
-GUIDE: Mapping[str, Object] = {"podAffinity": {PREFERRED: [GUIDE_TERM]}}
+def guide(_: str) -> Object:
+    """Return the RAPIDS guide's affinity: any worker of the namespace attracts."""
+    return {"affinity": {"podAffinity": {PREFERRED: [GUIDE_TERM]}}}
+
+
 STRATEGIES = (
-    Strategy(name="none", title="nothing"),
-    Strategy(name="guide", title="the guide's affinity", affinity=GUIDE),
-    Strategy(
-        name="host",
-        title="own cluster, host only",
-        annotations=assignments("enabled=true; topology=kubernetes.io/hostname; emptier-first=false"),
-    ),
+    # The two references are so far from the others that the spread of one replay does not matter.
+    Strategy(name="none", title="nothing", repeats=1),
+    Strategy(name="guide", title="the guide's affinity", worker=guide, repeats=1),
     Strategy(name="default", title="dask-colocate's default", annotations={ENABLED: "true"}),
-    Strategy(name="hints", title="with capacity hints", annotations={ENABLED: "true", CAPACITY_HINT: "true"}),
+    Strategy(
+        name="hints",
+        title="with capacity hints",
+        annotations=parse_assignments("enabled=true; capacity-hint=true"),
+    ),
 )
-
 
 SPELLING = "NAME: KEY=VALUE; KEY=VALUE"
 
 
-def written(text: str) -> Strategy:
-    """A strategy spelled as `SPELLING`, the annotations of a namespace without their prefix."""
+def annotated(text: str) -> Strategy:
+    """Parse a strategy from `SPELLING`: annotations of a namespace without their prefix."""
     name, _, values = text.partition(":")
-    return Strategy(name=name.strip(), title=name.strip(), annotations={ENABLED: "true", **assignments(values)})
+    return Strategy(name=name.strip(), title=name.strip(), annotations={ENABLED: "true", **parse_assignments(values)})

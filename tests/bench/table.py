@@ -1,33 +1,28 @@
-"""The figures as a table: a row for each strategy, a column for each load."""
+"""The figures as a table on the terminal: a row for each strategy, a column for each load."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from tests.bench.traces import BY_NAME
+from tests.bench.figures import Figure
+from tests.bench.loads import BY_NAME
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from tests.bench.figures import Figure
-
-
-TITLE = """nodes used over the fewest possible (lowest and highest seed)
-clusters on the fewest nodes, racks over fewest"""
+TITLE = """nodes over the minimum (least and most of all replays)
+placements on the minimum, with a worker beside the own scheduler, racks over the minimum"""
 
 
 def table(found: Sequence[Figure], titles: Mapping[str, str]) -> Table:
-    """Nodes over fewest with the spread of the seeds, the share on the fewest, racks over fewest.
+    """Return the table.
 
     Args:
         found: The figures.
-        titles: What to call each strategy.
+        titles: Title of each strategy.
     """
-    loads = list(dict.fromkeys(each.trace for each in found))
-    strategies = list(dict.fromkeys(each.strategy for each in found))
-    cells = {(each.strategy, each.trace): _cell(each) for each in found}
+    loads = list(dict.fromkeys(figure.load for figure in found))
+    strategies = list(dict.fromkeys(figure.strategy for figure in found))
+    cells = {(figure.strategy, figure.load): _cell(figure) for figure in found}
     drawn = Table(title=TITLE, show_lines=True)
     drawn.add_column("workers get")
     for load in loads:
@@ -39,5 +34,5 @@ def table(found: Sequence[Figure], titles: Mapping[str, str]) -> Table:
 
 def _cell(figure: Figure) -> str:
     spread = f"({figure.least:.2f}-{figure.most:.2f})"
-    below = f"{figure.on_fewest:.0%}, racks {figure.racks_over_fewest:.2f}"
-    return f"[bold]{figure.nodes_over_fewest:.2f}[/] {spread}\n{below}"
+    shares = f"{figure.on_minimum:.0%}, {figure.beside_scheduler:.0%}, {figure.racks_over_minimum:.2f}"
+    return f"[bold]{figure.nodes_over_minimum:.2f}[/] {spread}\n{shares}"

@@ -5,43 +5,50 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.placement import JUDGED, RESULTS, Plan, is_whole
-from tests.bench.scheduler_cost import CASES, COLUMNS, WHOLE, folder
-from tests.bench.strategies import STRATEGIES
-from tests.bench.traces import TRACES
-
-PLAN = Plan(traces=TRACES, strategies=STRATEGIES, seeds=range(1, 4), judged=JUDGED)
+from tests.bench.costs import CASES, COLUMNS, RESULTS, WHOLE, folder
+from tests.bench.loads import LOADS
+from tests.bench.plans import RECORDS, Plan, parsed, planned
 
 
-def test_everything_with_one_webhook_is_a_whole_run() -> None:
-    """Every load and strategy, three seeds, all clusters judged, one replica."""
-    assert is_whole(PLAN)
+def plan(*arguments: str) -> Plan:
+    """Return the plan of a command line."""
+    return planned(parsed(arguments))
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_record_is_made_by_its_name_alone(name: str) -> None:
+    """Without further options the command line is the plan of the record, to the last repeat."""
+    assert plan("--record", name) == RECORDS[name]
 
 
 @pytest.mark.parametrize(
     "part",
-    [
-        replace(PLAN, traces=TRACES[1:]),
-        replace(PLAN, strategies=STRATEGIES[1:]),
-        replace(PLAN, seeds=range(1, 3)),
-        replace(PLAN, judged=JUDGED - 1),
-        replace(PLAN, replicas=2),
-    ],
+    [("--load", "bursts"), ("--strategy", "hints"), ("--seeds", "2"), ("--judged", "47"), ("--replicas", "2")],
+    ids="-".join,
 )
-def test_anything_less_or_other_is_not_what_the_readme_shows(part: Plan) -> None:
-    """A run that leaves something out, or has other replicas, is not kept beside the benchmark."""
-    assert not is_whole(part)
+def test_a_partial_run_replaces_no_record(part: tuple[str, str]) -> None:
+    """A run that leaves something out, or has more replicas, is not the plan of the record."""
+    assert plan(*part) != RECORDS["placement"]
+    assert plan("--once") != RECORDS["placement"] != plan("--quick")
 
 
-def test_cost_of_another_size_is_kept_only_where_it_is_said() -> None:
+def test_each_seed_is_replayed_twice() -> None:
+    """The record shows by how much two replays of one seed differ, for what users choose between."""
+    whole = RECORDS["placement"]
+    jobs = [(job.load.name, job.strategy.name, job.seed) for job in whole.jobs]
+    for strategy in ("default", "hints"):
+        assert all(jobs.count((load.name, strategy, seed)) == 2 for load in LOADS for seed in whole.seeds)
+
+
+def test_cost_of_another_size_is_written_only_to_a_named_folder() -> None:
     """A small run of the scheduler's cost never replaces the record of the whole one."""
     small, elsewhere = replace(WHOLE, pods=1600), Path("elsewhere")
     assert (folder(WHOLE, None), folder(small, None), folder(small, elsewhere)) == (RESULTS, None, elsewhere)
 
 
-def test_cost_is_told_of_what_is_measured() -> None:
+def test_cost_is_shown_for_what_is_measured() -> None:
     """No row has hints, which pods without a worker group do not get, and no two rows or columns have one title."""
     assert not any(case.strategy.hinted for case in CASES)
-    names = [case.name for case in CASES]
+    names = [case.title for case in CASES]
     assert len(set(names)) == len(names)
     assert len(set(COLUMNS)) == len(COLUMNS)

@@ -55,7 +55,7 @@ def test_enable_knows_the_installation(bed: Bed, inhabited: str) -> None:
     """Where a webhook is installed, nothing is warned of, but that its configuration leaves a namespace out."""
     with installed(bed):
         assert "Warning" not in run(bed, "enable", inhabited, "--dry-run").stdout
-        assert "leaves this namespace out" in run(bed, "enable", "kube-system", "--dry-run").stdout
+        assert "excludes this namespace" in run(bed, "enable", "kube-system", "--dry-run").stdout
 
 
 def test_enable_shows_and_annotates(bed: Bed, inhabited: str) -> None:
@@ -65,10 +65,10 @@ def test_enable_shows_and_annotates(bed: Bed, inhabited: str) -> None:
     (row,) = [line.split() for line in done.stdout.splitlines() if line.startswith(CLUSTER)]
     assert row[1] == "not-enabled"
     assert "affinity-added," in row
-    assert "Warning: no webhook is installed in this cluster" in done.stdout
+    assert "Warning: the webhook is not installed in this cluster" in done.stdout
     assert annotations(bed, inhabited) == {"team": "a", ENABLED: "true", f"{PREFIX}gpu-limit": "2"}
     again = run(bed, "enable", inhabited, "--set", "gpu-limit=2")
-    assert (again.returncode, "nothing to do" in again.stdout) == (0, True)
+    assert (again.returncode, "already has these annotations" in again.stdout) == (0, True)
 
 
 def test_disable_takes_nothing_away(bed: Bed, inhabited: str) -> None:
@@ -86,7 +86,7 @@ def test_dry_run_changes_nothing(bed: Bed, inhabited: str) -> None:
     done = run(bed, "enable", inhabited, "--dry-run")
     assert (done.returncode, done.stderr) == (0, "")
     assert CLUSTER in done.stdout
-    assert "nothing was changed" in done.stdout
+    assert "dry run: the API server accepts the change" in done.stdout
     assert annotations(bed, inhabited) == {"team": "a"}
 
 
@@ -152,14 +152,14 @@ def complaint(done: subprocess.CompletedProcess[str]) -> str:
 def test_errors_say_what_to_do(bed: Bed, tmp_path: Path, namespace: str) -> None:
     """Forbidden, not found, unreachable and no kubeconfig are one sentence each with what to do next, and status 2."""
     missing = run(bed, "enable", "no-such-namespace", "--yes")
-    assert "'no-such-namespace' does not exist: `kubectl get namespaces`" in complaint(missing)
+    assert "'no-such-namespace' does not exist; list namespaces with `kubectl get namespaces`" in complaint(missing)
     forbidden = run(bed, "disable", namespace, "--yes", kubeconfig=as_nobody(bed, tmp_path, namespace))
     assert "missing permission: get namespaces" in complaint(forbidden)
     assert "resources: [namespaces]" in forbidden.stderr
     gone = run(bed, "enable", namespace, "--yes", kubeconfig=unreachable(bed, tmp_path))
     assert "--kubeconfig and --context" in complaint(gone)
     nowhere = run(bed, "review", "--namespace", namespace, kubeconfig=tmp_path / "nowhere")
-    assert "give --kubeconfig FILE" in complaint(nowhere)
+    assert "use --kubeconfig FILE" in complaint(nowhere)
     strange = run(bed, "review", "--namespace", namespace, "--context", "strange")
     assert "strange" in complaint(strange)
 

@@ -17,7 +17,7 @@ import orjson
 
 with atheris.instrument_imports(include=["webhook"]):
     from webhook.http.app import Webhook
-    from webhook.kube.namespaces.static import Static
+    from webhook.kube.namespaces.static import StaticNamespaces
     from webhook.policy import Policy
     from webhook.telemetry.recorder import Recorder
 
@@ -29,7 +29,7 @@ FOUND = Path("build") / "fuzz"
 LONGEST = 16 * 1024
 
 _chance = random.Random(0)  # noqa: S311 - to be repeated, not to be secret
-_webhook = Webhook(Static(arbitrary.namespaces(_chance)), Policy(), Recorder())
+_webhook = Webhook(StaticNamespaces(arbitrary.namespaces(_chance)), Policy(), Recorder())
 
 
 def one(body: bytes) -> None:

@@ -19,7 +19,7 @@ import orjson
 from tests.faults import arbitrary
 from tests.faults.laws import BrokenLawError, Plenty, answer, check
 from webhook.http.app import Webhook
-from webhook.kube.namespaces.static import Static
+from webhook.kube.namespaces.static import StaticNamespaces
 from webhook.policy import Policy
 from webhook.telemetry.recorder import Recorder
 
@@ -65,7 +65,9 @@ def batch(number: int, size: int) -> Tally:
     """Answer the inputs of one seed and check the answers."""
     logging.disable()
     chance = random.Random(number)  # noqa: S311 - to be repeated, not to be secret
-    webhook = Webhook(Static(arbitrary.namespaces(chance)), Policy(capacity_hint=True), Recorder(), capacity=Plenty())
+    webhook = Webhook(
+        StaticNamespaces(arbitrary.namespaces(chance)), Policy(capacity_hint=True), Recorder(), capacity=Plenty()
+    )
     gc.collect()
     gc.freeze()  # as `serve` does
     tally = Tally()

@@ -13,7 +13,7 @@ from tests.faults import arbitrary
 from tests.faults.laws import answer
 from webhook.admission import handler
 from webhook.http.app import Webhook
-from webhook.kube.namespaces.static import Static
+from webhook.kube.namespaces.static import StaticNamespaces
 from webhook.policy import Policy
 from webhook.telemetry.recorder import Recorder
 
@@ -37,7 +37,7 @@ PATHS = {
 def test_patched_objects_are_accepted(bed: Bed, make_namespace: NamespaceFactory, note: Callable[[str], None]) -> None:
     """Of bent objects of each kind, each that a server-side dry run accepts is accepted with its patch too."""
     namespace, chance = make_namespace(), random.Random(7)  # noqa: S311 - to be repeated
-    webhook = Webhook(Static(arbitrary.namespaces(chance)), Policy(), Recorder())
+    webhook = Webhook(StaticNamespaces(arbitrary.namespaces(chance)), Policy(), Recorder())
     accepted = patched = 0
     refused = []
     for _ in range(INPUTS):

@@ -15,8 +15,8 @@ from webhook.admission import handler
 from webhook.http.app import Webhook
 from webhook.kube.capacity import NOT_WATCHED
 from webhook.kube.capacity.static import Static as StaticCapacity
-from webhook.kube.namespaces import ours
-from webhook.kube.namespaces.static import Static
+from webhook.kube.namespaces import policy_annotations
+from webhook.kube.namespaces.static import StaticNamespaces
 from webhook.placement.model import Hints, NoHint, NoHintReason
 from webhook.policy import Policy, resolve
 from webhook.policy.defaults import default_policy
@@ -84,12 +84,12 @@ class Case:
         """What holds in the review's namespace, or None where that is not the known one."""
         if self.namespace["metadata"]["name"] != self.review["request"].get("namespace"):
             return None
-        return resolve(dict(ours(self.namespace)), default_policy(self.settings.get("defaults", "")))
+        return resolve(dict(policy_annotations(self.namespace)), default_policy(self.settings.get("defaults", "")))
 
     def answered(self, review: Unstructured) -> Mapping[str, Unstructured]:
         """The response to `review` in this case's namespace, from bytes to bytes."""
         defaults = default_policy(self.settings.get("defaults", ""))
-        webhook = Webhook(Static([self.namespace]), defaults, Recorder(), capacity=self.capacity)
+        webhook = Webhook(StaticNamespaces([self.namespace]), defaults, Recorder(), capacity=self.capacity)
         return handler.answered(asyncio.run(webhook.answer(json.dumps(review).encode())))
 
     def verdict(self, review: Unstructured) -> AdmissionResponse:

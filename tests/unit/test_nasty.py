@@ -16,9 +16,9 @@ import pytest
 from tests.faults import arbitrary, nasty
 from tests.faults.laws import answer, check
 from tests.unit.objects import cluster, namespace
-from webhook.cli.wiring import settle
-from webhook.http.app import BODY_LIMIT, Webhook
-from webhook.kube.namespaces.static import Static
+from webhook.cli.wiring import tune_garbage_collector
+from webhook.http.app import MAX_BODY_SIZE, Webhook
+from webhook.kube.namespaces.static import StaticNamespaces
 from webhook.policy import Policy
 from webhook.telemetry.recorder import Recorder
 
@@ -34,7 +34,7 @@ beside: dict[str, float] = {}
 def shown(request: pytest.FixtureRequest) -> Iterator[None]:
     """The garbage collector as `serve` has it, and at the end the slowest answer on the terminal."""
     threshold = gc.get_threshold()
-    settle()
+    tune_garbage_collector()
     yield
     gc.set_threshold(*threshold)
     gc.unfreeze()
@@ -74,8 +74,8 @@ def parsed(body: bytes) -> float:
 def test_nasty_body(name: str) -> None:
     """Whatever the body is, the answer keeps the laws and takes less than 50 ms beside the parsing."""
     body = nasty.BODIES[name]()
-    assert len(body) <= BODY_LIMIT
-    webhook = Webhook(Static([namespace()]), Policy(), Recorder())
+    assert len(body) <= MAX_BODY_SIZE
+    webhook = Webhook(StaticNamespaces([namespace()]), Policy(), Recorder())
     given = timed(name, body, lambda: webhook)
     check(body, given, webhook)
     assert beside[name] < MOST
@@ -84,7 +84,7 @@ def test_nasty_body(name: str) -> None:
 def test_fuzzers_corpus() -> None:
     """What the fuzzer once found worth keeping still keeps the laws."""
     chance = random.Random(0)  # noqa: S311 - the fuzzer's own
-    webhook = Webhook(Static(arbitrary.namespaces(chance)), Policy(), Recorder())
+    webhook = Webhook(StaticNamespaces(arbitrary.namespaces(chance)), Policy(), Recorder())
     bodies = [file.read_bytes() for file in sorted((Path(nasty.__file__).parent / "corpus").iterdir())]
     assert sum(check(body, answer(webhook, body), webhook) for body in bodies) > len(bodies) / 3
 
@@ -96,7 +96,7 @@ def test_nasty_namespace(name: str) -> None:
     found = namespace(**nasty.ANNOTATIONS[name])
 
     def make() -> Webhook:
-        return Webhook(Static([found]), Policy(), Recorder())
+        return Webhook(StaticNamespaces([found]), Policy(), Recorder())
 
     given = timed(name, body, make)
     assert given is not None

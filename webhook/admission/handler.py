@@ -38,7 +38,7 @@ from webhook.workloads.unstructured import (
     Unstructured,
     mapping,
     text,
-    written,
+    to_text,
 )
 
 API_VERSION = "admission.k8s.io/v1"
@@ -132,7 +132,7 @@ def review_of(document: Unstructured) -> AdmissionRequest:
     envelope = mapping(document)
     found = (envelope.get("apiVersion"), envelope.get("kind"))
     if found != (API_VERSION, "AdmissionReview"):
-        got = " of ".join(ascii(written(each)) for each in reversed(found))
+        got = " of ".join(ascii(to_text(each)) for each in reversed(found))
         raise MalformedReviewError(f"expected an AdmissionReview of {API_VERSION}, got {got}")
     request = mapping(envelope, "request")
     uid = text(request, "uid")

@@ -1,4 +1,4 @@
-"""The main job on this machine alone: the guide's cluster, stripped of what the guide adds, through the webhook."""
+"""Command `demo`: run the webhook on loopback and send it the Dask cluster of the RAPIDS guide."""
 
 import socket
 import ssl
@@ -17,7 +17,7 @@ from rich.text import Text
 
 from webhook.admission import handler
 from webhook.cli.options import ServeOptions
-from webhook.cli.wiring import Assembly, assemble
+from webhook.cli.wiring import WebhookServer, build_server
 from webhook.kube import manifests
 from webhook.kube.manifests import Manifest
 from webhook.policy import PREFIX, Policy
@@ -34,55 +34,56 @@ EXAMPLES = resources.files("webhook.cli") / "examples"
 
 
 class DemoError(RuntimeError):
-    """The demo did not show what it set out to show; the message says what happened instead."""
+    """Unexpected result of the demo."""
 
 
-def run(console: Console) -> None:
+def run() -> int:
     """Run the demo.
 
     Raises:
-        DemoError: The webhook did not start, or answered otherwise than its own rules say.
+        DemoError: The webhook did not start, or its response differs from the rules' decisions.
     """
-    namespace, cluster = _example("namespace.yaml"), _example("cluster.yaml")
-    _heading(console, "1  An admin annotates a namespace, once")
-    _show_namespace(console, namespace)
+    console = Console()
+    namespace, cluster = _read_example("namespace.yaml"), _read_example("cluster.yaml")
+    _print_heading(console, "1  An administrator annotates a namespace")
+    _print_namespace(console, namespace)
     with resources.as_file(EXAMPLES / "namespace.yaml") as file, _running(file) as client:
-        _heading(console, "2  A user applies a plain Dask cluster; the API server asks the webhook")
-        first = _ask(client, cluster.item)
+        _print_heading(console, "2  A user applies a Dask cluster; the API server calls the webhook")
+        response = _send(client, cluster.item)
         (reviewed,) = review([cluster], [namespace], Policy())
-        _show_answer(console, client, reviewed, first)
-        _heading(console, "3  The result once more, as the operator or `kubectl apply` would send it")
-        _show_second_pass(console, _ask(client, reviewed.result))
-    _show_next(console)
+        _print_response(console, client, reviewed, response)
+        _print_heading(console, "3  The result is sent again, as by the operator or `kubectl apply`")
+        _print_second_response(console, _send(client, reviewed.result))
+    _print_next_steps(console)
+    return 0
 
 
-def _example(name: str) -> Manifest:
+def _read_example(name: str) -> Manifest:
     (manifest,) = manifests.read((EXAMPLES / name).read_text(), name)
     return manifest
 
 
-# ---- the webhook ----------------------------------------------------------------------------------
+# ---- webhook --------------------------------------------------------------------------------------
 
 
 @contextmanager
 def _running(namespaces_file: Path) -> Iterator[httpx.Client]:
-    """The webhook on a free loopback port, with a fresh certificate, and a client that trusts only that."""
-    assembly = assemble(ServeOptions(host="127.0.0.1", port=0, namespaces_file=namespaces_file))
-    server = assembly.server
+    """Run the webhook on a free loopback port and yield a client that trusts only its new certificate."""
+    server = build_server(ServeOptions(host="127.0.0.1", port=0, namespaces_file=namespaces_file))
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread = threading.Thread(target=server.http.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
-            with _client(assembly, listener.getsockname()[1]) as client:
+            with _client(server, listener.getsockname()[1]) as client:
                 _wait_until_ready(client)
                 yield client
         finally:
-            server.should_exit = True
+            server.http.should_exit = True
             thread.join(START_SECONDS)
 
 
-def _client(assembly: Assembly, port: int) -> httpx.Client:
-    context = ssl.create_default_context(cadata=(assembly.authority or b"").decode())
+def _client(server: WebhookServer, port: int) -> httpx.Client:
+    context = ssl.create_default_context(cadata=(server.ca_certificate or b"").decode())
     return httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=context, trust_env=False)
 
 
@@ -94,11 +95,11 @@ def _wait_until_ready(client: httpx.Client) -> None:
                 return
         except httpx.TransportError:
             time.sleep(0.05)
-    raise DemoError(f"the webhook was not ready within {START_SECONDS:.0f} s")
+    raise DemoError(f"the webhook was not ready after {START_SECONDS:.0f} s")
 
 
-def _ask(client: httpx.Client, item: Unstructured) -> Unstructured:
-    """Send the AdmissionReview that creating `item` would be; the response, its patch decoded."""
+def _send(client: httpx.Client, item: Unstructured) -> Unstructured:
+    """Send an AdmissionReview for the creation of `item` and return the response with its patch decoded."""
     group, _, version = item["apiVersion"].partition("/")
     request = {
         "uid": str(uuid.uuid4()),
@@ -109,47 +110,49 @@ def _ask(client: httpx.Client, item: Unstructured) -> Unstructured:
         "object": item,
     }
     body = {"apiVersion": handler.API_VERSION, "kind": "AdmissionReview", "request": request}
-    answer = client.post("/mutate", json=body)
-    if not answer.is_success:
-        raise DemoError(f"the webhook answered {answer.status_code}: {answer.text.strip()}")
-    return handler.answered(answer.content)
+    response = client.post("/mutate", json=body)
+    if not response.is_success:
+        raise DemoError(f"the webhook returned {response.status_code}: {response.text.strip()}")
+    return handler.answered(response.content)
 
 
-# ---- what a newcomer sees -------------------------------------------------------------------------
+# ---- output ---------------------------------------------------------------------------------------
 
 
-def _heading(console: Console, title: str) -> None:
+def _print_heading(console: Console, title: str) -> None:
     console.print()
     console.rule(Text(title, style="bold"), align="left")
 
 
-def _show_namespace(console: Console, namespace: Manifest) -> None:
+def _print_namespace(console: Console, namespace: Manifest) -> None:
     console.print(Text(f"Namespace {text(namespace.item, 'metadata', 'name')}"))
     for key, value in texts(namespace.item, "metadata", "annotations").items():
         console.print(Text(f'  {key}: "{value}"', style="green"))
-    console.print(Text(f"Every other {PREFIX} annotation has its default.", style="dim"))
+    console.print(Text(f"All other {PREFIX} annotations have their defaults.", style="dim"))
 
 
-def _show_answer(console: Console, client: httpx.Client, reviewed: Reviewed, response: Unstructured) -> None:
+def _print_response(console: Console, client: httpx.Client, reviewed: Reviewed, response: Unstructured) -> None:
     patch = response.get("patch", [])
     if jsonpatch.apply_patch(reviewed.manifest.item, patch) != reviewed.result:
-        raise DemoError("the webhook's patch is not what its rules say")
+        raise DemoError("the webhook's patch differs from the rules' decisions")
     console.print(Text(f"POST {client.base_url.join('/mutate')}: allowed, {len(patch)} operations", style="dim"))
     for line in report.diff(reviewed):
         console.print(line)
     console.print()
-    console.print(report.decisions(reviewed))
+    console.print(report.decision_table(reviewed))
 
 
-def _show_second_pass(console: Console, response: Unstructured) -> None:
+def _print_second_response(console: Console, response: Unstructured) -> None:
     if "patch" in response:
-        raise DemoError("a second pass changed the object again")
-    console.print(Text("allowed, no patch: everything is as it should be"))
+        raise DemoError("the webhook changed the object a second time")
+    console.print(Text("allowed, no patch: the object already has all settings"))
     for decision in str(mapping(response, "auditAnnotations").get("decisions")).split():
         console.print(Text(f"  {decision}", style="cyan"))
 
 
-def _show_next(console: Console) -> None:
-    _heading(console, "Next")
-    console.print(Text("  dask-colocate review FILE...     what would be done to your own manifests, and why"))
-    console.print(Text("  dask-colocate --help             everything else"))
+def _print_next_steps(console: Console) -> None:
+    _print_heading(console, "Next steps")
+    console.print(
+        Text("  dask-colocate review FILE...     show what the webhook would change in your manifests, and why")
+    )
+    console.print(Text("  dask-colocate --help             list all commands"))

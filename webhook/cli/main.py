@@ -1,9 +1,8 @@
-"""The command `dask-colocate`."""
+"""Command line `dask-colocate`: each command builds its options and calls `run` of its module."""
 
 import logging
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,17 +12,17 @@ from cyclopts import App, Parameter
 
 from webhook.cli.options import NamespaceOptions, ReviewOptions, ServeOptions, StatusOptions
 from webhook.policy import ENABLED
-from webhook.policy.defaults import SettingsError, tried
+from webhook.policy.defaults import SettingsError, parse_set_options
 from webhook.policy.errors import InputError
 
-BAD_INPUT = 2
+INVALID_INPUT = 2
 
 app = App(
     name="dask-colocate",
     version=lambda: version("dask-colocate"),
-    help="Keeps the GPU workers of a Dask cluster together, with no change to anyone's manifests.",
+    help="Co-locate the GPU workers of Dask clusters on as few nodes as possible.",
 )
-# Of what a command takes from the environment. `enable` and `disable` do what is typed, and nothing else.
+# `enable` and `disable` change a cluster and therefore read no environment variables.
 _ENVIRONMENT = cyclopts.config.Env("DASK_COLOCATE_", command=False)
 app.command(
     "webhook.cli.certs:app",
@@ -37,33 +36,23 @@ app.command(
 
 
 def main() -> None:
-    """Run the command line; bad input ends with status 2 and a sentence on what to do."""
+    """Run the command line; invalid input exits with status 2 and one line for each error."""
     try:
         app(exit_on_error=False, print_error=True)
     except cyclopts.CycloptsError:
-        sys.exit(BAD_INPUT)
+        sys.exit(INVALID_INPUT)
     except InputError as error:
         for line in str(error).splitlines():
             print(f"dask-colocate: {line}", file=sys.stderr)
-        sys.exit(BAD_INPUT)
+        sys.exit(INVALID_INPUT)
 
 
 @app.command(config=_ENVIRONMENT)
-def serve(settings: Annotated[ServeOptions | None, Parameter(name="*")] = None) -> None:
-    """Answer the API server's admission reviews until told to stop."""
-    from webhook.cli.wiring import assemble
-    from webhook.telemetry.recorder import log_to
+def serve(options: Annotated[ServeOptions | None, Parameter(name="*")] = None) -> int:
+    """Run the webhook until SIGTERM or SIGINT."""
+    from webhook.cli.serve import run
 
-    settings = settings or ServeOptions()
-    assembly = assemble(settings)
-    log = log_to(sys.stderr, settings.log_level, assembly.recorder.line_dropped)
-    assembly.start()
-    try:
-        with suppress(KeyboardInterrupt):
-            assembly.server.run()
-    finally:
-        assembly.stop()
-        log.stop()
+    return run(options or ServeOptions())
 
 
 @app.command(config=_ENVIRONMENT)
@@ -71,22 +60,24 @@ def review(
     *files: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     options: Annotated[ReviewOptions | None, Parameter(name="*")] = None,
 ) -> int:
-    """Show what would be done to manifests, and why; with --namespace as a live cluster's namespace has it.
+    """Show what the webhook would change in manifests, and why.
 
-    Status 0: done; 1: with --check, something would change; 2: something given cannot be used.
+    With --namespace, the annotations of a namespace in a live cluster apply.
+
+    Exit status: 0 on success, 1 if --check is set and an object would change, 2 on invalid input.
 
     Args:
-        files: YAML or JSON with any number of objects, Lists or AdmissionReviews; a directory stands for all that is
-            below it, `-` for standard input.
-        options: What is asked.
+        files: YAML or JSON files with objects, Lists or AdmissionReviews. A directory is searched recursively; `-` is
+            standard input.
+        options: Options.
     """
     from webhook.cli.review import run
 
-    _unlogged()
+    _disable_logging()
     names = tuple(map(str, files))
-    if mistyped := next((each for each in names if each.startswith("-") and each != "-"), None):
-        raise SettingsError(f"there is no option {mistyped}: see --help; a file of that name is ./{mistyped}")
-    return run(names, options or ReviewOptions())
+    if unknown := next((name for name in names if name.startswith("-") and name != "-"), None):
+        raise SettingsError(f"unknown option {unknown}: see --help; for a file of that name use ./{unknown}")
+    return run(replace(options or ReviewOptions(), files=names))
 
 
 @app.command
@@ -97,19 +88,21 @@ def enable(
     annotations: Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)] = (),
     options: Annotated[NamespaceOptions | None, Parameter(name="*")] = None,
 ) -> int:
-    """Annotate a namespace of a live cluster, so that Dask clusters there are served.
+    """Enable the webhook for a namespace of a live cluster.
 
-    Shows what that changes for the clusters that live there, and asks. Status 1: the answer was no.
+    Sets the annotation enabled=true, after showing the effect on existing Dask objects and a confirmation prompt.
+
+    Exit status: 0 on success, 1 if the prompt was declined, 2 on invalid input.
 
     Args:
-        namespace: Its name.
-        annotations: Another annotation to make, such as `gpu-limit=2`; can be given several times.
-        options: How.
+        namespace: Namespace to annotate.
+        annotations: Further annotation to set, such as `gpu-limit=2`; repeatable.
+        options: Options.
     """
-    wanted = {ENABLED: "true", **tried(annotations)}
+    wanted = {ENABLED: "true", **parse_set_options(annotations)}
     if wanted[ENABLED] != "true":
-        raise SettingsError(f"--set enabled={wanted[ENABLED]}: `dask-colocate disable {namespace}` does that")
-    return _change(namespace, wanted, options)
+        raise SettingsError(f"--set enabled={wanted[ENABLED]}: use `dask-colocate disable {namespace}`")
+    return _annotate(replace(options or NamespaceOptions(), namespace=namespace, annotations=wanted))
 
 
 @app.command
@@ -119,54 +112,54 @@ def disable(
     *,
     options: Annotated[NamespaceOptions | None, Parameter(name="*")] = None,
 ) -> int:
-    """Annotate a namespace of a live cluster with enabled=false; its other annotations stay.
+    """Disable the webhook for a namespace of a live cluster.
 
-    What was changed in its clusters stays too. Shows what that means, and asks. Status 1: the answer was no.
+    Sets the annotation enabled=false and keeps all other annotations. Objects that were mutated before stay mutated.
+
+    Exit status: 0 on success, 1 if the prompt was declined, 2 on invalid input.
 
     Args:
-        namespace: Its name.
-        options: How.
+        namespace: Namespace to annotate.
+        options: Options.
     """
-    return _change(namespace, {ENABLED: "false"}, options)
+    return _annotate(replace(options or NamespaceOptions(), namespace=namespace, annotations={ENABLED: "false"}))
 
 
-def _change(namespace: str, wanted: Mapping[str, str], options: NamespaceOptions | None) -> int:
-    from webhook.cli.namespace import change
+def _annotate(options: NamespaceOptions) -> int:
+    from webhook.cli.namespace import run
 
-    _unlogged()
-    return change(namespace, wanted, options or NamespaceOptions())
+    _disable_logging()
+    return run(options)
 
 
-def _unlogged() -> None:
-    logging.basicConfig(handlers=[logging.NullHandler()])  # an error is one sentence, without its attempts
+def _disable_logging() -> None:
+    logging.basicConfig(handlers=[logging.NullHandler()])  # the error message suffices, without urllib3's retries
 
 
 @app.command
 def completion(shell: Literal["bash", "zsh", "fish", "powershell"], /) -> None:
-    """Print the completion script of a shell; `source <(dask-colocate completion bash)` puts it to use.
+    """Print a shell completion script; load it with `source <(dask-colocate completion bash)`.
 
     Args:
-        shell: Which.
+        shell: Shell name.
     """
     print(app.generate_completion(shell=shell))
 
 
 @app.command(config=_ENVIRONMENT)
-def status(wish: Annotated[StatusOptions | None, Parameter(name="*")] = None) -> int:
-    """Show what the webhook does in a live cluster, what it missed, and the command that mends it.
+def status(options: Annotated[StatusOptions | None, Parameter(name="*")] = None) -> int:
+    """Show the state of the webhook and of Dask workers in a live cluster, with commands that fix problems.
 
-    Exit status: 0 when all is in order, 1 when something needs care, 2 when something could not be read.
+    Exit status: 0 if no action is required, 1 if action is required, 2 if something could not be read.
     """
     from webhook.cli.status import run
 
-    return run(wish or StatusOptions())
+    return run(options or StatusOptions())
 
 
 @app.command
-def demo() -> None:
-    """Show the main job: the RAPIDS guide's cluster, stripped, through the webhook over HTTPS on loopback."""
-    from rich.console import Console
-
+def demo() -> int:
+    """Run the webhook on this machine and send it the Dask cluster of the RAPIDS guide."""
     from webhook.cli.demo import run
 
-    run(Console())
+    return run()

@@ -1,7 +1,7 @@
-"""The commands `enable` and `disable`: a Namespace's annotations, with what they change shown first.
+"""Commands `enable` and `disable`: set annotations on a Namespace, after showing the effect.
 
-`disable` writes `enabled: "false"` and takes nothing away: that also holds where the installation's default is enabled,
-and a later `enable` finds the namespace's other annotations as they were.
+`disable` sets `enabled: "false"` instead of removing annotations: that also overrides an enabled policy default, and a
+later `enable` finds the other annotations unchanged.
 """
 
 import sys
@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from webhook.cli.options import NamespaceOptions
-from webhook.cli.progress import console, waiting
-from webhook.kube.cluster import Cluster, ClusterError, Connection
+from webhook.cli.progress import console, progress
+from webhook.kube.cluster import ClusterClient, ClusterError, Kubeconfig
 from webhook.kube.manifests import Manifest
 from webhook.mutators.decision import Outcome, Reason
 from webhook.policy import Policy, resolve
@@ -24,117 +24,115 @@ from webhook.policy.defaults import default_policy
 from webhook.policy.errors import InputError
 from webhook.review import Reviewed, review
 from webhook.status import installation
-from webhook.status.installation import Parts
+from webhook.status.installation import InstallationParts
 from webhook.status.snapshot import Snapshot
 from webhook.workloads.unstructured import Unstructured, texts
 
-NOT_DONE = 1
+DECLINED = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What is about to happen to a namespace.
+    """Planned change of a namespace.
 
     Attributes:
-        namespace: As it is.
-        annotations: Those that will be another.
-        defaults: The installation's.
-        doubt: Why it may have no effect; empty where nothing is known of that.
+        namespace: Namespace before the change.
+        annotations: Annotations to set.
+        defaults: Policy defaults of the installation.
+        objects: Dask objects in the namespace.
+        warning: Reason that the webhook will not mutate objects; empty if there is none.
     """
 
     namespace: Manifest
     annotations: Mapping[str, str]
     defaults: Policy
-    doubt: str = ""
+    objects: Sequence[Manifest]
+    warning: str = ""
 
     @property
     def name(self) -> str:
-        """The namespace's name."""
+        """Return the name of the namespace."""
         return str(self.namespace.item["metadata"]["name"])
 
     @property
     def before(self) -> Mapping[str, str]:
-        """The annotations that are there."""
+        """Return the current annotations."""
         return texts(self.namespace.item, "metadata", "annotations")
 
     @property
     def policy(self) -> Policy:
-        """What will hold."""
+        """Return the effective policy after the change."""
         return resolve({**self.before, **self.annotations}, self.defaults)
 
 
-def change(name: str, wanted: Mapping[str, str], options: NamespaceOptions) -> int:
-    """Annotate a namespace, after showing what that means and asking.
-
-    Args:
-        name: Of the namespace.
-        wanted: Annotations, checked.
-        options: How.
-
-    Returns:
-        The status: 0 done, or nothing to do; 1 the user said no.
+def run(options: NamespaceOptions) -> int:
+    """Show a change, ask for confirmation and apply it; return the exit status.
 
     Raises:
-        InputError: It cannot be done, or nobody can be asked.
+        InputError: The change was rejected, or stdin is not a terminal and --yes is not set.
     """
-    given = default_policy(options.defaults) if options.defaults else None
-    cluster = Cluster(Connection(kubeconfig=options.kubeconfig, context=options.context))
-    with waiting(f"reading namespace {name}"):
-        namespace = cluster.namespace(name)
-        there = texts(namespace.item, "metadata", "annotations")
-        wanted = {key: value for key, value in wanted.items() if there.get(key) != value}
-        parts = _installation(cluster) if wanted else None
-        planned = Change(
-            namespace=namespace,
-            annotations=wanted,
-            defaults=given or installation.defaults_of(parts or ()),
-            doubt=_doubt(namespace.item, parts),
-        )
-        objects = cluster.dask_objects(name) if wanted else ()
-    out = console()
-    if not wanted:
-        out.print(Text(f"namespace {name} is so already: nothing to do"), soft_wrap=True)
+    cluster = ClusterClient(Kubeconfig(path=options.kubeconfig, context=options.context))
+    name, out = options.namespace, console()
+    with progress(f"reading namespace {name}"):
+        change = _plan(cluster, options)
+    if not change.annotations:
+        out.print(Text(f"namespace {name} already has these annotations"), soft_wrap=True)
         return 0
-    _show(out, planned, objects)
-    if not options.dry_run and not _agreed(name, yes=options.yes):
+    _print_change(out, change)
+    if not options.dry_run and not _confirmed(name, yes=options.yes):
         out.print(Text("nothing was changed"))
-        return NOT_DONE
-    with waiting(f"annotating namespace {name}"):
-        cluster.annotate(name, wanted, dry_run=options.dry_run)
-    done = "nothing was changed; the API server would accept it" if options.dry_run else "annotated"
-    out.print(Text(f"namespace {name}: {done}"), soft_wrap=True)
+        return DECLINED
+    with progress(f"annotating namespace {name}"):
+        cluster.annotate(name, change.annotations, dry_run=options.dry_run)
+    result = "dry run: the API server accepts the change" if options.dry_run else "annotated"
+    out.print(Text(f"namespace {name}: {result}"), soft_wrap=True)
     return 0
 
 
-def _installation(cluster: Cluster) -> Sequence[Parts] | None:
-    """The installation; None where it may not be read, since who may annotate may have few other rights."""
+def _plan(cluster: ClusterClient, options: NamespaceOptions) -> Change:
+    defaults = default_policy(options.defaults) if options.defaults else None
+    namespace = cluster.namespace(options.namespace)
+    current = texts(namespace.item, "metadata", "annotations")
+    annotations = {key: value for key, value in options.annotations.items() if current.get(key) != value}
+    parts = _read_installation(cluster) if annotations else None
+    return Change(
+        namespace=namespace,
+        annotations=annotations,
+        defaults=defaults or installation.defaults_of(parts or ()),
+        objects=cluster.dask_objects(options.namespace) if annotations else (),
+        warning=_warning(namespace.item, parts),
+    )
+
+
+def _read_installation(cluster: ClusterClient) -> Sequence[InstallationParts] | None:
+    """Return the installation, or None if the user has no permission to read it."""
     try:
-        found = cluster.objects("admissionregistration.k8s.io", "mutatingwebhookconfigurations")
-        ours = tuple(filter(installation.is_ours, found))
-        where = {namespace for namespace, _ in installation.services(ours)}
-        services = tuple(each for one in where for each in cluster.objects("", "services", one))
-        deployments = tuple(each for one in where for each in cluster.objects("apps", "deployments", one))
+        configurations = cluster.objects("admissionregistration.k8s.io", "mutatingwebhookconfigurations")
+        ours = tuple(filter(installation.has_webhooks, configurations))
+        namespaces = {namespace for namespace, _ in installation.called_services(ours)}
+        services = tuple(item for name in namespaces for item in cluster.objects("", "services", name))
+        deployments = tuple(item for name in namespaces for item in cluster.objects("apps", "deployments", name))
     except ClusterError:
         return None
-    taken = Snapshot(at=datetime.now(UTC), configurations=ours, services=services, deployments=deployments)
-    return installation.parts_of(taken)
+    now = datetime.now(UTC)
+    return installation.installations(Snapshot(at=now, configurations=ours, services=services, deployments=deployments))
 
 
-def _doubt(namespace: Unstructured, parts: Sequence[Parts] | None) -> str:
+def _warning(namespace: Unstructured, parts: Sequence[InstallationParts] | None) -> str:
     if parts is None:
         return ""
     if not parts:
-        return f"no webhook is installed in this cluster: nothing is changed before: {installation.INSTALL}"
-    left_out = installation.leaves_out(namespace, parts)
-    return "the webhook configuration leaves this namespace out: nothing is changed there" if left_out else ""
+        return f"the webhook is not installed in this cluster; to install it: {installation.INSTALL}"
+    excluded = installation.excludes(namespace, parts)
+    return "the webhook configuration excludes this namespace: its objects are not mutated" if excluded else ""
 
 
-def _agreed(name: str, *, yes: bool) -> bool:
+def _confirmed(name: str, *, yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
         raise InputError(
-            f"nothing was changed: nobody to ask about namespace {name}; give --yes to do it, or --dry-run"
+            f"nothing was changed in namespace {name}: cannot prompt, stdin is not a terminal; use --yes or --dry-run"
         )
     try:
         return Confirm.ask(f"Annotate namespace {name}?", console=Console(stderr=True), default=False)
@@ -142,45 +140,51 @@ def _agreed(name: str, *, yes: bool) -> bool:
         return False
 
 
-# ---- what would change ----------------------------------------------------------------------------
+# ---- output ---------------------------------------------------------------------------------------
 
 
-def _show(out: Console, planned: Change, objects: Sequence[Manifest]) -> None:
-    out.print(Text(f"Namespace {planned.name}"))
-    for key, value in planned.annotations.items():
-        if (old := planned.before.get(key)) is not None:
+def _print_change(out: Console, change: Change) -> None:
+    out.print(Text(f"Namespace {change.name}"))
+    for key, value in change.annotations.items():
+        if (old := change.before.get(key)) is not None:
             out.print(Text(f"-   {key}: {old!a}", style="red"), soft_wrap=True)
         out.print(Text(f"+   {key}: {value!a}", style="green"), soft_wrap=True)
-    for problem in planned.policy.problems:
+    for problem in change.policy.problems:
         out.print(Text(f"Warning: {problem.text}", style="yellow"), soft_wrap=True)
-    if planned.doubt and planned.policy.enabled:
-        out.print(Text(f"Warning: {planned.doubt}", style="yellow"), soft_wrap=True)
-    if not objects:
-        out.print(Text("No Dask cluster lives there yet."))
+    if change.warning and change.policy.enabled:
+        out.print(Text(f"Warning: {change.warning}", style="yellow"), soft_wrap=True)
+    if not change.objects:
+        out.print(Text("The namespace contains no Dask objects."))
         return
-    out.print(_table(planned, objects))
-    out.print(Text(_LATER if planned.policy.enabled else _STAYS), soft_wrap=True)
+    out.print(_object_table(change))
+    out.print(Text(_WHEN_ENABLED if change.policy.enabled else _WHEN_DISABLED), soft_wrap=True)
 
 
-_LATER = "Each is changed when it is next applied, its new worker pods at once; pods that run stay as they are."
-_STAYS = "What was changed before stays; from now on nothing is."
+_WHEN_ENABLED = (
+    "Objects are mutated when they are next applied, worker pods when they are created. Running pods stay as is."
+)
+_WHEN_DISABLED = "Mutated objects stay as is. New objects are not mutated."
 
 
-def _table(planned: Change, objects: Sequence[Manifest]) -> Table:
+def _object_table(change: Change) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in ("object", "now", "then"):
         table.add_column(column, overflow="fold")
-    now, then = (review(objects, [planned.namespace], planned.defaults, tried) for tried in ({}, planned.annotations))
-    for before, after in zip(now, then, strict=True):
-        table.add_row(Text(f"{after.review.kind}/{after.review.name}"), Text(_summary(before)), Text(_summary(after)))
+    before = review(change.objects, [change.namespace], change.defaults)
+    after = review(change.objects, [change.namespace], change.defaults, change.annotations)
+    for now, then in zip(before, after, strict=True):
+        name = f"{then.request.kind}/{then.request.name}"
+        table.add_row(Text(name), Text(_summary(now)), Text(_summary(then)))
     return table
 
 
-def _summary(one: Reviewed) -> str:
-    """What the webhook does to an object, by the reasons of the rules that change it, or would but for something."""
-    if not one.verdict.decisions:
-        return str(one.verdict.status)
-    told = {Outcome.APPLIED: "{}", Outcome.REFUSED: "{} (refused)"}
-    reasons = [told[each.outcome].format(each.reason) for each in one.verdict.decisions if each.outcome in told]
-    warned = any(each.reason is Reason.WARN_MODE for each in one.verdict.decisions)
-    return ", ".join([*reasons, *([Reason.WARN_MODE.value] if warned else [])]) or "as it should be"
+def _summary(reviewed: Reviewed) -> str:
+    """Return the reasons of the applied and refused decisions on an object."""
+    decisions = reviewed.response.decisions
+    if not decisions:
+        return str(reviewed.response.status)
+    formats = {Outcome.APPLIED: "{}", Outcome.REFUSED: "{} (refused)"}
+    reasons = [formats[each.outcome].format(each.reason) for each in decisions if each.outcome in formats]
+    if any(each.reason is Reason.WARN_MODE for each in decisions):
+        reasons.append(Reason.WARN_MODE.value)
+    return ", ".join(reasons) or "no change needed"

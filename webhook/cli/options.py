@@ -1,6 +1,7 @@
 """Options of the commands: each field is a flag and an environment variable `DASK_COLOCATE_...`."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,43 +11,44 @@ from certs.rotation.modes import Mode
 from webhook.policy.defaults import SettingsError
 
 NAME = "dask-colocate"
-PORT = 8443  # unprivileged; 10250 or 443 where a private GKE cluster's firewall lets nothing else through
+PORT = 8443  # unprivileged; use 10250 or 443 if the firewall of a private GKE cluster blocks other ports
 STATUS_PORT = 8765
+_NO_FLAG = Parameter(parse=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServeOptions:
-    """How the webhook runs.
+    """Options of `serve`.
 
     Attributes:
         host: Address to listen on.
-        port: Port to listen on; 0 takes a free one.
-        kubeconfig: Cluster to watch; without it, the one this process runs in.
-        namespaces_file: YAML file with Namespaces to use instead of a cluster's: no Kubernetes anywhere.
-        certs: `self-managed`: made and renewed here, kept in a Secret; `files`: --tls-cert and --tls-key, reloaded when
-            they change; `injected`: such files from cert-manager, ready when its caBundle agrees. Left out: `files`
-            where they are given, else `self-managed`.
+        port: Port to listen on; 0 selects a free port.
+        kubeconfig: Cluster to watch. Default: the cluster that the process runs in.
+        namespaces_file: YAML file with Namespaces to use instead of a cluster.
+        certs: Source of the certificate. `self-managed`: create and renew it in a Secret. `files`: read --tls-cert and
+            --tls-key, and reload them when they change. `injected`: like `files`, for cert-manager; the replica is
+            ready when the caBundle matches. Default: `files` if --tls-cert is set, else `self-managed`.
         tls_cert: PEM file with the certificate chain.
-        tls_key: PEM file with the certificate's private key.
-        service: Service that the API server calls; the certificate is made for its names.
+        tls_key: PEM file with the private key.
+        service: Service that the API server calls; its DNS names are in the certificate.
         service_namespace: Namespace of the Service and the Secret.
         cluster_domain: DNS domain of the cluster.
-        secret: Secret that keeps self-managed certificates.
-        webhook_configuration: MutatingWebhookConfiguration whose caBundle is kept, or checked, against the certificate.
-        defaults: Policy where a namespace says nothing, as annotations without their prefix: "enabled=true; apart=5".
-        events: Whether Dask objects get Kubernetes Events that say what was applied or refused.
-        capacity_hints: Whether nodes and pods are watched, so that namespaces can ask for capacity-hint. Needs the
-            rights to list and watch both, DaskClusters and DaskWorkerGroups for other replicas' reservations, and
-            ResourceSlices, ResourceClaims and DeviceClasses where the API server serves them.
-        log_level: Least severe lines to log.
-        drain_seconds: How long a process that is told to stop goes on answering.
-        vouched_seconds: How long namespaces' annotations count when the API server is not heard of; then objects are
-            allowed unchanged.
-        client_ca: PEM file with the authority of the API server's client certificate: `/mutate` then answers nobody
-            without one. Probes and metrics need none.
+        secret: Secret that stores self-managed certificates.
+        webhook_configuration: MutatingWebhookConfiguration whose caBundle is updated or verified.
+        defaults: Policy defaults, as annotations without their prefix: "enabled=true; apart=5".
+        events: Write Kubernetes Events on Dask objects for applied and refused decisions.
+        capacity_hints: Watch nodes and pods, so that namespaces can use the annotation capacity-hint. Requires
+            permission to list and watch nodes, pods, DaskClusters, DaskWorkerGroups and, if the API server serves them,
+            ResourceSlices, ResourceClaims and DeviceClasses.
+        log_level: Lowest level to log.
+        drain_seconds: Seconds to keep answering after SIGTERM.
+        namespace_cache_max_age: Seconds to use cached annotations after losing contact with the API server. Then
+            objects are allowed unchanged.
+        client_ca: PEM file with the CA of the API server's client certificate. `/mutate` then requires a client
+            certificate; probes and metrics do not.
     """
 
-    host: str = "0.0.0.0"  # noqa: S104 - a pod's only address is not known before it runs
+    host: str = "0.0.0.0"  # noqa: S104 - the address of a pod is not known before it starts
     port: int = PORT
     kubeconfig: Path | None = None
     namespaces_file: Path | None = None
@@ -63,51 +65,53 @@ class ServeOptions:
     capacity_hints: bool = False
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     drain_seconds: float = 5.0
-    vouched_seconds: float = 600.0
+    namespace_cache_max_age: float = 600.0
     client_ca: Path | None = None
 
     @property
-    def mode(self) -> Mode:
-        """How certificates come."""
+    def certificate_mode(self) -> Mode:
+        """Return the source of the certificate."""
         return Mode(self.certs) if self.certs else Mode.FILES if self.tls_cert else Mode.SELF_MANAGED
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work together, before anything listens.
+        """Reject conflicting options.
 
         Raises:
-            SettingsError: With what to do.
+            SettingsError: Options conflict; the message says which to change.
         """
         if (self.tls_cert is None) != (self.tls_key is None):
-            raise SettingsError("--tls-cert and --tls-key belong together: give both, or neither")
+            raise SettingsError("--tls-cert and --tls-key must be used together")
         if self.kubeconfig and self.namespaces_file:
-            raise SettingsError("--kubeconfig and --namespaces-file exclude each other: give one")
+            raise SettingsError("--kubeconfig and --namespaces-file are mutually exclusive")
         if self.capacity_hints and self.namespaces_file:
-            raise SettingsError("--capacity-hints needs a cluster to watch: leave --namespaces-file out")
-        if self.mode is not Mode.SELF_MANAGED and self.tls_cert is None:
-            raise SettingsError(f"--certs {self.mode} needs --tls-cert and --tls-key: the files to serve")
-        if self.mode is Mode.SELF_MANAGED and self.tls_cert is not None:
-            raise SettingsError("--certs self-managed makes its own certificate: leave --tls-cert and --tls-key out")
+            raise SettingsError("--capacity-hints requires a cluster: remove --namespaces-file")
+        if self.certificate_mode is not Mode.SELF_MANAGED and self.tls_cert is None:
+            raise SettingsError(f"--certs {self.certificate_mode} requires --tls-cert and --tls-key")
+        if self.certificate_mode is Mode.SELF_MANAGED and self.tls_cert is not None:
+            raise SettingsError("--certs self-managed creates its own certificate: remove --tls-cert and --tls-key")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewOptions:
-    """What is asked about manifests.
+    """Options of `review`.
 
     Attributes:
-        namespace_file: Namespaces with their annotations. Without any, every namespace is taken as enabled.
-        capacity_file: Nodes and Pods, as `kubectl get nodes,pods -A -o yaml` prints them, to plan capacity hints with
-            where no namespace says otherwise; ResourceSlices, ResourceClaims, DeviceClasses and DaskWorkerGroups too.
-        namespace: Namespace of a live cluster, whose annotations hold. Without FILES, what lives there is reviewed.
-        kubeconfig: File that says how to reach that cluster; without it KUBECONFIG or ~/.kube/config.
-        context: Context of the kubeconfig; without it the current one.
-        tried: Annotation that every namespace is taken to have, such as `gpu-limit=2`; can be given several times.
-        output: `diff` with reasons, `sarif` 2.1.0 for code scanners, `json` with everything, the resulting `yaml`, or
+        files: Files and directories to review.
+        namespace_file: Namespaces with their annotations. Default: every namespace is enabled.
+        capacity_file: Nodes and Pods for capacity hints, as written by `kubectl get nodes,pods -A -o yaml`; also
+            ResourceSlices, ResourceClaims, DeviceClasses and DaskWorkerGroups.
+        namespace: Namespace of a live cluster whose annotations apply. Without FILES, its Dask objects are reviewed.
+        kubeconfig: Kubeconfig file. Default: KUBECONFIG or ~/.kube/config.
+        context: Context of the kubeconfig. Default: the current context.
+        tried: Annotation to add to every namespace, such as `gpu-limit=2`; repeatable.
+        output: `diff` with reasons, `sarif` 2.1.0 for code scanners, `json` with all details, the resulting `yaml`, or
             the JSON `patch`.
-        check: Exit with status 1 when something would change.
-        explain: Show every rule's decision, also of those that have nothing to do, and what there is to gain.
-        defaults: The installation's policy, as for `serve`.
+        check: Exit with status 1 if the webhook would change an object.
+        explain: Also show skipped rules and recommendations.
+        defaults: Policy defaults, as for `serve`.
     """
 
+    files: Annotated[tuple[str, ...], _NO_FLAG] = ()
     namespace_file: Path | None = None
     capacity_file: Path | None = None
     namespace: str | None = None
@@ -120,29 +124,33 @@ class ReviewOptions:
     defaults: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse two answers to one question.
+        """Reject conflicting options.
 
         Raises:
-            SettingsError: With what to do.
+            SettingsError: Options conflict; the message says which to change.
         """
         if self.namespace and self.namespace_file:
-            raise SettingsError("--namespace and --namespace-file exclude each other: give one")
+            raise SettingsError("--namespace and --namespace-file are mutually exclusive")
         if self.context and not self.namespace:
-            raise SettingsError("--context is for a live cluster: give --namespace NAME too")
+            raise SettingsError("--context requires --namespace NAME")
 
 
 @dataclass(frozen=True, kw_only=True)
 class NamespaceOptions:
-    """How a namespace is changed.
+    """Options of `enable` and `disable`.
 
     Attributes:
-        kubeconfig: File that says how to reach the cluster; without it KUBECONFIG or ~/.kube/config.
-        context: Context of the kubeconfig; without it the current one.
-        yes: Do not ask. Without a terminal nothing is done unless this is given.
-        dry_run: Change nothing: show what would be, and let the API server check that it may be done.
-        defaults: The installation's policy, as for `serve`; else what its Deployment says, where that may be read.
+        namespace: Namespace to annotate.
+        annotations: Annotations to set.
+        kubeconfig: Kubeconfig file. Default: KUBECONFIG or ~/.kube/config.
+        context: Context of the kubeconfig. Default: the current context.
+        yes: Skip the confirmation prompt. Required if stdin is not a terminal.
+        dry_run: Show the changes and validate them on the API server without applying them.
+        defaults: Policy defaults, as for `serve`. Default: those of the installed Deployment, if it is readable.
     """
 
+    namespace: Annotated[str, _NO_FLAG] = ""
+    annotations: Annotated[Mapping[str, str], _NO_FLAG] = field(default_factory=dict)
     kubeconfig: Path | None = None
     context: str | None = None
     yes: bool = False
@@ -152,17 +160,17 @@ class NamespaceOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class StatusOptions:
-    """What was asked for on the command line.
+    """Options of `status`.
 
     Attributes:
-        kubeconfig: File that names the cluster and who asks.
-        context: Context in it.
-        namespace: The only namespace to look at.
-        output: Text for people, or JSON.
-        watch: Look again every two seconds until interrupted.
-        html: File to write a page to, with a map of nodes and GPUs; it needs nothing else to be read.
-        serve: Serve that page on 127.0.0.1, read-only and updating itself, until interrupted.
-        port: Port to serve it on; 0 takes a free one.
+        kubeconfig: Kubeconfig file. Default: KUBECONFIG or ~/.kube/config.
+        context: Context of the kubeconfig. Default: the current context.
+        namespace: Show only this namespace.
+        output: Output format.
+        watch: Refresh every two seconds until interrupted.
+        html: Write a self-contained HTML page with a map of nodes and GPUs to this file.
+        serve: Serve the HTML page on 127.0.0.1, read-only and refreshed, until interrupted.
+        port: Port for --serve; 0 selects a free port.
     """
 
     kubeconfig: Path | None = None
@@ -175,13 +183,13 @@ class StatusOptions:
     port: int = STATUS_PORT
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be had at once.
+        """Reject conflicting options.
 
         Raises:
-            SettingsError: With what to leave out.
+            SettingsError: Options conflict.
         """
         if sum((self.watch, self.serve, self.html is not None)) > 1:
-            raise SettingsError("--watch, --serve and --html exclude each other: give one")
+            raise SettingsError("--watch, --serve and --html are mutually exclusive")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What people see: text as wide as their terminal, and what they wait for."""
+"""Terminal output: the console and progress messages."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -7,32 +7,33 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.text import Text
 
-# A second is how long a pause keeps a reader's thoughts together (Nielsen, "Response times: the 3 important limits").
-PATIENCE = 1.0
-# Wider than any table: what a program reads has a line for a line.
-PLAIN = 10_000
+# Seconds that a command may be silent without interrupting the user's thoughts (Nielsen, "Response times: the 3
+# important limits").
+PROGRESS_DELAY = 1.0
+# Columns without a terminal: wide enough that no row of a table is folded.
+UNFOLDED_WIDTH = 10_000
 
 
 def console() -> Console:
-    """Standard output: as wide as its terminal, and where it is none as wide as it takes."""
+    """Return a console for standard output, without line folding if stdout is not a terminal."""
     terminal = Console()
-    return terminal if terminal.is_terminal else Console(width=PLAIN)
+    return terminal if terminal.is_terminal else Console(width=UNFOLDED_WIDTH)
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[Callable[[str], None]]:
-    """Show `what` on stderr once it takes more than `PATIENCE`; nothing where stderr is no terminal.
+def progress(message: str) -> Iterator[Callable[[str], None]]:
+    """Show `message` on stderr after `PROGRESS_DELAY`; show nothing if stderr is not a terminal.
 
     Yields:
-        What replaces the text, such as how far it got.
+        Function that replaces the message.
     """
     console = Console(stderr=True)
-    status = console.status(Text(what))
-    timer = threading.Timer(PATIENCE if console.is_terminal else threading.TIMEOUT_MAX, status.start)
+    status = console.status(Text(message))
+    timer = threading.Timer(PROGRESS_DELAY if console.is_terminal else threading.TIMEOUT_MAX, status.start)
     timer.daemon = True
     timer.start()
     try:
-        yield lambda told: status.update(Text(told))
+        yield lambda message: status.update(Text(message))
     finally:
         timer.cancel()
         timer.join()

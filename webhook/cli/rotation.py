@@ -29,10 +29,10 @@ def build_rotation(
     Raises:
         SettingsError: An option that the mode needs is empty.
     """
-    if options.mode is Mode.SELF_MANAGED:
+    if options.certificate_mode is Mode.SELF_MANAGED:
         _require(options, "service", "service_namespace", "secret")
         return _self_managed(options, context, observe, connect())
-    if options.mode is Mode.FILES:
+    if options.certificate_mode is Mode.FILES:
         return _from_files(options, context, observe, None)
     _require(options, "webhook_configuration")
     return _from_files(options, context, observe, connect())
@@ -57,7 +57,7 @@ def _self_managed(options: ServeOptions, context: ReloadableContext, observe: Ob
 
 def _from_files(options: ServeOptions, context: ReloadableContext, observe: Observer, api: Api | None) -> Rotation:
     if options.tls_cert is None or options.tls_key is None:
-        raise SettingsError(f"--certs {options.mode} needs --tls-cert and --tls-key")
+        raise SettingsError(f"--certs {options.certificate_mode} needs --tls-cert and --tls-key")
     files = MountedFiles(certificate=options.tls_cert, key=options.tls_key)
     publisher = WebhookBundlePublisher(api, options.webhook_configuration) if api else None
     return Rotation(
@@ -77,4 +77,4 @@ def _names(options: ServeOptions) -> tuple[str, ...]:
 
 def _require(options: ServeOptions, *names: str) -> None:
     if missing := [f"--{name.replace('_', '-')}" for name in names if not getattr(options, name)]:
-        raise SettingsError(f"--certs {options.mode} needs {', '.join(missing)}")
+        raise SettingsError(f"--certs {options.certificate_mode} needs {', '.join(missing)}")

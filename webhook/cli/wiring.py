@@ -1,4 +1,4 @@
-"""How the parts of a running webhook are put together from its settings."""
+"""Wiring: builds a webhook server and its components from the options."""
 
 import gc
 import ipaddress
@@ -20,202 +20,194 @@ from certs.serving import InvalidClientAuthorityError, ReloadableContext
 from certs.x509.issue import Entropy, issue_authority, issue_leaf
 from webhook.cli.options import NAME, ServeOptions
 from webhook.cli.rotation import build_rotation
-from webhook.http.app import (
-    Listener,
-    Webhook,
-    create_app,
-    ignore,
-)
-from webhook.http.graceful_shutdown import Closing, Draining, GracefulShutdown
+from webhook.http.app import OnResponse, Webhook, create_app, ignore_response
+from webhook.http.graceful_shutdown import ConnectionCloseMiddleware, DrainingServer, GracefulShutdown
 from webhook.http.limits import ConnectionManager
 from webhook.kube import manifests
 from webhook.kube.api import Api, ApiError
 from webhook.kube.capacity import NOT_WATCHED
 from webhook.kube.kubeconfig import load_client
-from webhook.kube.malloc import give_back
-from webhook.kube.namespaces.static import Static
-from webhook.kube.namespaces.watched import Watched
+from webhook.kube.malloc import trim_heap
+from webhook.kube.namespaces.static import StaticNamespaces
+from webhook.kube.namespaces.watched import WatchedNamespaces
 from webhook.policy import Policy, resolve
 from webhook.policy.defaults import SettingsError, default_policy
 from webhook.telemetry.recorder import Recorder
 
 if TYPE_CHECKING:
-    from webhook.kube.capacity.watched import Watched as Inventory
+    from webhook.kube.capacity.watched import Watched as WatchedCapacity
 
-# A connection that asks nothing for this long is closed. The API server closes its own after 90 s
-# (IdleConnTimeout of Go's http.DefaultTransport, which apimachinery's pkg/util/net/http.go takes over): with less
-# here a POST could meet our close, and Go does not repeat it. Half a minute more, for timers that run late.
-KEEP_ALIVE = 120
-# The API server waits 5 s for an answer: what has not been answered by then, nobody waits for.
-UNANSWERED = 5
+# Seconds after which an idle connection is closed. The API server closes its own after 90 s (IdleConnTimeout of Go's
+# http.DefaultTransport, see apimachinery's pkg/util/net/http.go). With a shorter timeout a POST could meet the close,
+# and Go does not repeat it. 30 s are a margin for late timers.
+KEEP_ALIVE_SECONDS = 120
+# Seconds to finish responses at the end: the API server waits no longer for a webhook.
+SHUTDOWN_SECONDS = 5
 
 
-class Part(Protocol):
-    """Something that works in threads of its own behind the server."""
+class Component(Protocol):
+    """Part of a server that runs in threads of its own."""
 
     @property
     def ready(self) -> bool:
-        """Whether the server can rely on it."""
+        """Return whether the component is ready."""
 
     def start(self) -> None:
-        """Begin, and return."""
+        """Start the threads."""
 
     def stop(self) -> None:
-        """End."""
+        """Stop the threads."""
 
 
 @dataclass(frozen=True, slots=True)
-class Assembly:
-    """A webhook ready to run.
+class WebhookServer:
+    """HTTP server with its components, ready to start.
 
     Attributes:
-        server: The HTTP server.
-        parts: What works behind it.
-        recorder: Counts what happens.
-        authority: PEM of the CA that signed the certificate of this run; None where the certificate is kept.
+        http: HTTP server.
+        components: Components to start before the HTTP server.
+        recorder: Metrics and log.
+        ca_certificate: PEM of the CA of a certificate created for this run; None if the certificate is stored.
     """
 
-    server: uvicorn.Server
-    parts: tuple[Part, ...]
+    http: uvicorn.Server
+    components: tuple[Component, ...]
     recorder: Recorder
-    authority: bytes | None
+    ca_certificate: bytes | None
 
-    def start(self) -> None:
-        """Start what works behind the server."""
-        settle()
-        for part in self.parts:
-            part.start()
+    def start_components(self) -> None:
+        """Start all components."""
+        tune_garbage_collector()
+        for component in self.components:
+            component.start()
 
-    def stop(self) -> None:
-        """Stop it."""
-        for part in self.parts:
-            part.stop()
+    def stop_components(self) -> None:
+        """Stop all components."""
+        for component in self.components:
+            component.stop()
 
 
-def settle() -> None:
-    """Let the garbage collector stand in no request's way, and hold no memory that only imports needed.
+def tune_garbage_collector() -> None:
+    """Tune the garbage collector so that collections do not pause requests.
 
-    What was imported stays for ever: left to the collector it costs each full collection 100 ms. A parsed review
-    has no cycles; with the default threshold of 700 objects one of 3 MB costs 70 ms of looking for them.
+    Imported modules stay forever and would cost each full collection 100 ms, so they are frozen. A parsed request has
+    no reference cycles; with the default threshold of 700 objects, a request of 3 MB would spend 70 ms in collections.
     """
     gc.collect()
-    give_back()
+    trim_heap()
     gc.freeze()
     gc.set_threshold(50_000, 10, 10)
 
 
-def assemble(settings: ServeOptions) -> Assembly:
-    """Build everything and start nothing.
+def build_server(options: ServeOptions) -> WebhookServer:
+    """Build a server and its components without starting them.
 
     Raises:
-        SettingsError: A file cannot be used; the message says which and why.
+        SettingsError: A file or the kubeconfig cannot be used.
     """
-    recorder, serving, drain = Recorder(), _serving(settings.client_ca), GracefulShutdown()
-    parts: dict[str, Part] = {}
-    capacity, ca = None, None
-    policy = default_policy(settings.defaults)
-    if settings.namespaces_file:
-        webhook = Webhook(Static(one.item for one in _manifests(settings.namespaces_file)), policy, recorder)
+    recorder, serving, shutdown = Recorder(), _serving(options.client_ca), GracefulShutdown()
+    components: dict[str, Component] = {}
+    policy, capacity, ca_certificate = default_policy(options.defaults), None, None
+    if options.namespaces_file:
+        namespaces = StaticNamespaces(manifest.item for manifest in _read_manifests(options.namespaces_file))
+        webhook = Webhook(namespaces, policy, recorder)
     else:
-        parts["namespaces"] = watched = _watched(settings, recorder)
-        capacity = _inventory(settings, recorder, Hinted(watched, policy))
-        tell: Listener = ignore
-        if settings.events:
-            from webhook.telemetry.events import Events
-
-            parts["events"] = events = Events(_client(settings.kubeconfig), recorder.event_dropped)
-            tell = events.tell
-        webhook = Webhook(watched, policy, recorder, tell, capacity or NOT_WATCHED)
-    if settings.namespaces_file and settings.mode is Mode.SELF_MANAGED:
-        ca = _fresh(settings, serving)
+        components["namespaces"] = watched = _watched_namespaces(options, recorder)
+        capacity = _watched_capacity(options, recorder, HintedNamespaces(watched, policy))
+        on_response = _event_writer(options, recorder, components)
+        webhook = Webhook(watched, policy, recorder, on_response, capacity or NOT_WATCHED)
+    if options.namespaces_file and options.certificate_mode is Mode.SELF_MANAGED:
+        ca_certificate = _serve_new_certificate(options, serving)
     else:
-        parts["certificate"] = _kept(settings, serving, recorder)
-    readiness: dict[str, Callable[[], bool]] = {name: partial(_is_ready, part) for name, part in parts.items()}
-    readiness["not told to stop"] = lambda: not drain.begun
+        components["certificate"] = _certificate_rotation(options, serving, recorder)
+    readiness = {name: partial(_is_ready, component) for name, component in components.items()}
+    checks: dict[str, Callable[[], bool]] = {**readiness, "shutting down": lambda: not shutdown.started}
     if capacity:
-        parts["capacity"] = capacity  # nobody waits for it: without capacity all else is decided
-    app = Closing(create_app(webhook, recorder, readiness, certified=settings.client_ca is not None), drain)
-    keeper = ConnectionManager(recorder.turned_away)
-    server = Draining(_http(app, settings, serving, keeper), drain, settings.drain_seconds)
-    return Assembly(server, tuple(parts.values()), recorder, ca)
+        components["capacity"] = capacity  # not a readiness check: only hints depend on it
+    app = create_app(webhook, recorder, checks, require_client_certificate=options.client_ca is not None)
+    configuration = _http_config(ConnectionCloseMiddleware(app, shutdown), options, serving, recorder)
+    http = DrainingServer(configuration, shutdown, options.drain_seconds)
+    return WebhookServer(http, tuple(components.values()), recorder, ca_certificate)
 
 
-def _serving(client_ca: Path | None) -> ReloadableContext:
-    try:
-        return ReloadableContext(_read(client_ca) if client_ca else None)
-    except InvalidClientAuthorityError as error:
-        raise SettingsError(f"{client_ca}: {error}") from None
+def _is_ready(component: Component) -> bool:
+    return component.ready
 
 
-def _is_ready(part: Part) -> bool:
-    return part.ready
-
-
-def _http(app: Closing, settings: ServeOptions, tls: ReloadableContext, keeper: ConnectionManager) -> uvicorn.Config:
+def _http_config(
+    app: ConnectionCloseMiddleware, options: ServeOptions, serving: ReloadableContext, recorder: Recorder
+) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
+        host=options.host,
+        port=options.port,
         loop="webhook.http.limits:Loop",
-        ws="none",  # 1.6 MiB of a protocol that nobody speaks here
-        http=keeper.protocol,  # type: ignore[arg-type]  # a class, it says; all it does is to call it
+        ws="none",  # saves 1.6 MiB
+        http=ConnectionManager(recorder.record_rejection).protocol,  # type: ignore[arg-type]  # declared as a class
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=UNANSWERED,
-        ssl_context_factory=lambda _config, _default: tls.ssl_context,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        ssl_context_factory=lambda _config, _default: serving.ssl_context,
     )
 
 
-def _watched(settings: ServeOptions, recorder: Recorder) -> Watched:
-    watched = Watched(_client(settings.kubeconfig), vouched=settings.vouched_seconds)
-    recorder.gauge("dask_colocate_namespaces", "Namespaces known.", watched.__len__)
-    recorder.gauge(
-        "dask_colocate_namespaces_age_seconds", "Time since the API server was last heard of.", lambda: watched.age
-    )
-    return watched
+# ---- Kubernetes -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Hinted:
-    """The namespaces that have capacity hints.
+class HintedNamespaces:
+    """Namespaces whose effective policy enables capacity hints.
 
     Attributes:
-        namespaces: All of them.
-        defaults: The installation's.
+        namespaces: All namespaces.
+        defaults: Policy defaults.
     """
 
-    namespaces: Watched
+    namespaces: WatchedNamespaces
     defaults: Policy
 
     @property
     def ready(self) -> bool:
-        """Whether all namespaces are known."""
+        """Return whether all namespaces are listed."""
         return self.namespaces.ready
 
     def __contains__(self, name: str) -> bool:
-        """Whether the namespace is enabled and asks for hints."""
-        annotations = self.namespaces.known(name)
+        """Return whether capacity hints are enabled for a namespace."""
+        annotations = self.namespaces.cached(name)
         policy = None if annotations is None else resolve(dict(annotations), self.defaults)
         return policy is not None and policy.enabled and policy.capacity_hint
 
 
-def _inventory(settings: ServeOptions, recorder: Recorder, hinted: Hinted) -> "Inventory | None":
-    if not settings.capacity_hints:
-        return None
-    from webhook.kube.capacity import watched as inventory
-
-    watched = inventory.Watched(_client(settings.kubeconfig), hinted)
-    recorder.registry.register(inventory.Metrics(watched))
+def _watched_namespaces(options: ServeOptions, recorder: Recorder) -> WatchedNamespaces:
+    watched = WatchedNamespaces(_client(options.kubeconfig), cache_max_age=options.namespace_cache_max_age)
+    recorder.add_gauge("dask_colocate_namespace_cache_size", "Namespaces in the cache.", watched.__len__)
+    recorder.add_gauge(
+        "dask_colocate_namespace_cache_age_seconds",
+        "Time since the last contact with the API server.",
+        lambda: watched.age,
+    )
     return watched
 
 
-def _manifests(path: Path) -> tuple[manifests.Manifest, ...]:
-    try:
-        return manifests.read(_read(path).decode(), str(path))
-    except ValueError as error:
-        raise SettingsError(str(error)) from None
+def _watched_capacity(options: ServeOptions, recorder: Recorder, hinted: HintedNamespaces) -> "WatchedCapacity | None":
+    if not options.capacity_hints:
+        return None
+    from webhook.kube.capacity import watched as capacity
+
+    watched = capacity.Watched(_client(options.kubeconfig), hinted)
+    recorder.registry.register(capacity.Metrics(watched))
+    return watched
+
+
+def _event_writer(options: ServeOptions, recorder: Recorder, components: dict[str, Component]) -> OnResponse:
+    if not options.events:
+        return ignore_response
+    from webhook.telemetry.events import EventWriter
+
+    components["events"] = writer = EventWriter(_client(options.kubeconfig), recorder.record_dropped_event)
+    return writer.enqueue
 
 
 def _client(kubeconfig: Path | None) -> ApiClient:
@@ -225,34 +217,51 @@ def _client(kubeconfig: Path | None) -> ApiClient:
             return load_client(kubeconfig)
         config.load_incluster_config(client_configuration=configuration)
     except (ApiError, config.ConfigException) as error:
-        raise SettingsError(f"no cluster to watch: {error}; give --kubeconfig or --namespaces-file") from None
-    configuration.retries = False  # the watch has its own back-off, a live read its deadline
+        raise SettingsError(f"no cluster to watch: {error}; use --kubeconfig or --namespaces-file") from None
+    configuration.retries = False  # informers retry with back-off, live reads have a deadline
     return ApiClient(configuration)
 
 
-# ---- the certificate ------------------------------------------------------------------------------
+# ---- certificate ----------------------------------------------------------------------------------
 
 
-def _kept(settings: ServeOptions, serving: ReloadableContext, recorder: Recorder) -> Rotation:
-    """What keeps the certificate good for as long as the process runs."""
-    observe = Metrics(recorder.registry, system_clock)
-    return build_rotation(settings, serving, observe, lambda: Api(_client(settings.kubeconfig)))
+def _serving(client_ca: Path | None) -> ReloadableContext:
+    try:
+        return ReloadableContext(_read(client_ca) if client_ca else None)
+    except InvalidClientAuthorityError as error:
+        raise SettingsError(f"{client_ca}: {error}") from None
 
 
-def _fresh(settings: ServeOptions, serving: ReloadableContext) -> bytes:
-    """Serve a certificate made for this run alone; the PEM of the CA to trust."""
+def _certificate_rotation(options: ServeOptions, serving: ReloadableContext, recorder: Recorder) -> Rotation:
+    """Return the component that renews or reloads the certificate."""
+    metrics = Metrics(recorder.registry, system_clock)
+    return build_rotation(options, serving, metrics, lambda: Api(_client(options.kubeconfig)))
+
+
+def _serve_new_certificate(options: ServeOptions, serving: ReloadableContext) -> bytes:
+    """Create a certificate for this run and return the PEM of its CA."""
     now = system_clock()
     ca = issue_authority(NAME, now=now, entropy=Entropy.fresh())
-    serving.load(issue_leaf(ca, _local_names(settings.host), now=now, entropy=Entropy.fresh()))
+    serving.load(issue_leaf(ca, _local_names(options.host), now=now, entropy=Entropy.fresh()))
     return ca.certificate
 
 
 def _local_names(host: str) -> list[str]:
     try:
-        every = ipaddress.ip_address(host).is_unspecified
+        any_address = ipaddress.ip_address(host).is_unspecified
     except ValueError:
-        every = False
-    return list(dict.fromkeys(["localhost", "127.0.0.1", "::1", *([] if every else [host])]))
+        any_address = False
+    return list(dict.fromkeys(["localhost", "127.0.0.1", "::1", *([] if any_address else [host])]))
+
+
+# ---- files ----------------------------------------------------------------------------------------
+
+
+def _read_manifests(path: Path) -> tuple[manifests.Manifest, ...]:
+    try:
+        return manifests.read(_read(path).decode(), str(path))
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _read(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""HTTP: routes, the limits, and the one `await` between a review and its verdict."""
+"""ASGI application: routes, body limits and the admission of one request."""
 
 import math
 import time
@@ -20,166 +20,167 @@ from webhook.admission.handler import (
     MalformedReviewError,
     RenderedResponse,
 )
-from webhook.http.limits import COMPLETE, VERIFIED
+from webhook.http.limits import CLIENT_VERIFIED, RECEIVED_AT
 from webhook.kube.capacity import NOT_WATCHED, Capacity
 from webhook.kube.namespaces import Namespaces, NamespaceUnknownError
 from webhook.policy import Policy
 from webhook.telemetry.recorder import Recorder
 
-# An API server takes objects of at most 3 MiB (its request limit), and an UPDATE carries two; 7 MiB is what
-# controller-runtime derives from the same limits (pkg/webhook/admission/http.go).
-BODY_LIMIT = 7 * 1024 * 1024
-# Of all bodies that are being read: 20 of the largest. More than that is turned away, not kept.
-BODIES_LIMIT = 20 * BODY_LIMIT
-# Seconds that a complete request may have waited for its turn. What comes next has waited as long in the kernel at
-# most: together a fraction of the API server's patience, 5 s.
-BACKLOG = 0.5
-# An API server asks again after this many seconds, ten times and while its patience lasts: client-go's
-# rest/with_retry.go does so on a 429 that has a Retry-After.
+# An API server accepts objects of at most 3 MiB, and an UPDATE carries two. controller-runtime derives 7 MiB from the
+# same limits (pkg/webhook/admission/http.go).
+MAX_BODY_SIZE = 7 * 1024 * 1024
+# Total size of incomplete bodies: 20 of the largest. Above it, requests are rejected as overload.
+MAX_PENDING_BYTES = 20 * MAX_BODY_SIZE
+# Seconds that a complete request may wait for the event loop. It may wait as long again in the kernel; together
+# that is a fraction of the API server's timeout, 5 s.
+MAX_QUEUE_SECONDS = 0.5
+# An API server repeats a request after 429 with Retry-After, up to ten times within its timeout: client-go,
+# rest/with_retry.go.
 RETRY_AFTER = (b"retry-after", b"1")
 
 MUTATE = "/mutate"
 JSON, TEXT = b"application/json", b"text/plain; charset=utf-8"
 
 
-class TooLargeError(MalformedReviewError):
-    """The body is larger than the limit."""
+class BodyTooLargeError(MalformedReviewError):
+    """Request body above `MAX_BODY_SIZE`."""
 
 
-class BusyError(Exception):
-    """There is more to do than can be answered in time."""
+class OverloadedError(Exception):
+    """Request that cannot be answered in time."""
 
 
-Listener: TypeAlias = Callable[[AdmissionRequest, AdmissionResponse], None]
-"""Hears of each verdict, on the request path: it must not block."""
+OnResponse: TypeAlias = Callable[[AdmissionRequest, AdmissionResponse], None]
+"""Callback for each response. It runs on the request path and must not block."""
 
 
-def ignore(_review: AdmissionRequest, _verdict: AdmissionResponse) -> None:
-    """Nobody listens."""
+def ignore_response(_request: AdmissionRequest, _response: AdmissionResponse) -> None:
+    """Discard the response."""
 
 
 class Webhook:
-    """Answers AdmissionReviews with the installation's defaults and the namespaces' annotations."""
+    """Responder to AdmissionReviews, from the policy defaults and the annotations of namespaces."""
 
     def __init__(
         self,
         namespaces: Namespaces,
         defaults: Policy,
         recorder: Recorder,
-        tell: Listener = ignore,
+        on_response: OnResponse = ignore_response,
         capacity: Capacity = NOT_WATCHED,
     ) -> None:
-        """Nothing is read or started here; `tell` hears of each verdict."""
-        self._tell = tell
+        """Create a webhook without starting its sources."""
         self._namespaces = namespaces
         self._recorder = recorder
-        self._verdicts = DecisionCache(defaults, capacity.hints)
+        self._on_response = on_response
+        self._decisions = DecisionCache(defaults, capacity.hints)
 
-    async def answer(self, body: bytes, arrived: float | None = None) -> bytes:
-        """The AdmissionReview that answers the one in `body`.
+    async def answer(self, body: bytes, received_at: float | None = None) -> bytes:
+        """Return the AdmissionReview that responds to the one in `body`.
 
         Args:
-            body: The review.
-            arrived: When its last byte came, by `time.monotonic`; it may have waited for its turn since.
+            body: AdmissionReview as JSON.
+            received_at: `time.monotonic` when the last byte arrived. Default: now.
 
         Raises:
-            MalformedReviewError: `body` is none.
+            MalformedReviewError: `body` is not an AdmissionReview.
         """
-        started = time.monotonic() if arrived is None else arrived
-        review = handler.parse(body)
+        started = time.monotonic() if received_at is None else received_at
+        request = handler.parse(body)
         try:
-            answer = await self._decide(review)
-        except Exception:  # noqa: BLE001 - whatever it is, other people's work goes on
-            self._recorder.failed(review)
-            answer = handler.answer(handler.failed())
-        self._tell(review, answer.verdict)
-        self._recorder.admitted(review, answer, time.monotonic() - started)
-        answer.sent += 1
-        return answer.to(review.uid)
+            rendered = await self._decide(request)
+        except Exception:  # noqa: BLE001 - an error of the webhook must not block the user's object
+            self._recorder.record_failure(request)
+            rendered = handler.answer(handler.failed())
+        self._on_response(request, rendered.verdict)
+        self._recorder.record_admission(request, rendered, time.monotonic() - started)
+        rendered.sent += 1
+        return rendered.to(request.uid)
 
-    async def _decide(self, review: AdmissionRequest) -> RenderedResponse:
-        subject = self._verdicts.consider(review)
+    async def _decide(self, request: AdmissionRequest) -> RenderedResponse:
+        subject = self._decisions.consider(request)
         if isinstance(subject, AdmissionResponse):
             return handler.answer(subject)
         try:
-            annotations = await self._namespaces.annotations(review.namespace)
+            annotations = await self._namespaces.annotations(request.namespace)
         except NamespaceUnknownError as error:
-            self._recorder.namespace_unknown(str(error))
+            self._recorder.record_unknown_namespace(str(error))
             return handler.answer(handler.decide(subject, None))
-        return self._verdicts.answer(review, subject, annotations)
+        return self._decisions.answer(request, subject, annotations)
 
 
 @dataclass(slots=True, kw_only=True)
-class Bodies:
-    """The bytes of bodies that came in pieces and are not complete yet."""
+class PendingBodies:
+    """Total size of the bodies that are incomplete."""
 
-    held: int = 0
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Mutate:
-    """The AdmissionReview v1 that answers the one sent; 400 for no AdmissionReview, 413 over 7 MiB, 429 when busy.
+    """Endpoint for AdmissionReviews v1: 400 if malformed, 413 above 7 MiB, 429 under overload.
 
-    A plain ASGI application: one body in, one body out, nothing between.
+    A plain ASGI application: it has no parameters to validate and needs no middleware.
 
     Attributes:
-        webhook: Answers.
-        recorder: Counts.
-        certified: Whether clients must show a certificate.
-        bodies: What is being read.
+        webhook: Responder.
+        recorder: Metrics and log.
+        require_client_certificate: Whether to reject requests without a verified client certificate.
+        pending: Bodies that are being read.
     """
 
     webhook: Webhook
     recorder: Recorder
-    certified: bool = False
-    bodies: Bodies = field(default_factory=Bodies)
+    require_client_certificate: bool = False
+    pending: PendingBodies = field(default_factory=PendingBodies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; one whose client left in the middle gets none."""
-        if self.certified and not scope.get(VERIFIED):
-            self.recorder.turned_away("uncertified")
-            await _send(send, HTTPStatus.FORBIDDEN, TEXT, b"show the API server's client certificate\n")
+        """Respond to one request, unless the client disconnects before its end."""
+        if self.require_client_certificate and not scope.get(CLIENT_VERIFIED):
+            self.recorder.record_rejection("no-client-certificate")
+            await _send(send, HTTPStatus.FORBIDDEN, TEXT, b"a client certificate of the API server is required\n")
             return
         try:
-            body = await _body(receive, self.bodies)
-            _check_backlog(scope)
+            body = await _read_body(receive, self.pending)
+            _check_queue_time(scope)
             if body is not None:
-                await _send(send, HTTPStatus.OK, JSON, await self.webhook.answer(body, scope.get(COMPLETE)))
-        except BusyError:
-            self.recorder.turned_away("busy")
-            await _send(send, HTTPStatus.TOO_MANY_REQUESTS, TEXT, b"busy\n", RETRY_AFTER)
+                await _send(send, HTTPStatus.OK, JSON, await self.webhook.answer(body, scope.get(RECEIVED_AT)))
+        except OverloadedError:
+            self.recorder.record_rejection("overloaded")
+            await _send(send, HTTPStatus.TOO_MANY_REQUESTS, TEXT, b"overloaded\n", RETRY_AFTER)
         except MalformedReviewError as error:
-            self.recorder.malformed(str(error))
-            too_large = isinstance(error, TooLargeError)
+            self.recorder.record_malformed(str(error))
+            too_large = isinstance(error, BodyTooLargeError)
             code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST
             await _send(send, code, TEXT, f"{error}\n".encode())
 
 
-def _check_backlog(scope: Scope) -> None:
-    if time.monotonic() - scope.get(COMPLETE, math.inf) > BACKLOG:
-        raise BusyError
+def _check_queue_time(scope: Scope) -> None:
+    if time.monotonic() - scope.get(RECEIVED_AT, math.inf) > MAX_QUEUE_SECONDS:
+        raise OverloadedError
 
 
-async def _body(receive: Receive, bodies: Bodies) -> bytes | None:
-    """The whole body, given up as soon as it is too large: the announced length is only a promise."""
+async def _read_body(receive: Receive, pending: PendingBodies) -> bytes | None:
+    """Read the body and stop above the limit; Content-Length is not trusted."""
     message = await receive()
     body = bytearray(message.get("body", b""))
-    bodies.held += (held := len(body))
+    size = len(body)
+    pending.size += size
     try:
         while message.get("more_body"):
             message = await receive()
-            piece = message.get("body", b"")
-            body += piece
-            held += len(piece)
-            bodies.held += len(piece)
-            if bodies.held > BODIES_LIMIT:
-                raise BusyError
-            if held > BODY_LIMIT:
+            chunk = message.get("body", b"")
+            body += chunk
+            size += len(chunk)
+            pending.size += len(chunk)
+            if pending.size > MAX_PENDING_BYTES:
+                raise OverloadedError
+            if size > MAX_BODY_SIZE:
                 break
     finally:
-        bodies.held -= held
-    if held > BODY_LIMIT:
-        raise TooLargeError(f"the body is larger than {BODY_LIMIT} bytes")
+        pending.size -= size
+    if size > MAX_BODY_SIZE:
+        raise BodyTooLargeError(f"the body is larger than {MAX_BODY_SIZE} bytes")
     return None if message["type"] == "http.disconnect" else bytes(body)
 
 
@@ -190,51 +191,55 @@ async def _send(send: Send, code: HTTPStatus, media_type: bytes, body: bytes, *m
 
 
 class Application(FastAPI):
-    """FastAPI, with a short way to the one path that has to be fast: its middleware and routing cost 30 us."""
+    """FastAPI application that bypasses middleware and routing, which cost 30 us, for `POST /mutate`."""
 
     def __init__(self, mutate: Mutate) -> None:
-        """Without documentation pages: there is nothing to try out here."""
+        """Create the application without documentation pages."""
         super().__init__(title="dask-colocate", docs_url=None, redoc_url=None, openapi_url=None)
         self._mutate = mutate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        reviews = scope["type"] == "http" and scope["path"] == MUTATE and scope["method"] == "POST"
-        await (self._mutate if reviews else super().__call__)(scope, receive, send)
+        """Respond to one request."""
+        is_mutate = scope["type"] == "http" and scope["path"] == MUTATE and scope["method"] == "POST"
+        await (self._mutate if is_mutate else super().__call__)(scope, receive, send)
 
 
 def create_app(
-    webhook: Webhook, recorder: Recorder, readiness: Mapping[str, Callable[[], bool]], *, certified: bool = False
+    webhook: Webhook,
+    recorder: Recorder,
+    readiness: Mapping[str, Callable[[], bool]],
+    *,
+    require_client_certificate: bool = False,
 ) -> FastAPI:
-    """The HTTP application.
+    """Create the HTTP application.
 
     Args:
-        webhook: Answers `POST /mutate`.
-        recorder: Behind `GET /metrics`.
-        readiness: What `GET /readyz` asks, by name; ready when all say so.
-        certified: Whether `POST /mutate` wants a client certificate; the kubelet's probes have none.
+        webhook: Responder of `POST /mutate`.
+        recorder: Source of `GET /metrics`.
+        readiness: Checks of `GET /readyz` by name; the replica is ready when all return True.
+        require_client_certificate: Whether `POST /mutate` requires a client certificate. Probes and metrics never do.
     """
-    mutate = Mutate(webhook, recorder, certified)
+    mutate = Mutate(webhook, recorder, require_client_certificate)
     app = Application(mutate)
     app.router.routes.append(Route(MUTATE, mutate, methods=["POST"]))
 
     @app.get("/healthz")
     async def healthz() -> Response:
-        """200 while the process runs."""
+        """Return 200 while the process runs."""
         return Response("ok\n", media_type="text/plain")
 
     @app.get("/readyz")
     async def readyz() -> Response:
-        """200 when it can vouch for its answers; else 503, naming what it waits for."""
-        waiting = [name for name, ready in readiness.items() if not ready()]
-        if waiting:
-            message = f"waiting for: {', '.join(waiting)}\n"
+        """Return 200 when every check passes, else 503 with the names of the failed checks."""
+        failed = [name for name, ready in readiness.items() if not ready()]
+        if failed:
+            message = f"not ready: {', '.join(failed)}\n"
             return Response(message, HTTPStatus.SERVICE_UNAVAILABLE, media_type="text/plain")
         return Response("ok\n", media_type="text/plain")
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        """Metrics in the text format of Prometheus."""
+        """Return the metrics in the Prometheus text format."""
         return Response(recorder.metrics(), media_type=CONTENT_TYPE_LATEST)
 
     return app

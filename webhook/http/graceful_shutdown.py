@@ -1,8 +1,8 @@
-"""Leaving without a failed call: answer on for a while, and close each connection after its answer.
+"""Graceful shutdown: keep answering for some seconds, and close each connection after its response.
 
-The API server keeps its connections open, also to a replica that has left the Service's endpoints, and its Go
-client does not repeat a POST on a connection that closes under it. So a process that is told to stop answers on for
-some seconds, each time with `Connection: close`, and only then closes what is idle.
+The API server keeps its connections open, also to a replica that was removed from the Service's endpoints. Its Go
+client does not repeat a POST on a connection that closes meanwhile. After SIGTERM the server therefore adds
+`Connection: close` to each response, and closes idle connections only at the end.
 """
 
 import asyncio
@@ -14,61 +14,61 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# A connection is closed after so many answers on average, so that calls find new replicas. A handshake costs about
-# a millisecond: a thousandth of that for each answer.
-ANSWERS = 1000
-_CLOSE = (b"connection", b"close")
+# Average number of responses after which a connection is closed, so that connections spread to new replicas. A TLS
+# handshake costs about 1 ms, so this adds 1 us to each response.
+RESPONSES_PER_CONNECTION = 1000
+_CLOSE_HEADER = (b"connection", b"close")
 
 
 @dataclass(slots=True)
 class GracefulShutdown:
-    """Whether the process was told to stop, and how many answers it has given."""
+    """State of a graceful shutdown: the stop flag and the number of responses sent."""
 
-    begun: bool = False
-    answers: int = 0
+    started: bool = False
+    responses: int = 0
 
-    def closes(self) -> bool:
-        """Whether the next answer is its connection's last."""
-        self.answers += 1
-        return self.begun or self.answers % ANSWERS == 0
+    def is_last_response(self) -> bool:
+        """Count a response and return whether its connection should close after it."""
+        self.responses += 1
+        return self.started or self.responses % RESPONSES_PER_CONNECTION == 0
 
 
 @dataclass(frozen=True, slots=True)
-class Closing:
-    """An ASGI application that says `Connection: close` when it is time."""
+class ConnectionCloseMiddleware:
+    """ASGI middleware that adds `Connection: close` to the last response of a connection."""
 
     app: ASGIApp
-    drain: GracefulShutdown
+    shutdown: GracefulShutdown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, with the header where it belongs."""
+        """Call the application and add the header to its response."""
 
-        async def closing(message: Message) -> None:
-            if message["type"] == "http.response.start" and self.drain.closes():
-                message["headers"] = [*message.get("headers", ()), _CLOSE]
+        async def send_with_close(message: Message) -> None:
+            if message["type"] == "http.response.start" and self.shutdown.is_last_response():
+                message["headers"] = [*message.get("headers", ()), _CLOSE_HEADER]
             await send(message)
 
-        await self.app(scope, receive, closing if scope["type"] == "http" else send)
+        await self.app(scope, receive, send_with_close if scope["type"] == "http" else send)
 
 
-class Draining(uvicorn.Server):
-    """A server that answers on for a while after SIGTERM; SIGINT or a second signal ends it at once."""
+class DrainingServer(uvicorn.Server):
+    """Server that drains after the first SIGTERM; SIGINT or a second signal stops it at once."""
 
-    def __init__(self, config: uvicorn.Config, drain: GracefulShutdown, seconds: float) -> None:
-        """As `uvicorn.Server`, with `seconds` from the first SIGTERM to the end."""
+    def __init__(self, config: uvicorn.Config, shutdown: GracefulShutdown, drain_seconds: float) -> None:
+        """Create a server that stops `drain_seconds` after the first SIGTERM."""
         super().__init__(config)
-        self._drain, self._seconds = drain, seconds
+        self._shutdown, self._drain_seconds = shutdown, drain_seconds
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until told to stop."""
+        """Serve until a signal stops the server."""
         self._loop = asyncio.get_running_loop()
         await super().serve(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to drain, or end."""
-        if self._drain.begun or sig == signal.SIGINT or self._loop is None:
+        """Start to drain, or stop at once."""
+        if self._shutdown.started or sig == signal.SIGINT or self._loop is None:
             super().handle_exit(sig, frame)
             return
-        self._drain.begun = True
-        self._loop.call_soon_threadsafe(self._loop.call_later, self._seconds, super().handle_exit, sig, frame)
+        self._shutdown.started = True
+        self._loop.call_soon_threadsafe(self._loop.call_later, self._drain_seconds, super().handle_exit, sig, frame)

@@ -1,7 +1,7 @@
-"""Reading the Kubernetes API as bytes, with the official client's credentials and connections.
+"""GET requests to the Kubernetes API that return bytes.
 
-The client's typed methods are not used for reading: `CoreV1Api` alone imports 250 modules of models, tens of MiB and
-a second of processor time, to hand over the bytes in the end.
+They use the credentials and connections of the official client but not its typed methods: `CoreV1Api` alone imports
+250 modules of models, which takes tens of MiB and a second of CPU time.
 """
 
 from collections.abc import Mapping
@@ -10,44 +10,44 @@ from urllib.parse import urlencode
 import urllib3
 from kubernetes.client import ApiClient
 
-CONNECT = 5.0  # seconds to a connection
-_ERROR = 400  # HTTP: from here on
+CONNECT_TIMEOUT = 5.0  # seconds
+_FIRST_ERROR_STATUS = 400
 
 
-class RefusedError(OSError):
-    """The API server said no.
+class ResponseError(OSError):
+    """Error response of the API server.
 
     Attributes:
-        status: HTTP's code.
+        status: HTTP status code.
     """
 
     def __init__(self, status: int, reason: str) -> None:
-        """It answered `status`."""
+        """Store the HTTP status and describe it in the message."""
         super().__init__(f"the API server answered {status}: {reason}")
         self.status = status
 
 
-class Reader:
-    """Reads from one API server."""
+class ApiReader:
+    """Reader of one API server."""
 
     def __init__(self, client: ApiClient) -> None:
-        """Use the connections of `client`, and its token, renewed as the client renews it."""
+        """Use the connection pool of `client` and its token, which the client renews."""
         self._configuration = client.configuration
         self._pool = client.rest_client.pool_manager
         self._headers = dict(client.default_headers)
 
     def get(self, path: str, query: Mapping[str, str | int], accept: str, seconds: float) -> urllib3.BaseHTTPResponse:
-        """The response to a GET, its body not read yet.
+        """Send a GET request and return the response with its body unread.
 
         Args:
-            path: Below the server's address, with its leading slash.
-            query: Parameters.
-            accept: The media type.
-            seconds: The longest silence, not the longest answer.
+            path: Path on the server, with the leading slash.
+            query: Query parameters.
+            accept: Media type.
+            seconds: Read timeout; limits the time between two reads, not the whole response.
 
         Raises:
-            RefusedError: the status is an error's.
-            urllib3.exceptions.HTTPError: no connection, or it broke.
+            ResponseError: The API server returned an error status.
+            urllib3.exceptions.HTTPError: The connection failed.
         """
         url = f"{self._configuration.host.rstrip('/')}{path}?{urlencode(query)}"
         response: urllib3.BaseHTTPResponse = self._pool.request(
@@ -56,13 +56,15 @@ class Reader:
             headers={**self._headers, "Accept": accept, **self._credentials()},
             preload_content=False,
             retries=False,
-            timeout=urllib3.Timeout(connect=min(CONNECT, seconds), read=seconds),
+            timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT, seconds), read=seconds),
         )
-        if response.status >= _ERROR:
+        if response.status >= _FIRST_ERROR_STATUS:
             response.drain_conn()
-            raise RefusedError(response.status, str(response.reason))
+            raise ResponseError(response.status, str(response.reason))
         return response
 
     def _credentials(self) -> dict[str, str]:
         settings = self._configuration.auth_settings().values()
-        return {each["key"]: each["value"] for each in settings if each["in"] == "header" and each["value"]}
+        return {
+            setting["key"]: setting["value"] for setting in settings if setting["in"] == "header" and setting["value"]
+        }

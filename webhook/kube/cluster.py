@@ -1,4 +1,4 @@
-"""A live cluster, for the commands that look at one: a Namespace, and the Dask objects in it."""
+"""Access to a live cluster for the commands: Namespaces, Dask objects and annotations."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,97 +18,91 @@ PLURALS = ("daskclusters", "daskworkergroups", "daskjobs")
 
 
 class ClusterError(InputError):
-    """The cluster did not do what was asked; one sentence with what to do next."""
+    """Failed request to the cluster; the message says what to do next."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Connection:
-    """Which cluster.
+class Kubeconfig:
+    """Selection of a cluster.
 
     Attributes:
-        kubeconfig: File that says how to reach the cluster; without it KUBECONFIG, ~/.kube/config, or the cluster that
-            this process runs in.
-        context: Context of the kubeconfig; without it the current one.
+        path: Kubeconfig file. Default: KUBECONFIG, ~/.kube/config, or the cluster that this process runs in.
+        context: Context of the kubeconfig. Default: the current context.
     """
 
-    kubeconfig: Path | None = None
+    path: Path | None = None
     context: str | None = None
 
     def client(self) -> ApiClient:
-        """The official client; nothing is sent.
+        """Return the official client without sending a request.
 
         Raises:
-            ClusterError: There is no way to a cluster.
+            ClusterError: No kubeconfig can be loaded.
         """
         try:
-            return load_client(self.kubeconfig, self.context)
+            return load_client(self.path, self.context)
         except ApiError as error:
-            next_step = "give --kubeconfig FILE, or set KUBECONFIG, and with --context one of its contexts"
-            raise ClusterError(f"{error}; {next_step}") from None
+            raise ClusterError(f"{error}; set KUBECONFIG or use --kubeconfig FILE and --context NAME") from None
 
 
-class Cluster:
-    """What the commands ask of a cluster."""
+class ClusterClient:
+    """Requests of the commands to a cluster."""
 
-    def __init__(self, connection: Connection) -> None:
-        """Find the way; nothing is sent.
+    def __init__(self, kubeconfig: Kubeconfig) -> None:
+        """Load the kubeconfig without sending a request.
 
         Raises:
-            ClusterError: There is none.
+            ClusterError: No kubeconfig can be loaded.
         """
-        self._api = Api(connection.client())
+        self._api = Api(kubeconfig.client())
 
     def namespace(self, name: str) -> Manifest:
-        """A Namespace as it is now.
+        """Read a Namespace.
 
         Raises:
-            ClusterError: There is none, or it cannot be read.
+            ClusterError: The Namespace does not exist or cannot be read.
         """
-        with _explained():
-            found = self._api.get(Resource(group="", plural="namespaces", name=name))
-        if found is None:
-            raise ClusterError(f"namespace {name!r} does not exist: `kubectl get namespaces` shows those that do")
-        return Manifest("cluster", 0, {"apiVersion": "v1", "kind": "Namespace", **found})
+        with _cluster_errors():
+            namespace = self._api.get(Resource(group="", plural="namespaces", name=name))
+        if namespace is None:
+            raise ClusterError(f"namespace {name!r} does not exist; list namespaces with `kubectl get namespaces`")
+        return Manifest("cluster", 0, {"apiVersion": "v1", "kind": "Namespace", **namespace})
 
     def dask_objects(self, namespace: str) -> tuple[Manifest, ...]:
-        """The DaskClusters, DaskWorkerGroups and DaskJobs of a namespace; none where Dask's kinds are not installed.
+        """Read the DaskClusters, DaskWorkerGroups and DaskJobs of a namespace; kinds without a CRD are skipped.
 
         Raises:
-            ClusterError: They cannot be read.
+            ClusterError: The objects cannot be read.
         """
-        with _explained():
-            return tuple(
-                Manifest("cluster", 0, item)
-                for plural in PLURALS
-                for item in self._api.items(Resource(group=GROUP, plural=plural, namespace=namespace)) or ()
-            )
+        items = (item for plural in PLURALS for item in self.objects(GROUP, plural, namespace))
+        return tuple(Manifest("cluster", 0, item) for item in items)
 
     def objects(self, group: str, plural: str, namespace: str | None = None) -> tuple[Unstructured, ...]:
-        """All objects of a kind, in all namespaces or one.
+        """Read all objects of a kind, in one namespace or in all namespaces.
 
         Raises:
-            ClusterError: They cannot be read.
+            ClusterError: The objects cannot be read.
         """
-        with _explained():
+        with _cluster_errors():
             return tuple(self._api.items(Resource(group=group, plural=plural, namespace=namespace)) or ())
 
     def annotate(self, namespace: str, annotations: Mapping[str, str], *, dry_run: bool) -> None:
-        """Put annotations on a Namespace by a merge patch, all others staying; a dry run changes nothing.
+        """Set annotations on a Namespace by a merge patch, which keeps all other annotations.
 
         Raises:
-            ClusterError: It was not done.
+            ClusterError: The API server rejected the patch.
         """
         resource = Resource(group="", plural="namespaces", name=namespace)
         body = {"metadata": {"annotations": dict(annotations)}}
-        with _explained():
+        with _cluster_errors():
             self._api.patch(resource, body, "application/merge-patch+json", dry_run=dry_run)
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _cluster_errors() -> Iterator[None]:
     try:
         yield
     except (ForbiddenError, ConflictError) as error:
         raise ClusterError(str(error)) from None
     except ApiError as error:
-        raise ClusterError(f"{error}; see that --kubeconfig and --context name a cluster that runs") from None
+        raise ClusterError(f"{error}; verify that --kubeconfig and --context name a running cluster") from None

@@ -19,7 +19,7 @@ import orjson
 import stamina
 import urllib3
 
-from webhook.kube.client import Reader, RefusedError
+from webhook.kube.client import ApiReader, ResponseError
 from webhook.workloads.unstructured import (
     Unstructured,
     mapping,
@@ -91,7 +91,7 @@ class Collection:
 class Informer:
     """Follows one collection."""
 
-    def __init__(self, collection: Collection, reader: Reader, clock: Callable[[], float]) -> None:
+    def __init__(self, collection: Collection, reader: ApiReader, clock: Callable[[], float]) -> None:
         """Nothing is asked of `reader` before `start`; `clock` gives seconds, never going back."""
         self._reader = reader
         self._collection = collection
@@ -226,7 +226,7 @@ class Informer:
         try:
             whole = {**self._collection.query, **query}
             return self._reader.get(self._collection.path, whole, "application/json", seconds)
-        except RefusedError as error:
+        except ResponseError as error:
             raise _refusal(error.status, str(error)) from None
 
 

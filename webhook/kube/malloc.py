@@ -1,10 +1,10 @@
-"""What was freed goes back to the system."""
+"""Return of freed heap memory to the operating system."""
 
 import ctypes
 
 
-def give_back() -> None:
-    """Have the C library return the pages it holds and nobody uses; only glibc keeps them and can be told to."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim:
-        trim(0)
+def trim_heap() -> None:
+    """Release unused heap pages to the operating system. Only glibc needs and supports this."""
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim:
+        malloc_trim(0)

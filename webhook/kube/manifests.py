@@ -1,4 +1,4 @@
-"""What users have, as raw objects: YAML with several documents, JSON, Lists, AdmissionReviews."""
+"""Parser of Kubernetes manifests: YAML streams, JSON, Lists and AdmissionReviews, as unstructured objects."""
 
 import json
 import re
@@ -13,22 +13,22 @@ from webhook.workloads.unstructured import Unstructured, sequence
 
 
 class ManifestError(InputError):
-    """A text that is no manifest; the message begins with `SOURCE:LINE:`."""
+    """Invalid manifest; the message starts with `SOURCE:LINE:`."""
 
     def __init__(self, source: str, line: int, problem: str) -> None:
-        """`line` counts from 1."""
+        """Build the message; `line` starts at 1."""
         super().__init__(f"{source}:{line}: {problem}")
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One object of a file.
+    """Kubernetes object and its position in a file.
 
     Attributes:
-        source: The file's name, as the user gave it.
-        line: Where its document begins, from 1; 0 where it comes from no file.
-        item: The raw object.
-        node: Where its parts stand in the text; None where it comes from no text.
+        source: File name as the user typed it.
+        line: First line of the YAML document, from 1; 0 if the object was read from a cluster.
+        item: Unstructured object.
+        node: YAML node with line numbers; None if the object was read from a cluster.
     """
 
     source: str
@@ -37,7 +37,7 @@ class Manifest:
     node: yaml.Node | None = field(default=None, compare=False, repr=False)
 
     def line_of(self, pointer: str) -> int:
-        """The line of what stands at a JSON pointer, or of its nearest parent that is there."""
+        """Return the line of a JSON pointer, or of its nearest existing parent."""
         node, line = self.node, int(self.node.start_mark.line) + 1 if self.node else self.line
         for token in pointer.split("/")[1:]:
             key, node = _child(node, token.replace("~1", "/").replace("~0", "~"))
@@ -48,7 +48,7 @@ class Manifest:
 
 
 def _child(node: yaml.Node | None, token: str) -> tuple[yaml.Node | None, yaml.Node | None]:
-    """What names a node's child, and the child."""
+    """Return the key node and the value node of a child."""
     if isinstance(node, yaml.MappingNode):
         return next(((key, child) for key, child in reversed(node.value) if key.value == token), (None, None))
     if isinstance(node, yaml.SequenceNode) and token.isdigit() and int(token) < len(node.value):
@@ -56,34 +56,38 @@ def _child(node: yaml.Node | None, token: str) -> tuple[yaml.Node | None, yaml.N
     return None, None
 
 
-def read(text: str, source: str, *, others: bool = False) -> tuple[Manifest, ...]:
-    """All objects of a text, those within Lists one by one. JSON is YAML.
+def read(text: str, source: str, *, skip_others: bool = False) -> tuple[Manifest, ...]:
+    """Parse all objects of a text and expand Lists.
 
     Args:
-        text: YAML, any number of documents.
-        source: The file's name.
-        others: Whether what has neither apiVersion nor kind is left out: such a document, and such a text even where
-            it is no YAML at all. Else they are errors.
+        text: YAML with any number of documents, or JSON.
+        source: File name.
+        skip_others: Skip documents without apiVersion and kind, also if the text is not valid YAML. By default they
+            are errors.
 
     Raises:
-        ManifestError: The text is no YAML, or a document is no Kubernetes object.
+        ManifestError: The text is not valid YAML, or a document is not a Kubernetes object.
     """
-    if others and not _KUBERNETES.search(text):
+    if skip_others and not _KUBERNETES.search(text):
         return ()
-    return tuple(manifest for found in _documents(text, source, others=others) for manifest in _unlisted(found))
+    return tuple(
+        manifest
+        for document in _documents(text, source, skip_others=skip_others)
+        for manifest in _expand_list(document)
+    )
 
 
-def _documents(text: str, source: str, *, others: bool) -> Iterator[Manifest]:
+def _documents(text: str, source: str, *, skip_others: bool) -> Iterator[Manifest]:
     try:
-        loader = _Loader(_untabbed(text))
+        loader = _Loader(_without_tabs(text))
         while loader.check_node():
             if (node := loader.get_node()) is None:
                 return
-            if others and not _says_what_it_is(node):
+            if skip_others and not _has_type(node):
                 continue
             item = loader.construct_document(node)
             line = node.start_mark.line + 1
-            if item is None:  # as `---` at the end of a file makes
+            if item is None:  # an empty document, such as after a trailing `---`
                 continue
             if not (unstructured.text(item, "apiVersion") and unstructured.text(item, "kind")):
                 raise ManifestError(source, line, "expected a Kubernetes object with apiVersion and kind")
@@ -103,12 +107,12 @@ def _documents(text: str, source: str, *, others: bool) -> Iterator[Manifest]:
 _KUBERNETES = re.compile(r"\b(apiVersion|kind)\b\"?\s*:")
 
 
-def _says_what_it_is(node: yaml.Node) -> bool:
+def _has_type(node: yaml.Node) -> bool:
     return any(_child(node, key)[0] is not None for key in ("apiVersion", "kind"))
 
 
-def _untabbed(text: str) -> str:
-    """JSON may be indented by tabs, which YAML forbids; in valid JSON no tab stands within a value."""
+def _without_tabs(text: str) -> str:
+    """Replace tabs in JSON, which YAML forbids. A JSON string cannot contain a literal tab."""
     if "\t" not in text or not text.lstrip().startswith("{"):
         return text
     try:
@@ -118,7 +122,7 @@ def _untabbed(text: str) -> str:
     return text.replace("\t", " ")
 
 
-def _unlisted(manifest: Manifest) -> Iterator[Manifest]:
+def _expand_list(manifest: Manifest) -> Iterator[Manifest]:
     if not str(manifest.item["kind"]).endswith("List"):
         yield manifest
         return
@@ -128,26 +132,26 @@ def _unlisted(manifest: Manifest) -> Iterator[Manifest]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses what kubectl refuses too, a key that stands twice, and says where a value is none of its type."""
+    """YAML loader that rejects duplicate keys, as kubectl does, and reports the line of an invalid value."""
 
     def __init__(self, stream: str) -> None:
-        """Read `stream`."""
+        """Prepare to load `stream`."""
         super().__init__(stream)
-        self._looked_through: set[yaml.MappingNode] = set()
+        self._checked: set[yaml.MappingNode] = set()
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        # What `<<` brings stands among a mapping's own keys afterwards, which may say otherwise.
-        if node not in self._looked_through:
-            self._looked_through.add(node)
-            self._refuse_twice([key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"])
+        # After the merge of `<<`, a mapping's own keys may override merged keys: check for duplicates before it.
+        if node not in self._checked:
+            self._checked.add(node)
+            self._reject_duplicates([key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"])
         super().flatten_mapping(node)
 
-    def _refuse_twice(self, nodes: Sequence[yaml.Node]) -> None:
-        keys = [self.construct_object(each, deep=True) for each in nodes]
+    def _reject_duplicates(self, nodes: Sequence[yaml.Node]) -> None:
+        keys = [self.construct_object(node, deep=True) for node in nodes]
         for index, key in enumerate(keys):
             if key in keys[:index]:
                 mark = nodes[index].start_mark
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", mark)
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", mark)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Unstructured:  # noqa: FBT001, FBT002 - PyYAML's signature
         try:
@@ -156,7 +160,7 @@ class _Loader(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
 
 
-# A date stays the text that it is in JSON; YAML 1.1 would make an object of it.
+# Keep dates as strings, as in JSON; YAML 1.1 would parse them.
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -164,12 +168,12 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def dump(item: Unstructured) -> str:
-    """An object as YAML, in the order it has."""
+    """Serialize an object as YAML and keep the order of its keys."""
     return yaml.dump(item, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes lists the way Kubernetes manifests have them, indented, and no anchors."""
+    """YAML dumper with indented lists, as in Kubernetes manifests, and without anchors."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - PyYAML's signature
         super().increase_indent(flow, indentless=False)

@@ -11,7 +11,7 @@ from webhook.mutators.decision import Decision, DecisionBuilder, Reason
 from webhook.mutators.patch import put
 from webhook.policy import DaskCli, Policy
 from webhook.workloads import argv
-from webhook.workloads.argv import Form, Program, Start
+from webhook.workloads.argv import DaskCommand, Form, Program
 from webhook.workloads.container import Container
 from webhook.workloads.pod_templates import PodTemplate, Role
 
@@ -30,27 +30,27 @@ def dask_cli(target: PodTemplate, policy: Policy) -> Decision:
 
 
 def _decide(rule: DecisionBuilder, container: Container) -> Decision:
-    vector = argv.words(container.raw) or ()
+    vector = argv.arguments(container.raw) or ()
     is_scheduler = rule.target.role is Role.SCHEDULER
-    start = argv.scheduler_start(container.raw) if is_scheduler else argv.start(container.raw)
+    start = argv.find_scheduler(container.raw) if is_scheduler else argv.find_worker(container.raw)
     if start is not None:
         return _replace(rule, container, start)
-    if not argv.names_script(vector, f"dask-{rule.target.role}"):
+    if not argv.mentions_script(vector, f"dask-{rule.target.role}"):
         return rule.kept(Reason.DASK_CLI_NO_SCRIPT, f"container {container.name} starts no script of Dask")
-    word = argv.shown(argv.unread(container.raw, scheduler=is_scheduler))
+    word = argv.quoted(argv.unrecognized(container.raw, scheduler=is_scheduler))
     wanted = f"dask {rule.target.role}"
     detail = f"container {container.name}: {word} not understood; write {wanted!r} yourself"
     return rule.refused(Reason.DASK_CLI_UNSURE, detail)
 
 
-def _replace(rule: DecisionBuilder, container: Container, start: Start) -> Decision:
-    form, target = start.spelling, rule.target
+def _replace(rule: DecisionBuilder, container: Container, start: DaskCommand) -> Decision:
+    form, target = start.command_form, rule.target
     words = _SUBCOMMANDS.get(form.program)
     if form.form is not Form.SCRIPT or words is None:
         return rule.kept(Reason.DASK_CLI_NO_SCRIPT, f"container {container.name} starts no script of Dask")
     operations = (
         put(target.spec, target.pointer, ("containers", str(container.index), field), texts)
-        for field, texts in start.line.rewritten({form.first: words}).items()
+        for field, texts in start.arguments.apply_edits({form.first: words}).items()
     )
-    script = start.line.texts[form.first]
+    script = start.arguments.texts[form.first]
     return rule.applied(Reason.DASK_CLI_REPLACED, f"{script!a} becomes '{' '.join(words)}'", *operations)

@@ -25,7 +25,7 @@ from webhook.policy import PREFIX, Policy, WorkerCommand
 from webhook.workloads import accelerators, argv
 from webhook.workloads.container import Container
 from webhook.workloads.pod_templates import PodTemplate
-from webhook.workloads.unstructured import Unstructured, mapping, written
+from webhook.workloads.unstructured import Unstructured, mapping, to_text
 
 WORKER = "gpu"
 SCHEDULER = "scheduler-gpu"
@@ -77,7 +77,7 @@ def _limit(rule: DecisionBuilder, count: int, resource: str, elsewhere: Evidence
 
 def _standing(rule: DecisionBuilder, container: Container, asked: dict[str, Unstructured], resource: str) -> Decision:
     reason = Reason.GPU_PRESENT if resource in asked else Reason.OTHER_DEVICE_PRESENT
-    listed = ", ".join(f"{name}={written(quantity)}" for name, quantity in asked.items())
+    listed = ", ".join(f"{name}={to_text(quantity)}" for name, quantity in asked.items())
     detail = f"container {container.name} asks for {listed} itself"
     return rule.kept(reason, detail)
 
@@ -97,8 +97,8 @@ def _warned(decision: Decision, target: PodTemplate, policy: Policy, count: int)
 
 def _runs_cuda(container: Container, policy: Policy) -> bool:
     """Return whether the container may start dask-cuda: any but a plain worker whose command is kept."""
-    start = argv.start(container.raw)
-    plain = start is not None and start.spelling.program is argv.Program.DASK
+    start = argv.find_worker(container.raw)
+    plain = start is not None and start.command_form.program is argv.Program.DASK
     return not plain or policy.worker_command is not WorkerCommand.KEEP
 
 

@@ -26,7 +26,7 @@ from webhook.workloads.unstructured import (
     mapping,
     sequence,
     text,
-    written,
+    to_text,
 )
 
 # The operator's names. An object with `generateName` gets its name after admission; its pods have it.
@@ -184,7 +184,7 @@ def _in_resources(holder: Unstructured, name: str, *, own: bool, policy: Policy)
         zero = quantities.is_zero(quantity)
         if own or not zero:
             device = None if zero else accelerators.device(resource, policy.gpu_resource)
-            yield Evidence(Kind.RESOURCE, name, resource, written(quantity), device, own)
+            yield Evidence(Kind.RESOURCE, name, resource, to_text(quantity), device, own)
 
 
 def _of_share(kind: Kind, share: accelerators.Share, template: PodTemplate) -> Evidence:
@@ -193,15 +193,15 @@ def _of_share(kind: Kind, share: accelerators.Share, template: PodTemplate) -> E
     own = container is not None and (
         share.container == _name(container.raw) if share.container else container.index == 0
     )
-    return Evidence(kind, "", share.key, written(share.value), None if zero else Device.CUDA, own)
+    return Evidence(kind, "", share.key, to_text(share.value), None if zero else Device.CUDA, own)
 
 
 # ---- evidence without a request ---------------------------------------------------------------------
 
 
 def _dask_cuda(template: PodTemplate) -> Evidence | None:
-    start = argv.start(template.container.raw) if template.container else None
-    if template.container is None or start is None or start.spelling.program is not Program.DASK_CUDA:
+    start = argv.find_worker(template.container.raw) if template.container else None
+    if template.container is None or start is None or start.command_form.program is not Program.DASK_CUDA:
         return None
     return Evidence(Kind.COMMAND, _name(template.container.raw), "", "dask-cuda")
 
@@ -211,7 +211,7 @@ def hidden(template: PodTemplate) -> Iterator[Evidence]:
     for name, value in variables(template).items():
         if value is not None and value.partition(",")[0].strip().lower() in _SHOWS_NONE[name]:
             container = template.container and _name(template.container.raw)
-            yield Evidence(Kind.VARIABLE, container or "", name, written(value))
+            yield Evidence(Kind.VARIABLE, container or "", name, to_text(value))
 
 
 def _excluded(template: PodTemplate) -> Iterator[Evidence]:
@@ -229,17 +229,17 @@ def lacks_dask_cuda(template: PodTemplate) -> str | None:
     if template.container is None:
         return None
     image = images.lacks_dask_cuda(template.container.raw, sequence(template.spec, "initContainers"))
-    return written(image) if image else None
+    return to_text(image) if image else None
 
 
 def _by_policy(template: PodTemplate, policy: Policy) -> Classification:
     chosen = policy.gpu_workers
     if not isinstance(chosen, LabelSelector):
         return _classification((Evidence(Kind.POLICY, "", "", chosen.value),), gpu=chosen is GpuWorkers.ALL)
-    named = template.cluster is not None or not chosen.reads(_NAMES)
+    named = template.cluster is not None or not chosen.uses_any(_NAMES)
     matched = named and chosen.matches(template.labels)
     verb = "labels match" if matched else "labels do not match" if named else "names are not known yet to match"
-    return _classification((Evidence(Kind.POLICY, "", verb, written(chosen)),), gpu=matched)
+    return _classification((Evidence(Kind.POLICY, "", verb, to_text(chosen)),), gpu=matched)
 
 
 def variables(template: PodTemplate) -> Mapping[str, str | None]:
@@ -256,4 +256,4 @@ def variables(template: PodTemplate) -> Mapping[str, str | None]:
 
 
 def _name(container: Unstructured) -> str:
-    return written(mapping(container).get("name", ""))
+    return to_text(mapping(container).get("name", ""))

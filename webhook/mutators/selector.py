@@ -13,7 +13,7 @@ from webhook.workloads.unstructured import (
     mapping,
     sequence,
     texts,
-    written,
+    to_text,
 )
 
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
@@ -45,7 +45,7 @@ class Term:
     @property
     def topology_key(self) -> str:
         """The label of its level; whatever stands there, as text."""
-        return written(self.raw.get("topologyKey"))
+        return to_text(self.raw.get("topologyKey"))
 
 
 def about_workers(target: PodTemplate) -> tuple[Term, ...]:
@@ -145,7 +145,7 @@ _OPERATORS: Mapping[str, Callable[[str | None, Sequence[Unstructured]], bool]] =
 
 
 def _holds(expression: Unstructured, labels: Mapping[str, str]) -> bool:
-    operator = _OPERATORS.get(written(mapping(expression).get("operator")))
+    operator = _OPERATORS.get(to_text(mapping(expression).get("operator")))
     key = mapping(expression).get("key")
     value = labels.get(key) if isinstance(key, str) else None
     return operator is not None and operator(value, sequence(expression, "values"))

@@ -1,4 +1,4 @@
-"""What the webhook would do to manifests, and why. No cluster; the decisions are the webhook's own."""
+"""Review of manifests: the decisions of the webhook on objects that are read from files or a cluster."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,57 +15,58 @@ from webhook.admission.handler import (
 )
 from webhook.kube.capacity import NOT_WATCHED, Capacity
 from webhook.kube.manifests import Manifest, ManifestError
-from webhook.kube.namespaces.static import Static
+from webhook.kube.namespaces.static import StaticNamespaces
 from webhook.mutators.patch import Operation
 from webhook.placement.model import Hints
 from webhook.policy import ENABLED, Annotations, Policy, resolve
 from webhook.workloads.unstructured import Unstructured, text
 
-# Where the user names no namespace, the question is what an enabled one would do.
+# Without any Namespace in the input, every namespace is assumed to be enabled.
 ASSUMED: Annotations = frozenset({(ENABLED, "true")})
 
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """One object and what becomes of it.
+    """Object with the webhook's response to its creation.
 
     Attributes:
-        manifest: As it was read.
-        review: The request that creating it would be.
-        policy: What holds in its namespace; None where that is not known.
-        verdict: What the webhook answers.
-        result: The object afterwards; the manifest's own where nothing changes.
+        manifest: Object before mutation.
+        request: Admission request for its creation.
+        policy: Effective policy of its namespace; None if the namespace is unknown.
+        response: Response of the webhook.
+        result: Object after mutation; the same object if nothing changes.
     """
 
     manifest: Manifest
-    review: AdmissionRequest
+    request: AdmissionRequest
     policy: Policy | None
-    verdict: AdmissionResponse
+    response: AdmissionResponse
     result: Unstructured
 
     @property
     def changed(self) -> bool:
-        """Whether the webhook would change it."""
-        return bool(self.verdict.operations)
+        """Return whether the webhook would change the object."""
+        return bool(self.response.operations)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Assumptions:
-    """What is taken for granted about the cluster."""
+class _Context:
+    """State of the cluster that the review assumes."""
 
-    known: Static
+    namespaces: StaticNamespaces
     defaults: Policy
     tried: Mapping[str, str]
     capacity: Capacity
 
     @property
-    def only(self) -> str:
-        """Where an object lives that names no namespace."""
-        return self.known.names[0] if len(self.known.names) == 1 else "default"
+    def default_namespace(self) -> str:
+        """Return the namespace of objects without one."""
+        names = self.namespaces.names
+        return names[0] if len(names) == 1 else "default"
 
     def policy(self, namespace: str) -> Policy | None:
-        """What holds in a namespace; None where it is not known."""
-        annotations = self.known.find(namespace) if self.known.names else ASSUMED
+        """Return the effective policy of a namespace, or None if it is unknown."""
+        annotations = self.namespaces.find(namespace) if self.namespaces.names else ASSUMED
         return None if annotations is None else resolve({**dict(annotations), **self.tried}, self.defaults)
 
 
@@ -76,22 +77,22 @@ def review(
     tried: Mapping[str, str] = MappingProxyType({}),
     capacity: Capacity = NOT_WATCHED,
 ) -> tuple[Reviewed, ...]:
-    """Review every object that is no Namespace.
+    """Review all objects except Namespaces.
 
     Args:
-        manifests: What would be applied; Namespaces among them count as such.
-        namespaces: Further Namespaces. Where there are none at all, every namespace is taken as enabled.
-        defaults: The installation's.
-        tried: Annotations that every namespace is taken to have as well.
-        capacity: What is free; objects are planned one after another, as if they were applied so.
+        manifests: Objects to review; the annotations of Namespaces among them apply.
+        namespaces: Further Namespaces. Without any Namespace, every namespace is assumed to be enabled.
+        defaults: Policy defaults.
+        tried: Annotations to add to every namespace.
+        capacity: Free capacity; objects reserve it in their order.
 
     Raises:
-        ManifestError: An AdmissionReview among the manifests is malformed.
+        ManifestError: An AdmissionReview is malformed.
     """
-    known = Static(manifest.item for manifest in (*namespaces, *manifests))
-    assumptions = _Assumptions(known=known, defaults=defaults, tried=tried, capacity=capacity)
+    known = StaticNamespaces(manifest.item for manifest in (*namespaces, *manifests))
+    context = _Context(namespaces=known, defaults=defaults, tried=tried, capacity=capacity)
     return tuple(
-        _reviewed(manifest, _request(manifest, assumptions.only), assumptions)
+        _review_object(manifest, _request(manifest, context.default_namespace), context)
         for manifest in manifests
         if text(manifest.item, "kind") != "Namespace"
     )
@@ -115,40 +116,40 @@ def _request(manifest: Manifest, namespace: str) -> AdmissionRequest:
     )
 
 
-def _reviewed(manifest: Manifest, request: AdmissionRequest, assumptions: _Assumptions) -> Reviewed:
-    policy = assumptions.policy(request.namespace)
+def _review_object(manifest: Manifest, request: AdmissionRequest, context: _Context) -> Reviewed:
+    policy = context.policy(request.namespace)
     subject = handler.consider(request)
     if isinstance(subject, AdmissionResponse):
         return Reviewed(manifest, request, policy, subject, request.item)
-    asked = handler.questions(request, subject, policy)
-    hints = asked if isinstance(asked, Hints) else assumptions.capacity.hints(asked)
-    verdict = handler.decide(subject, policy, hints)
-    return Reviewed(manifest, request, policy, verdict, applied(request.item, verdict.operations))
+    questions = handler.questions(request, subject, policy)
+    hints = questions if isinstance(questions, Hints) else context.capacity.hints(questions)
+    response = handler.decide(subject, policy, hints)
+    return Reviewed(manifest, request, policy, response, apply_patch(request.item, response.operations))
 
 
-def applied(item: Unstructured, operations: Sequence[Operation]) -> Unstructured:
-    """The object after a patch; itself where there is none."""
+def apply_patch(item: Unstructured, operations: Sequence[Operation]) -> Unstructured:
+    """Return the object after a patch; the same object if there are no operations."""
     return jsonpatch.apply_patch(item, [each.as_json() for each in operations]) if operations else item
 
 
-def explained(status: Status) -> str:
-    """Why nothing was decided, for people."""
-    return _EXPLAINED[status]
+def describe_status(status: Status) -> str:
+    """Return the description of a status."""
+    return _DESCRIPTIONS[status]
 
 
-_EXPLAINED = {
+_DESCRIPTIONS = {
     Status.DECIDED: "decided",
-    Status.NO_TARGET: "no Dask cluster, worker group, job or worker pod being created or changed",
+    Status.NO_TARGET: "not a creation or update of a DaskCluster, DaskWorkerGroup, DaskJob or worker pod",
     Status.SPEC_UNCHANGED: "its spec is unchanged",
     Status.BEING_DELETED: "it is being deleted",
     Status.OPTED_OUT: f'it is opted out by its annotation {ENABLED}: "false"',
     Status.NOT_ENABLED: f'its namespace is not enabled: annotate it with {ENABLED}="true"',
-    Status.NOT_TARGETED: "its namespace's annotation targets leaves this kind out",
-    Status.NAMESPACE_UNKNOWN: "its namespace is not among the given ones",
+    Status.NOT_TARGETED: "the annotation targets of its namespace excludes this kind",
+    Status.NAMESPACE_UNKNOWN: "its namespace is unknown",
     Status.INTERNAL_ERROR: "internal error",
 }
 
 
 def any_changed(reviewed: Iterable[Reviewed]) -> bool:
-    """Whether the webhook would change any of them."""
-    return any(one.changed for one in reviewed)
+    """Return whether the webhook would change any of the objects."""
+    return any(each.changed for each in reviewed)

@@ -1,4 +1,4 @@
-"""Reviewed objects as text: for a terminal, for `kubectl`, for programs."""
+"""Output formats of `review`: diff, YAML, JSON and JSON patch."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -11,91 +11,90 @@ from rich.text import Text
 from webhook.kube.manifests import dump
 from webhook.mutators.decision import Decision, Outcome
 from webhook.mutators.gpu_workers import Classification
-from webhook.review import Reviewed, diff_attribution, explained
-from webhook.review.recommendations import advice
+from webhook.review import Reviewed, describe_status, diff_attribution
+from webhook.review.recommendations import recommendations
 from webhook.workloads.unstructured import Unstructured
 
 LINE_STYLES = {"+": "green", "-": "red", "@": "cyan"}
-BESIDE = 48  # a reason begins no farther right than this, so that most fit into 80 columns
-COLOURS = {Outcome.APPLIED: "green", Outcome.KEPT: "cyan", Outcome.SKIPPED: "dim", Outcome.REFUSED: "yellow"}
+MAX_REASON_COLUMN = 48  # so that most lines with a reason fit into 80 columns
+OUTCOME_STYLES = {Outcome.APPLIED: "green", Outcome.KEPT: "cyan", Outcome.SKIPPED: "dim", Outcome.REFUSED: "yellow"}
 
 
-def show_diffs(console: Console, reviewed: Sequence[Reviewed], *, explain: bool = False) -> None:
-    """Each object: its diff, the decisions, the warnings its user would get.
+def print_diffs(console: Console, reviewed: Sequence[Reviewed], *, explain: bool = False) -> None:
+    """Print the diff, the decisions and the warnings of each object.
 
     Args:
-        console: Where to.
-        reviewed: The objects.
-        explain: Also the decisions that are `skipped`, and what there is to gain.
+        console: Output.
+        reviewed: Objects.
+        explain: Also print skipped decisions and recommendations.
     """
-    for one in reviewed:
-        _show_title(console, one)
-        for line in diff(one):
+    for each in reviewed:
+        console.print(Text(title(each), style="bold"), soft_wrap=True)
+        for line in diff(each):
             console.print(line, soft_wrap=True)
-        if explain and one.verdict.worker:
-            console.print(Text(printable(str(one.verdict.worker))))
-        if one.verdict.decisions:
-            console.print(decisions(one, every=explain))
+        if explain and each.response.worker:
+            console.print(Text(printable(str(each.response.worker))))
+        if each.response.decisions:
+            console.print(decision_table(each, include_skipped=explain))
         else:
-            status = one.verdict.status
-            console.print(Text(f"unchanged: {explained(status)}" + (f" ({status})" if explain else ""), style="dim"))
-        for told in advised(one) if explain else ():
-            console.print(Text(told))
-        for warning in one.verdict.warnings:
+            status = each.response.status
+            suffix = f" ({status})" if explain else ""
+            console.print(Text(f"unchanged: {describe_status(status)}{suffix}", style="dim"))
+        for recommendation in _recommendations(each) if explain else ():
+            console.print(Text(recommendation))
+        for warning in each.response.warnings:
             console.print(Text(f"Warning: {warning}", style="yellow"))
 
 
-def advised(one: Reviewed) -> tuple[str, ...]:
-    """What there is to gain beyond what was decided, a line each."""
-    return tuple(f"{each.reason}: {line}" for each in one.verdict.decisions for line in advice(each.reason))
+def _recommendations(reviewed: Reviewed) -> tuple[str, ...]:
+    decisions = reviewed.response.decisions
+    return tuple(f"{each.reason}: {line}" for each in decisions for line in recommendations(each.reason))
 
 
-def _show_title(console: Console, one: Reviewed) -> None:
-    console.print(Text(title(one), style="bold"), soft_wrap=True)  # a rule would cut off the line's number
-
-
-def title(one: Reviewed) -> str:
-    """The object's kind, name, namespace and place."""
-    manifest = one.manifest
+def title(reviewed: Reviewed) -> str:
+    """Return the kind, name, namespace and file position of an object."""
+    manifest = reviewed.manifest
     where = f"{manifest.source}:{manifest.line}" if manifest.line else manifest.source
-    return printable(f"{one.review.kind}/{one.review.name} in namespace {one.review.namespace} ({where})")
+    return printable(
+        f"{reviewed.request.kind}/{reviewed.request.name} in namespace {reviewed.request.namespace} ({where})"
+    )
 
 
 def printable(text: str) -> str:
-    """A text of somebody else's as a terminal may have it: nothing in it moves a cursor or changes a colour."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    """Replace characters that a terminal could interpret, such as escape sequences."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
-def diff(one: Reviewed) -> Iterator[Text]:
-    """The lines of a unified diff, coloured, with the reason beside each change; none where nothing changes."""
-    lines = tuple(diff_attribution.diff(one))
-    before = (None, *(line.decision for line in lines))
-    begun = tuple(
-        line.decision if line.decision is not last else None for line, last in zip(lines, before, strict=False)
+def diff(reviewed: Reviewed) -> Iterator[Text]:
+    """Yield the styled lines of a unified diff, with the reason on the first line of each change."""
+    lines = tuple(diff_attribution.diff(reviewed))
+    previous = (None, *(line.decision for line in lines))
+    starts = tuple(
+        line.decision if line.decision is not before else None for line, before in zip(lines, previous, strict=False)
     )
-    beside = max((len(line.text) for line, decision in zip(lines, begun, strict=True) if decision), default=0)
-    for line, decision in zip(lines, begun, strict=True):
+    width = max((len(line.text) for line, decision in zip(lines, starts, strict=True) if decision), default=0)
+    for line, decision in zip(lines, starts, strict=True):
         text = line.text if line.sign == "@" else f"{line.sign}{line.text}"
-        shown = Text(text, style=LINE_STYLES.get(line.sign, ""))
+        styled = Text(text, style=LINE_STYLES.get(line.sign, ""))
         if decision:
-            pad = " " * (min(beside, BESIDE) - len(line.text))
-            shown.append(f"{pad}  # {decision.rule}: {decision.reason}", style="not bold dim")
-        yield shown
+            padding = " " * (min(width, MAX_REASON_COLUMN) - len(line.text))
+            styled.append(f"{padding}  # {decision.rule}: {decision.reason}", style="not bold dim")
+        yield styled
 
 
-def decisions(one: Reviewed, *, every: bool = False) -> Table:
-    """The decisions with their reasons; those of rules that have nothing to do only where `every` one is wanted."""
+def decision_table(reviewed: Reviewed, *, include_skipped: bool = False) -> Table:
+    """Return a table of the decisions with their reasons."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in ("rule", "outcome", "reason", "detail"):
         table.add_column(column, overflow="fold")
-    for decision in one.verdict.decisions:
-        if every or decision.outcome is not Outcome.SKIPPED or decision.warnings:
+    for decision in reviewed.response.decisions:
+        if include_skipped or decision.outcome is not Outcome.SKIPPED or decision.warnings:
             table.add_row(*_cells(decision))
     return table
 
 
 def _cells(decision: Decision) -> tuple[str, ...]:
-    colour = COLOURS[decision.outcome]
+    colour = OUTCOME_STYLES[decision.outcome]
     return (
         decision.rule,
         f"[{colour}]{decision.outcome}[/]",
@@ -105,25 +104,25 @@ def _cells(decision: Decision) -> tuple[str, ...]:
 
 
 def as_yaml(reviewed: Sequence[Reviewed]) -> str:
-    """The objects as they would be stored, as a YAML stream."""
-    return "---\n".join(dump(one.result) for one in reviewed)
+    """Return the mutated objects as a YAML stream."""
+    return "---\n".join(dump(each.result) for each in reviewed)
 
 
 def as_patch(reviewed: Sequence[Reviewed]) -> str:
-    """The JSON patch of each object, as a JSON list with the objects it is for."""
-    return as_text([{**_named(one), "patch": _operations(one)} for one in reviewed if one.changed])
+    """Return the JSON patches of the changed objects as a JSON list."""
+    return to_json([{**_identity(each), "patch": _operations(each)} for each in reviewed if each.changed])
 
 
 def as_json(reviewed: Sequence[Reviewed]) -> str:
-    """Everything, for programs."""
-    return as_text([_whole(one) for one in reviewed])
+    """Return the objects with their decisions, warnings and patches as a JSON list."""
+    return to_json([_details(each) for each in reviewed])
 
 
-def _whole(one: Reviewed) -> Unstructured:
+def _details(reviewed: Reviewed) -> Unstructured:
     return {
-        **_named(one),
-        "status": one.verdict.status,
-        "worker": _worker(one.verdict.worker),
+        **_identity(reviewed),
+        "status": reviewed.response.status,
+        "worker": _worker(reviewed.response.worker),
         "decisions": [
             {
                 "rule": decision.rule,
@@ -132,36 +131,36 @@ def _whole(one: Reviewed) -> Unstructured:
                 "reason": decision.reason,
                 "detail": decision.detail,
             }
-            for decision in one.verdict.decisions
+            for decision in reviewed.response.decisions
         ],
-        "warnings": one.verdict.warnings,
-        "advice": advised(one),
-        "patch": _operations(one),
+        "warnings": reviewed.response.warnings,
+        "recommendations": _recommendations(reviewed),
+        "patch": _operations(reviewed),
     }
 
 
-def _worker(found: Classification | None) -> Unstructured:
-    if found is None:
+def _worker(classification: Classification | None) -> Unstructured:
+    if classification is None:
         return None
     keys = ("kind", "container", "field", "value")
-    evidence = [{key: getattr(each, key) for key in keys} for each in found.evidence]
-    return {"kind": found.kind, "evidence": evidence}
+    evidence = [{key: getattr(each, key) for key in keys} for each in classification.evidence]
+    return {"kind": classification.kind, "evidence": evidence}
 
 
-def _named(one: Reviewed) -> Unstructured:
+def _identity(reviewed: Reviewed) -> Unstructured:
     return {
-        "source": one.manifest.source,
-        "line": one.manifest.line,
-        "kind": one.review.kind,
-        "namespace": one.review.namespace,
-        "name": one.review.name,
+        "source": reviewed.manifest.source,
+        "line": reviewed.manifest.line,
+        "kind": reviewed.request.kind,
+        "namespace": reviewed.request.namespace,
+        "name": reviewed.request.name,
     }
 
 
-def _operations(one: Reviewed) -> Unstructured:
-    return [operation.as_json() for operation in one.verdict.operations]
+def _operations(reviewed: Reviewed) -> Unstructured:
+    return [operation.as_json() for operation in reviewed.response.operations]
 
 
-def as_text(document: Unstructured) -> str:
-    """A document as JSON for people and programs."""
+def to_json(document: Unstructured) -> str:
+    """Serialize a document as indented JSON."""
     return json.dumps(document, indent=2)

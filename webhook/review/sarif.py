@@ -1,9 +1,9 @@
-"""Reviewed objects for code scanners: SARIF 2.1.0, whose rules are the reasons.
+"""SARIF 2.1.0 output of `review` for code scanners; the SARIF rules are the reasons of decisions.
 
 | outcome | kind | level |
 |---|---|---|
-| applied | fail | note: the webhook writes what the manifest lacks |
-| refused | fail | warning: somebody has to look |
+| applied | fail | note: the webhook would change the manifest |
+| refused | fail | warning: the user should check the manifest |
 | kept | pass | none |
 | skipped | notApplicable | none |
 
@@ -22,8 +22,8 @@ from webhook.workloads.unstructured import Unstructured
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 HOME = "https://docs.rapids.ai/deployment/stable/guides/colocate-workers/"
 
-Graded: TypeAlias = tuple[Literal["fail", "pass", "notApplicable"], Literal["note", "warning", "none"]]
-GRADES: Mapping[Outcome, Graded] = {
+Grade: TypeAlias = tuple[Literal["fail", "pass", "notApplicable"], Literal["note", "warning", "none"]]
+GRADES: Mapping[Outcome, Grade] = {
     Outcome.APPLIED: ("fail", "note"),
     Outcome.REFUSED: ("fail", "warning"),
     Outcome.KEPT: ("pass", "none"),
@@ -32,13 +32,13 @@ GRADES: Mapping[Outcome, Graded] = {
 _REASONS = tuple(Reason)
 
 
-def sarif(reviewed: Sequence[Reviewed], version: str, *, every: bool = False) -> Unstructured:
-    """One run over all objects.
+def sarif(reviewed: Sequence[Reviewed], version: str, *, include_skipped: bool = False) -> Unstructured:
+    """Return a SARIF log with one run.
 
     Args:
-        reviewed: The objects.
-        version: Of this program.
-        every: Also the decisions that are `skipped`.
+        reviewed: Objects.
+        version: Version of dask-colocate.
+        include_skipped: Include skipped decisions.
     """
     driver = {
         "name": "dask-colocate",
@@ -55,26 +55,26 @@ def sarif(reviewed: Sequence[Reviewed], version: str, *, every: bool = False) ->
                 "columnKind": "unicodeCodePoints",
                 "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": _notifications(reviewed)}],
                 "results": [
-                    _result(one, decision)
-                    for one in reviewed
-                    for decision in one.verdict.decisions
-                    if every or decision.outcome is not Outcome.SKIPPED
+                    _result(each, decision)
+                    for each in reviewed
+                    for decision in each.response.decisions
+                    if include_skipped or decision.outcome is not Outcome.SKIPPED
                 ],
             }
         ],
     }
 
 
-def _result(one: Reviewed, decision: Decision) -> Unstructured:
+def _result(reviewed: Reviewed, decision: Decision) -> Unstructured:
     kind, level = GRADES[decision.outcome]
-    about = f"{one.review.kind}/{one.review.name}"
+    about = f"{reviewed.request.kind}/{reviewed.request.name}"
     return {
         "ruleId": decision.reason.value,
         "ruleIndex": _REASONS.index(decision.reason),
         "kind": kind,
         "level": level,
         "message": {"text": f"{about}: {decision.rule}: {decision.detail}"},
-        "locations": [_location(one, _pointer(decision))],
+        "locations": [_location(reviewed, _pointer(decision))],
     }
 
 
@@ -83,25 +83,25 @@ def _pointer(decision: Decision) -> str:
 
 
 def _notifications(reviewed: Sequence[Reviewed]) -> Unstructured:
-    """What the user would be warned of, which is about a namespace as often as about a rule."""
+    """Return the warnings, which are not results because some of them concern the namespace."""
     return [
-        {"level": "warning", "message": {"text": line}, "locations": [_location(one, "")]}
-        for one in reviewed
-        for line in one.verdict.warnings
+        {"level": "warning", "message": {"text": line}, "locations": [_location(each, "")]}
+        for each in reviewed
+        for line in each.response.warnings
     ]
 
 
-def _location(one: Reviewed, pointer: str) -> Unstructured:
-    line = one.manifest.line_of(pointer)
+def _location(reviewed: Reviewed, pointer: str) -> Unstructured:
+    line = reviewed.manifest.line_of(pointer)
     region = {"region": {"startLine": line}} if line else {}
-    named = f"{one.review.namespace}/{one.review.kind}/{one.review.name}"
+    named = f"{reviewed.request.namespace}/{reviewed.request.kind}/{reviewed.request.name}"
     return {
-        "physicalLocation": {"artifactLocation": {"uri": _uri(one.manifest.source)}, **region},
+        "physicalLocation": {"artifactLocation": {"uri": _uri(reviewed.manifest.source)}, **region},
         "logicalLocations": [{"fullyQualifiedName": named, "kind": "object"}],
     }
 
 
 def _uri(source: str) -> str:
-    """A file's name as a URI; one that is relative stays so, and is taken from where the program ran."""
+    """Convert a file name to a URI; a relative name stays relative to the working directory."""
     path = Path(source)
     return path.as_uri() if path.is_absolute() else quote(path.as_posix())

@@ -1,4 +1,4 @@
-"""The manifests a user names: files, directories, standard input."""
+"""Reader of manifests from files, directories and standard input."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -13,57 +13,59 @@ SUFFIXES = (".yaml", ".yml", ".json")
 STDIN = "-"
 
 
-def read(names: Iterable[str], stdin: TextIO, tell: Callable[[str], None]) -> tuple[Manifest, ...]:
-    """Every object of the files; `-` is standard input, a directory all `SUFFIXES` below it, sorted.
+def read(names: Iterable[str], stdin: TextIO, update: Callable[[str], None]) -> tuple[Manifest, ...]:
+    """Read all objects.
 
-    A directory may hold other YAML and JSON too: what is not Kubernetes' is left out there, broken or not. Hidden
-    directories, such as `.git`, are not looked into.
+    `-` is standard input. A directory is searched recursively for `SUFFIXES`, in sorted order and without hidden
+    directories; its files that are not Kubernetes manifests are skipped, also if they are invalid.
 
     Args:
-        names: As the user gave them.
-        stdin: What `-` reads.
-        tell: Hears how far it got.
+        names: File and directory names.
+        stdin: Standard input.
+        update: Callback for progress messages.
 
     Raises:
-        InputError: A line with file and, where there is one, line for each file that cannot be used.
+        InputError: Files are invalid; the message has one line for each.
     """
-    found: list[Manifest] = []
+    objects: list[Manifest] = []
     problems: list[str] = []
     files = tuple(file for name in names for file in _files(name))
-    for count, (file, walked) in enumerate(files):
-        tell(f"reading {count} of {len(files)} files")
+    for count, (file, in_directory) in enumerate(files):
+        update(f"reading {count} of {len(files)} files")
         try:
-            found += manifests.read(_text(file, stdin), "<stdin>" if file == STDIN else file, others=walked)
+            objects += manifests.read(
+                _read_text(file, stdin), "<stdin>" if file == STDIN else file, skip_others=in_directory
+            )
         except InputError as error:
             problems.append(str(error))
     if problems:
         raise InputError("\n".join(problems))
-    return tuple(found)
+    return tuple(objects)
 
 
 def _files(name: str) -> Iterator[tuple[str, bool]]:
-    """The files behind a name, and whether they were found in a directory."""
+    """Yield the files of a name, and whether they were found in a directory."""
     if name == STDIN or not Path(name).is_dir():
         yield name, False
         return
-    below = [
+    found = [
         str(Path(folder, file))
-        for folder, folders, files in _walked(name)
+        for folder, folders, files in _walk(name)
         for file in sorted(files)
         if file.endswith(SUFFIXES)
     ]
-    if not below:
-        raise InputError(f"{name}: no {', '.join(f'*{suffix}' for suffix in SUFFIXES)} in it: name another directory")
-    yield from ((file, True) for file in below)
+    if not found:
+        raise InputError(f"{name}: no {', '.join(f'*{suffix}' for suffix in SUFFIXES)} files in this directory")
+    yield from ((file, True) for file in found)
 
 
-def _walked(name: str) -> Iterator[tuple[str, list[str], list[str]]]:
+def _walk(name: str) -> Iterator[tuple[str, list[str], list[str]]]:
     for folder, folders, files in os.walk(name):
-        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield folder, folders, files
 
 
-def _text(name: str, stdin: TextIO) -> str:
+def _read_text(name: str, stdin: TextIO) -> str:
     try:
         return stdin.read() if name == STDIN else Path(name).read_text(encoding="utf-8")
     except OSError as error:

@@ -1,8 +1,8 @@
-"""Kubernetes Events on the Dask objects that something was done to, or that something was refused for.
+"""Kubernetes Events on Dask objects: one for applied decisions, one for refused decisions.
 
-All of it happens in a thread of its own: a request only puts a note into a queue. A custom resource has no uid yet
-when its creation is reviewed, so each note is taken up a moment later, when the object is there; one that was
-not created after all, or cannot be read, gets no Event. Pods get none: there are too many of them.
+A request only adds an entry to a queue; a thread writes the Events. A custom resource has no uid when its creation is
+admitted, so the thread reads the object a moment later. An object that does not exist or cannot be read gets no Event.
+Pods get no Events, because there are too many of them.
 
 Source: Kubernetes API reference, Event v1 events.k8s.io; `kubectl describe` finds Events by the object's uid.
 """
@@ -25,27 +25,27 @@ from webhook.workloads.unstructured import Unstructured, text
 
 _log = logging.getLogger(__name__)
 
-NOTES = 200  # waiting at once; more are dropped and counted
-APART = 0.2  # seconds between two Events: five a second is what an API server does not notice
-SETTLE = 1.0  # seconds until the object is there
-SECONDS = 5.0  # for each call
+QUEUE_SIZE = 200  # entries; more are dropped and counted
+MIN_INTERVAL = 0.2  # seconds between two Events: a negligible load for an API server
+CREATION_DELAY = 1.0  # seconds until an admitted object exists
+REQUEST_TIMEOUT = 5.0  # seconds
 CONTROLLER = "colocate.dask.org/webhook"
 INSTANCE = "dask-colocate"
 PLURALS = {"DaskCluster": "daskclusters", "DaskJob": "daskjobs", "DaskWorkerGroup": "daskworkergroups"}
-_NOTE = 1000  # the API server takes 1024 bytes
-_LONGEST_NAME = 253  # a longer one is refused by the API server, later
+_MAX_NOTE_LENGTH = 1000  # the API server accepts 1024 bytes
+_MAX_NAME_LENGTH = 253  # the API server rejects longer names after the webhook
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """What an Event is to say.
+class PendingEvent:
+    """Decisions about an object that the thread will write as Events.
 
     Attributes:
-        kind: Of the object.
-        namespace: Of the object.
-        name: Of the object.
-        decisions: Those that changed or refused something.
-        due: When the object is there, by `time.monotonic`.
+        kind: Kind of the object.
+        namespace: Namespace of the object.
+        name: Name of the object.
+        decisions: Applied and refused decisions.
+        due: `time.monotonic` when the object exists.
     """
 
     kind: str
@@ -55,92 +55,99 @@ class Note:
     due: float
 
 
-class Events:
-    """Writes Events, a few a second, for as long as there is something to say."""
+class EventWriter:
+    """Thread that writes queued Events at a limited rate."""
 
     def __init__(self, client: ApiClient, on_drop: Callable[[], None]) -> None:
-        """Write with `client`; `on_drop` is told of each note that found no room."""
+        """Write with `client`; `on_drop` is called for each entry that is dropped because the queue is full."""
         self._events, self._custom = EventsV1Api(client), CustomObjectsApi(client)
-        self._notes: queue.Queue[Note] = queue.Queue(NOTES)
+        self._queue: queue.Queue[PendingEvent] = queue.Queue(QUEUE_SIZE)
         self._stopped = threading.Event()
         self._on_drop = on_drop
 
     @property
     def ready(self) -> bool:
-        """Always: nobody waits for an Event."""
+        """Return True: requests do not depend on Events."""
         return True
 
     def start(self) -> None:
-        """Write from now on."""
+        """Start the thread."""
         threading.Thread(target=self._run, name="events", daemon=True).start()
 
     def stop(self) -> None:
-        """Write no more."""
+        """Stop the thread after the current Event."""
         self._stopped.set()
 
-    def tell(self, review: AdmissionRequest, verdict: AdmissionResponse) -> None:
-        """Note what was decided, if it is worth an Event. Returns at once."""
-        said = tuple(each for each in verdict.decisions if each.outcome in {Outcome.APPLIED, Outcome.REFUSED})
-        if not said or review.dry_run or review.kind not in PLURALS or not 0 < len(review.name) <= _LONGEST_NAME:
+    def enqueue(self, request: AdmissionRequest, response: AdmissionResponse) -> None:
+        """Queue the applied and refused decisions of a response. Never blocks."""
+        decisions = tuple(each for each in response.decisions if each.outcome in {Outcome.APPLIED, Outcome.REFUSED})
+        named = 0 < len(request.name) <= _MAX_NAME_LENGTH
+        if not decisions or request.dry_run or request.kind not in PLURALS or not named:
             return
+        due = time.monotonic() + CREATION_DELAY
         try:
-            self._notes.put_nowait(Note(review.kind, review.namespace, review.name, said, time.monotonic() + SETTLE))
+            self._queue.put_nowait(PendingEvent(request.kind, request.namespace, request.name, decisions, due))
         except queue.Full:
             self._on_drop()
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            note = self._notes.get()
-            self._stopped.wait(max(APART, note.due - time.monotonic()))
+            pending = self._queue.get()
+            self._stopped.wait(max(MIN_INTERVAL, pending.due - time.monotonic()))
             try:
-                self._write(note)
+                self._write(pending)
             except (ApiException, HTTPError, OSError) as error:
-                _log.warning("no Event for %s %s/%s: %s", note.kind, note.namespace, note.name, _said(error))
+                about = f"{pending.kind} {pending.namespace}/{pending.name}"
+                _log.warning("cannot write an Event for %s: %s", about, _message(error))
 
-    def _write(self, note: Note) -> None:
-        plural = PLURALS[note.kind]
-        found = self._custom.get_namespaced_custom_object(
-            "kubernetes.dask.org", "v1", note.namespace, plural, note.name, _request_timeout=SECONDS
+    def _write(self, pending: PendingEvent) -> None:
+        target = self._custom.get_namespaced_custom_object(
+            "kubernetes.dask.org",
+            "v1",
+            pending.namespace,
+            PLURALS[pending.kind],
+            pending.name,
+            _request_timeout=REQUEST_TIMEOUT,
         )
-        for event in events(note, found, datetime.now(UTC)):
-            self._events.create_namespaced_event(note.namespace, event, _request_timeout=SECONDS)
+        for event in render_events(pending, target, datetime.now(UTC)):
+            self._events.create_namespaced_event(pending.namespace, event, _request_timeout=REQUEST_TIMEOUT)
 
 
-def events(note: Note, found: Unstructured, now: datetime) -> tuple[Mapping[str, Unstructured], ...]:
-    """The Events of a note: one for what was applied, one for what was refused.
+def render_events(pending: PendingEvent, target: Unstructured, now: datetime) -> tuple[Mapping[str, Unstructured], ...]:
+    """Return the Events of an entry: one for applied decisions, one for refused decisions.
 
     Args:
-        note: What to say.
-        found: The object as it is now; its uid is what an Event hangs on.
-        now: Of the Events.
+        pending: Queue entry.
+        target: Stored object, with its uid.
+        now: Time of the Events.
     """
-    about = {
+    regarding = {
         "apiVersion": "kubernetes.dask.org/v1",
-        "kind": note.kind,
-        "namespace": note.namespace,
-        "name": note.name,
-        "uid": text(found, "metadata", "uid") or "",
+        "kind": pending.kind,
+        "namespace": pending.namespace,
+        "name": pending.name,
+        "uid": text(target, "metadata", "uid") or "",
     }
-    sorts = ((Outcome.APPLIED, "Normal", "Colocated"), (Outcome.REFUSED, "Warning", "NotColocated"))
+    types = ((Outcome.APPLIED, "Normal", "Colocated"), (Outcome.REFUSED, "Warning", "NotColocated"))
     return tuple(
         {
-            "metadata": {"generateName": f"{note.name[:200]}-", "namespace": note.namespace},
-            "regarding": about,
-            "type": kind,
+            "metadata": {"generateName": f"{pending.name[:200]}-", "namespace": pending.namespace},
+            "regarding": regarding,
+            "type": event_type,
             "reason": reason,
             "action": "Mutate",
-            "note": "; ".join(f"{each.rule}: {each.detail}" for each in said)[:_NOTE],
+            "note": "; ".join(f"{decision.rule}: {decision.detail}" for decision in decisions)[:_MAX_NOTE_LENGTH],
             "reportingController": CONTROLLER,
             "reportingInstance": INSTANCE,
             "eventTime": now.isoformat(timespec="microseconds").replace("+00:00", "Z"),
         }
-        for outcome, kind, reason in sorts
-        if (said := [each for each in note.decisions if each.outcome is outcome])
+        for outcome, event_type, reason in types
+        if (decisions := [decision for decision in pending.decisions if decision.outcome is outcome])
     )
 
 
-def _said(error: Exception) -> str:
-    """The API server's own sentence, where there is one."""
+def _message(error: Exception) -> str:
+    """Return the API server's message if the error has one."""
     try:
         return text(orjson.loads(getattr(error, "body", None) or b""), "message") or str(error)
     except orjson.JSONDecodeError:

@@ -11,7 +11,7 @@ from webhook.workloads.unstructured import (
     mapping,
     sequence,
     text,
-    written,
+    to_text,
 )
 
 _MOST = 512  # terms, and expressions of each; kube-scheduler needs more time for each than this module
@@ -79,7 +79,7 @@ def _selects_slices(expression: Unstructured) -> bool:
 
 def _is_slice(key: str | None, values: Sequence[Unstructured]) -> bool:
     if key == _PRODUCT:
-        return bool(values) and all("-MIG-" in written(value) for value in values)
+        return bool(values) and all("-MIG-" in to_text(value) for value in values)
     return key == _SLICE_SIZE and bool(values)
 
 
@@ -100,7 +100,7 @@ def required_affinity(spec: Unstructured) -> Unstructured:
 def _excluding(term: Unstructured) -> str | None:
     for expression in _expressions(term):
         key, operator = text(expression, "key"), text(expression, "operator") or ""
-        values = [written(value).lower() for value in sequence(expression, "values")[:_MOST]]
+        values = [to_text(value).lower() for value in sequence(expression, "values")[:_MOST]]
         if key in _ON_GPU_NODES and _rules_out(operator, values):
             return " ".join((key, operator, *values))
     return None

@@ -18,12 +18,12 @@ from tests.bench.load.hour import Do, Hour, Town
 from tests.bench.load.scrape import resident_mib
 from tests.bench.load.spread import Spread, spread
 from tests.bench.must import Must
-from tests.bench.room import rest
+from tests.bench.node_pools import rest
 from tests.e2e.bed import history
 from tests.e2e.bed.waiting import until
 from webhook.admission.decision_cache import CONTAINERS_KEPT, WORKERS_KEPT
 from webhook.admission.handler import answered
-from webhook.http.limits import LITTER
+from webhook.http.limits import CLOSED_PER_COLLECTION
 
 if TYPE_CHECKING:
     import httpx
@@ -39,8 +39,8 @@ CONNECTIONS = 16  # over which reviews come
 FORGETFUL = 2  # the quarter, from 0, in which the API server forgets
 # MiB that a process may come to hold: decisions on workers and containers, each the largest there is, and buffers of
 # connections that are over (`webhook.admission.decision_cache`, `webhook.http.limits`). Usually a third of that.
-KEPT = (WORKERS_KEPT * 60 + CONTAINERS_KEPT * 13 + LITTER * 256) / 1024
-PATIENCE = 5.0  # seconds for an annotation to take effect
+KEPT = (WORKERS_KEPT * 60 + CONTAINERS_KEPT * 13 + CLOSED_PER_COLLECTION * 256) / 1024
+REQUEST_TIMEOUT = 5.0  # seconds for an annotation to take effect
 STARTS, SAMPLES = 3, 20
 _PATH = "/api/v1/namespaces"
 
@@ -223,7 +223,7 @@ def _ended(bed: Bed, name: str) -> None:
 
 def _known(place: Place) -> int:
     with contenders.client(place.server.url, place.bed.plane.ca) as asking:
-        return int(scrape.total(asking.get("/metrics").text, "dask_colocate_namespaces"))
+        return int(scrape.total(asking.get("/metrics").text, "dask_colocate_namespace_cache_size"))
 
 
 # ---- what a change takes --------------------------------------------------------------------------
@@ -237,8 +237,8 @@ def _effect(bed: Bed, server: Contender, name: str) -> float:
         bed.api.merge(f"{_PATH}/{name}", {"metadata": {"annotations": bodies.ENABLED}})
         began = time.monotonic()
         while not _patched(asking, body):
-            if time.monotonic() - began > PATIENCE:
-                raise AssertionError(f"{name}: no effect within {PATIENCE:g} s")
+            if time.monotonic() - began > REQUEST_TIMEOUT:
+                raise AssertionError(f"{name}: no effect within {REQUEST_TIMEOUT:g} s")
         return 1000 * (time.monotonic() - began)
 
 

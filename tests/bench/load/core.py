@@ -14,10 +14,10 @@ from tests.bench.load.spread import Spread, spread
 from webhook.admission import handler
 from webhook.admission.decision_cache import DecisionCache
 from webhook.admission.handler import AdmissionResponse
-from webhook.cli.wiring import settle
+from webhook.cli.wiring import tune_garbage_collector
 from webhook.http.app import Webhook
 from webhook.kube.capacity import NOT_WATCHED
-from webhook.kube.namespaces.static import Static
+from webhook.kube.namespaces.static import StaticNamespaces
 from webhook.policy import resolve
 from webhook.telemetry.recorder import Recorder
 
@@ -64,7 +64,7 @@ def measured(rounds: int = ROUNDS) -> list[Alone]:
 
 def timed(reviews: Mapping[str, tuple[Document, Place]], rounds: int) -> list[Alone]:
     """Each review in its namespace, by name, in turns, with the garbage collector as `serve` has it."""
-    settle()
+    tune_garbage_collector()
     alone = {name: core(place) for name, (_, place) in reviews.items()}
     whole = {name: webhook(one, place) for name, (one, place) in reviews.items()}
     loop = asyncio.new_event_loop()
@@ -107,7 +107,7 @@ def webhook(document: Document, place: Place) -> Webhook:
     """What a server asks, with the review's namespace among the known ones."""
     others = [{"kind": "Namespace", "metadata": {"name": f"team-{number}"}} for number in range(place.among - 1)]
     own = yaml.safe_load(bodies.namespace(document, place.annotations))
-    return Webhook(Static([*others, own]), resolve({}), Recorder())
+    return Webhook(StaticNamespaces([*others, own]), resolve({}), Recorder())
 
 
 def _microseconds(answer: Callable[[bytes], bytes], asked: list[bytes]) -> float:

@@ -56,10 +56,22 @@ def port_forward_crd() -> Object:
     return crd
 
 
-def add(api: Api, names: list[str], gpus: int, labels: Mapping[str, str]) -> None:
-    """Create nodes with `gpus` of `nvidia.com/gpu`, 64 cores, 256 GiB and room for 110 pods each."""
+def add(
+    api: Api, names: list[str], gpus: int, labels: Mapping[str, str], images: Mapping[str, int] | None = None
+) -> None:
+    """Create nodes with `gpus` of `nvidia.com/gpu`, 64 cores, 256 GiB and 110 pods each.
+
+    Args:
+        api: Connection to the API server.
+        names: Names of the nodes.
+        gpus: GPUs of each node; with 0 the node does not have the resource.
+        labels: Further labels of each node.
+        images: Images that each node reports, with their sizes in bytes.
+    """
     for name in names:
-        api.create(NODES, _node(name, gpus, labels))
+        node = _node(name, gpus, labels)
+        node["status"]["images"] = [{"names": [image], "sizeBytes": size} for image, size in (images or {}).items()]
+        api.create(NODES, node)
 
 
 def remove(api: Api, names: list[str]) -> None:
@@ -69,7 +81,7 @@ def remove(api: Api, names: list[str]) -> None:
 
 
 def _node(name: str, gpus: int, labels: Mapping[str, str]) -> Object:
-    room = {"cpu": "64", "memory": "256Gi", "pods": "110", "nvidia.com/gpu": str(gpus)}
+    room = {"cpu": "64", "memory": "256Gi", "pods": "110", **({"nvidia.com/gpu": str(gpus)} if gpus else {})}
     return {
         "apiVersion": "v1",
         "kind": "Node",

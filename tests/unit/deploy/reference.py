@@ -1,4 +1,4 @@
-"""The whole reference, from the code: `python -m tests.unit.deploy.reference` rewrites deploy/reference.md."""
+"""Generator of deploy/reference.md: `python -m tests.unit.deploy.reference` writes it from the code."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from tests.unit.deploy.chart import DEPLOY
 from webhook.admission.handler import Status
 from webhook.cli.main import app
 from webhook.cli.options import ServeOptions
-from webhook.cli.wiring import assemble
+from webhook.cli.wiring import build_server
 from webhook.http.app import Webhook, create_app
-from webhook.kube.namespaces.static import Static
+from webhook.kube.namespaces.static import StaticNamespaces
 from webhook.mutators import RULES
 from webhook.mutators.decision import Reason
 from webhook.policy import ANNOTATIONS, ENABLED, PREFIX, Policy
-from webhook.review import explained
-from webhook.status.model import Cause, State
-from webhook.status.worker_findings import SAID
+from webhook.review import describe_status
+from webhook.status.model import Cause, WorkerState
 from webhook.telemetry.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -34,13 +33,13 @@ REFERENCE = DEPLOY / "reference.md"
 _HEADER = """\
 # Reference
 
-Every command, flag, environment variable, annotation, metric, reason and endpoint. Written from the code by
-`make render`: change the code, not this.
+For users and administrators: every command, flag, environment variable, annotation, metric, reason and endpoint.
+`make render` generates this page from the code.
 """
-# Of other people's making, so no flag of ours says it.
-_OTHERS = (
-    ("`KUBECONFIG`", "where the cluster is, without `--kubeconfig`", "review, enable, disable, status"),
-    ("`NO_COLOR`", "set to anything: no colour in a terminal", "every command"),
+# Variables that are not flags of dask-colocate.
+_OTHER_VARIABLES = (
+    ("`KUBECONFIG`", "default of `--kubeconfig`", "review, enable, disable, status"),
+    ("`NO_COLOR`", "disable colours in a terminal", "every command"),
 )
 _KUBECONFIG = {
     "apiVersion": "v1",
@@ -53,27 +52,35 @@ _KUBECONFIG = {
 
 
 def reference() -> str:
-    """What deploy/reference.md has to hold."""
-    # cyclopts leaves how this process was started in the usage of commands: `dask-colocate serve -m pytest`.
+    """Return the content of deploy/reference.md."""
+    # cyclopts adds the arguments of this process to the usage of commands: `dask-colocate serve -m pytest`.
     commands = re.sub(
         r"^(dask-colocate [\w ]+?) -m [\w.]+", r"\1", app.generate_docs(heading_level=2), flags=re.MULTILINE
     )
     parts = (
         _HEADER,
         commands.replace("## dask-colocate\n", "## Commands\n", 1),
-        _section("Environment variables", ("variable", "is", "of"), _variables(commands)),
-        _section(f"Annotations of a Namespace, each with `{PREFIX}` before it", *_annotations()),
-        f'On a DaskCluster, DaskWorkerGroup, DaskJob or worker Pod `{ENABLED}: "false"` opts that object out.\n',
-        _section("Rules", ("rule", "on pods of role", "what it does"), _rules()),
+        _section("Environment variables", ("variable", "flag or argument", "commands"), _variables(commands)),
+        _section(f"Annotations of a Namespace, with the prefix `{PREFIX}`", *_annotations()),
+        f'On a DaskCluster, DaskWorkerGroup, DaskJob or worker Pod `{ENABLED}: "false"` excludes the object.\n',
+        _section("Rules", ("rule", "role of the pods", "effect"), _rules()),
         _section("Reasons of decisions", ("reason", "meaning"), ((f"`{each}`", each.meaning) for each in Reason)),
-        _section("Statuses of admissions", ("status", "meaning"), ((f"`{each}`", explained(each)) for each in Status)),
         _section(
-            "States of worker pods in `status`", ("state", "meaning"), ((f"`{each}`", each.meaning) for each in State)
+            "Statuses of admissions", ("status", "meaning"), ((f"`{each}`", describe_status(each)) for each in Status)
         ),
-        _section("Why a worker was missed", ("cause", "meaning"), ((f"`{each}`", SAID[each]) for each in Cause)),
+        _section(
+            "States of worker pods in `status`",
+            ("state", "meaning"),
+            ((f"`{each}`", each.meaning) for each in WorkerState),
+        ),
+        _section(
+            "Causes of workers that were not mutated",
+            ("cause", "meaning"),
+            ((f"`{each}`", each.meaning) for each in Cause),
+        ),
         _section("Metrics", ("metric", "type", "labels", "meaning"), _metrics()),
-        "Beside these `process_*`, which every Python program with Prometheus' client has.\n",
-        _section("Endpoints", ("request", "answer"), _endpoints()),
+        "The Prometheus client adds the `process_*` metrics.\n",
+        _section("Endpoints", ("request", "response"), _endpoints()),
     )
     return "\n".join(part.strip() + "\n" for part in parts)
 
@@ -84,7 +91,7 @@ def _section(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) 
 
 
 def _variables(commands: str) -> Iterable[Sequence[str]]:
-    """Each variable, the flag or argument that it stands for, and the commands that take it."""
+    """Yield each variable, its flag or argument, and the commands that accept it."""
     found: Mapping[tuple[str, str], list[str]] = defaultdict(list)
     for section in commands.split("### dask-colocate ")[1:]:
         command = section.partition("\n")[0]
@@ -93,7 +100,7 @@ def _variables(commands: str) -> Iterable[Sequence[str]]:
                 name = re.split(r"[ ,`]", parameter.removeprefix("`"), maxsplit=1)[0]
                 found[variable[1], name].append(command)
     yield from ((f"`{key}`", f"`{name}`", ", ".join(of)) for (key, name), of in sorted(found.items()))
-    yield from _OTHERS
+    yield from _OTHER_VARIABLES
 
 
 def _annotations() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
@@ -108,14 +115,14 @@ def _rules() -> Iterable[Sequence[str]]:
 
 
 def _metrics() -> Iterable[Sequence[str]]:
-    """Those of a replica that watches a cluster and keeps its own certificate, which has them all."""
+    """Yield the metrics of a replica with all features enabled."""
     with tempfile.TemporaryDirectory() as folder:
         kubeconfig = Path(folder, "kubeconfig")
         kubeconfig.write_text(json.dumps(_KUBECONFIG))
-        registry = assemble(ServeOptions(kubeconfig=kubeconfig, events=True, capacity_hints=True)).recorder.registry
+        registry = build_server(ServeOptions(kubeconfig=kubeconfig, events=True, capacity_hints=True)).recorder.registry
     named = registry._names_to_collectors  # noqa: SLF001 - no public way leads from a metric to its labels
     for metric in registry.collect():
-        if metric.name not in named:  # the process's own, of which there are other ones on each system
+        if metric.name not in named:  # metrics of the process, which differ between systems
             continue
         labels = getattr(named[metric.name], "_labelnames", getattr(metric, "_labelnames", ()))
         name = f"{metric.name}_total" if metric.type == "counter" else metric.name
@@ -124,7 +131,7 @@ def _metrics() -> Iterable[Sequence[str]]:
 
 def _endpoints() -> Iterable[Sequence[str]]:
     recorder = Recorder()
-    for route in create_app(Webhook(Static(()), Policy(), recorder), recorder, {}).routes:
+    for route in create_app(Webhook(StaticNamespaces(()), Policy(), recorder), recorder, {}).routes:
         if isinstance(route, Route):
             methods = ", ".join(sorted((route.methods or set()) - {"HEAD"}))
             yield f"`{methods} {route.path}`", (route.endpoint.__doc__ or "").partition("\n")[0]

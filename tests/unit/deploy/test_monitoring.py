@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FILES = CHART / "files"
 # Made where the parts are put together; tests/e2e compares all names with what a running process exposes.
-ASSEMBLED = frozenset({"dask_colocate_namespaces", "dask_colocate_namespaces_age_seconds"})
+ASSEMBLED = frozenset({"dask_colocate_namespace_cache_size", "dask_colocate_namespace_cache_age_seconds"})
 # The API server's own, Kubernetes 1.30 to 1.37: apiserver/pkg/admission/metrics/metrics.go.
 API_SERVER = frozenset(
     {

@@ -36,7 +36,7 @@ def test_wheel_works_by_itself(wheel: Path, tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert "allowed, no patch: everything is as it should be" in demo.stdout
+    assert "allowed, no patch: the object already has all settings" in demo.stdout
 
 
 def test_source_distribution_holds_what_builds_and_tests_it(wheel: Path) -> None:

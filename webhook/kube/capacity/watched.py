@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from webhook.kube.capacity import sinks
 from webhook.kube.capacity.peer_reservations import Hinted, WorkerGroups, collections
-from webhook.kube.client import Reader
+from webhook.kube.client import ApiReader
 from webhook.kube.informer import (
     SILENCE,
     Collection,
@@ -70,7 +70,7 @@ class Watched:
             clock: Seconds, never going back.
             silent: Seconds after which a silent watch is stale.
         """
-        self._reader, self._clock, self._silent = Reader(client), clock, silent
+        self._reader, self._clock, self._silent = ApiReader(client), clock, silent
         self._hinted = hinted
         self._lock = threading.Lock()
         self._stock = Allocator()

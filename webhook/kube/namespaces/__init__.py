@@ -1,33 +1,33 @@
-"""The one thing asked of the outside during an admission: a namespace's annotations."""
+"""Sources of namespace annotations, the only I/O of an admission."""
 
 from typing import Protocol
 
 from webhook.policy import PREFIX, Annotations
 from webhook.workloads.unstructured import Unstructured, texts
 
-NONE: Annotations = frozenset()
+NO_ANNOTATIONS: Annotations = frozenset()
 
 
 class NamespaceUnknownError(Exception):
-    """The namespace could not be read within the deadline; the message says why."""
+    """Namespace that could not be read within the deadline; the message gives the reason."""
 
 
 class Namespaces(Protocol):
-    """Where annotations come from."""
+    """Source of namespace annotations."""
 
     @property
     def ready(self) -> bool:
-        """Whether it can vouch for all namespaces that exist."""
+        """Return whether the source has listed all namespaces."""
 
     async def annotations(self, name: str) -> Annotations:
-        """Our annotations on the namespace `name`.
+        """Return the policy annotations of namespace `name`.
 
         Raises:
-            NamespaceUnknownError: It could not be read.
+            NamespaceUnknownError: The namespace could not be read.
         """
 
 
-def ours(namespace: Unstructured) -> Annotations:
-    """Our annotations on a raw Namespace; everything else is left behind, so that a cache stays small."""
-    found = texts(namespace, "metadata", "annotations")
-    return frozenset((key, value) for key, value in found.items() if key.startswith(PREFIX)) or NONE
+def policy_annotations(namespace: Unstructured) -> Annotations:
+    """Return the policy annotations of a Namespace object. All others are dropped to keep caches small."""
+    annotations = texts(namespace, "metadata", "annotations")
+    return frozenset((key, value) for key, value in annotations.items() if key.startswith(PREFIX)) or NO_ANNOTATIONS

@@ -1,7 +1,7 @@
-"""Namespaces as an API server has them: listed once, then watched, by one thread off the request path.
+"""Informer of namespaces: one thread lists and watches them, requests read the cache.
 
-A request reads a dict. Only a namespace that the watch has not brought yet is read live, once, with a deadline.
-Metadata is all that travels (`PartialObjectMetadata`); 10,000 namespaces are listed in 100 pages.
+A namespace that is not in the cache yet is read from the API server once, with a deadline. Only metadata is transferred
+(`PartialObjectMetadata`).
 
 Source: Kubernetes API concepts, "Efficient detection of changes", "Retrieving large results sets in chunks".
 """
@@ -22,9 +22,9 @@ import stamina
 import urllib3
 from kubernetes.client import ApiClient
 
-from webhook.kube.client import Reader, RefusedError
-from webhook.kube.malloc import give_back
-from webhook.kube.namespaces import NamespaceUnknownError, ours
+from webhook.kube.client import ApiReader, ResponseError
+from webhook.kube.malloc import trim_heap
+from webhook.kube.namespaces import NamespaceUnknownError, policy_annotations
 from webhook.policy import Annotations
 from webhook.workloads.unstructured import (
     Unstructured,
@@ -36,131 +36,131 @@ from webhook.workloads.unstructured import (
 _log = logging.getLogger(__name__)
 
 PATH = "/api/v1/namespaces"
-PAGE = 100  # a page of 500, kubectl's own, leaves a process of 78 MiB two larger, for a third of a second
-LIVE_DEADLINE = 0.3  # seconds; a fraction of the API server's patience with a webhook, 5 s
-LIST_SECONDS = 30.0  # for one page
-# Live reads in flight or waiting for a thread: as many as asyncio's own pool may have threads.
-LIVE_MOST = 32
-# A namespace's name is a DNS label (RFC 1123). Whoever reaches the port can write anything in its place.
-LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-LONGEST_ERROR = 256  # characters of an error's text that are logged
-# The API server ends a watch after 5-10 minutes by itself; ending it here keeps the interval known.
+PAGE_SIZE = 100  # pages of 500, as kubectl uses, add 2 MiB to a process of 78 MiB
+LIVE_READ_DEADLINE = 0.3  # seconds; the API server waits 5 s for a webhook
+LIST_TIMEOUT = 30.0  # seconds, for one page
+MAX_LIVE_READS = 32  # in flight or queued: the most threads that asyncio's default executor starts
+# Namespace names are DNS labels (RFC 1123), but any client that reaches the port can send any string.
+DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+MAX_ERROR_LENGTH = 256  # characters of an error that are logged
+# The API server ends a watch after 5-10 minutes; a shorter timeout makes the interval predictable.
 WATCH_SECONDS = (240, 300)
-# A bookmark comes about once a minute; a connection silent for longer than two of them is half-open.
-SILENCE = 130.0
-
-# How long what is known is vouched for when the API server is not heard of. A bookmark comes about once a minute;
-# an API server that calls webhooks and cannot be watched for so long is a broken network, not a restart.
-VOUCHED_SECONDS = 600.0
+# The API server sends a bookmark about once a minute. A connection without data for two bookmarks is half-open.
+WATCH_READ_TIMEOUT = 130.0
+# Age at which cached annotations expire. An API server that calls the webhook and cannot be watched for ten minutes has
+# a broken network; a restart takes less.
+CACHE_MAX_AGE = 600.0
 
 _AS_METADATA = "application/json;as={};g=meta.k8s.io;v=v1"
 
 
 class _ExpiredError(Exception):
-    """The resource version is too old to resume from (410): only a new list helps."""
+    """Resource version too old to resume the watch (410); a new list is required."""
 
 
-class Watched:
-    """The namespaces of a cluster."""
+class WatchedNamespaces:
+    """Cached namespaces of a cluster."""
 
     def __init__(
         self,
         client: ApiClient,
         *,
-        live_deadline: float = LIVE_DEADLINE,
-        vouched: float = VOUCHED_SECONDS,
-        silence: float = SILENCE,
+        live_read_deadline: float = LIVE_READ_DEADLINE,
+        cache_max_age: float = CACHE_MAX_AGE,
+        watch_read_timeout: float = WATCH_READ_TIMEOUT,
     ) -> None:
-        """Use `client` for every call.
+        """Prepare the informer without sending a request.
 
         Args:
-            client: The API server's.
-            live_deadline: Seconds that a live read may take.
-            vouched: Seconds after the API server was last heard of for which annotations that are known still count;
-                then each namespace is read live, and unknown where that fails.
-            silence: Seconds without a word after which a watch is given up and resumed.
+            client: Client of the API server.
+            live_read_deadline: Seconds that a live read may take.
+            cache_max_age: Seconds without contact to the API server after which cached annotations expire. Then each
+                request reads its namespace live.
+            watch_read_timeout: Seconds without data after which a watch is closed and resumed.
         """
-        self._reader = Reader(client)
-        self._live_deadline = live_deadline
-        self._vouched = vouched
-        self._silence = silence
+        self._reader = ApiReader(client)
+        self._live_read_deadline = live_read_deadline
+        self._cache_max_age = cache_max_age
+        self._watch_read_timeout = watch_read_timeout
         self._namespaces: dict[str, Annotations] = {}
         self._version = ""
-        self._heard_at: float | None = None
-        self._live: dict[str, asyncio.Task[Annotations]] = {}
+        self._last_contact: float | None = None
+        self._live_reads: dict[str, asyncio.Task[Annotations]] = {}
         self._stopped = threading.Event()
 
-    # ---- the port ---------------------------------------------------------------------------------
+    # ---- Namespaces -------------------------------------------------------------------------------
 
     @property
     def ready(self) -> bool:
-        """Whether the first list is complete."""
-        return self._heard_at is not None
+        """Return whether the first list is complete."""
+        return self._last_contact is not None
 
     @property
     def age(self) -> float:
-        """Seconds since the API server was last heard of; infinite before the first list."""
-        return float("inf") if self._heard_at is None else time.monotonic() - self._heard_at
+        """Return the seconds since the last contact with the API server; infinite before the first list."""
+        return float("inf") if self._last_contact is None else time.monotonic() - self._last_contact
 
     def __len__(self) -> int:
-        """How many namespaces are known."""
+        """Return the number of cached namespaces."""
         return len(self._namespaces)
 
-    def known(self, name: str) -> Annotations | None:
-        """Our annotations on the namespace `name` as last heard of, however long ago; None where it is not known."""
+    def cached(self, name: str) -> Annotations | None:
+        """Return the cached annotations of namespace `name` regardless of their age, or None."""
         return self._namespaces.get(name)
 
     async def annotations(self, name: str) -> Annotations:
-        """Our annotations on the namespace `name`; see `Namespaces`."""
-        known = self._namespaces.get(name)
-        return known if known is not None and self.age < self._vouched else await self._read_live(name)
+        """Return the policy annotations of namespace `name`; see `Namespaces`."""
+        cached = self._namespaces.get(name)
+        return cached if cached is not None and self.age < self._cache_max_age else await self._read_live(name)
 
     async def _read_live(self, name: str) -> Annotations:
-        """One read for all requests that wait for the same namespace.
+        """Read a namespace once for all requests that wait for it.
 
-        Its answer is not kept: the watch brings the namespace a moment later, and knows of its changes.
+        The result is not cached: the watch adds the namespace a moment later and receives its changes.
         """
-        if not LABEL.fullmatch(name):
-            raise NamespaceUnknownError(f"{name[:64]!a} is no name of a namespace")
-        if name not in self._live:
-            if len(self._live) >= LIVE_MOST:
-                raise NamespaceUnknownError(f"namespace {name!a}: too many are being read live")
-            self._live[name] = asyncio.create_task(asyncio.to_thread(self._get, name))
-            self._live[name].add_done_callback(functools.partial(self._forget, name))
+        if not DNS_LABEL.fullmatch(name):
+            raise NamespaceUnknownError(f"{name[:64]!a} is not a valid namespace name")
+        if name not in self._live_reads:
+            if len(self._live_reads) >= MAX_LIVE_READS:
+                raise NamespaceUnknownError(f"namespace {name!a}: too many live reads in flight")
+            self._live_reads[name] = asyncio.create_task(asyncio.to_thread(self._get, name))
+            self._live_reads[name].add_done_callback(functools.partial(self._forget, name))
         try:
-            async with asyncio.timeout(self._live_deadline):
-                return await asyncio.shield(self._live[name])
+            async with asyncio.timeout(self._live_read_deadline):
+                return await asyncio.shield(self._live_reads[name])
         except TimeoutError:
-            raise NamespaceUnknownError(f"namespace {name!a}: no answer within {self._live_deadline} s") from None
+            raise NamespaceUnknownError(
+                f"namespace {name!a}: no response within {self._live_read_deadline} s"
+            ) from None
 
     def _forget(self, name: str, task: asyncio.Task[Annotations]) -> None:
-        del self._live[name]
+        del self._live_reads[name]
         if not task.cancelled():
-            task.exception()  # retrieved, so that nobody left waiting is no complaint
+            task.exception()  # mark as retrieved, or asyncio logs it if every waiting request timed out
 
     def _get(self, name: str) -> Annotations:
         try:
             path = f"{PATH}/{quote(name, safe='')}"
-            return ours(_document(self._read(path, "PartialObjectMetadata", self._live_deadline)))
+            return policy_annotations(_document(self._read(path, "PartialObjectMetadata", self._live_read_deadline)))
         except (_ExpiredError, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise NamespaceUnknownError(f"namespace {name!a}: {_cut(error)}") from error
+            raise NamespaceUnknownError(f"namespace {name!a}: {_truncate(error)}") from error
 
-    # ---- the thread -------------------------------------------------------------------------------
+    # ---- list and watch ---------------------------------------------------------------------------
 
     def start(self) -> None:
-        """List and watch from now on."""
+        """Start the thread that lists and watches."""
         threading.Thread(target=self._run, name="namespaces", daemon=True).start()
 
     def stop(self) -> None:
-        """Begin nothing new. The thread is a daemon: a watch in progress ends with the process."""
+        """Stop after the current watch. The thread is a daemon and does not delay the exit of the process."""
         self._stopped.set()
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            self._follow()
+            self._run_with_backoff()
 
-    def _follow(self) -> None:
-        """One session that brought something; those that bring nothing are repeated with back-off and jitter."""
+    def _run_with_backoff(self) -> None:
+        """Run sessions with back-off and jitter until one receives data."""
         retry = stamina.retry_context(
             on=Exception, attempts=None, timeout=None, wait_initial=0.2, wait_max=10.0, wait_jitter=1.0
         )
@@ -171,52 +171,52 @@ class Watched:
     def _session(self, number: int) -> None:
         if self._stopped.is_set():
             return
-        heard_at = listed_at = self._heard_at
+        before = listed_at = self._last_contact
         try:
             if not self._version:
                 self._list()
-            listed_at = self._heard_at
+            listed_at = self._last_contact
             for event in self._watch():
-                self._take(event)
+                self._apply(event)
         except _ExpiredError as error:
-            _log.info("namespaces: listing anew: %s", _cut(error))
+            _log.info("namespaces: watch expired, relisting: %s", _truncate(error))
             self._version = ""
-            if listed_at == self._heard_at:  # a list that cannot be watched from may be followed by many more
+            if listed_at == self._last_contact:  # back off: the watch expired without an event, so the next may too
                 raise
         except Exception as error:
-            if heard_at == self._heard_at:
-                _log.warning("namespaces: attempt %d failed: %s", number, _cut(error))
+            if before == self._last_contact:
+                _log.warning("namespaces: list or watch failed (attempt %d): %s", number, _truncate(error))
                 raise
-            _log.info("namespaces: the watch broke off and is resumed: %s", _cut(error))
+            _log.info("namespaces: watch failed, resuming: %s", _truncate(error))
         else:
-            if heard_at == self._heard_at:
-                raise OSError("the watch ended without a word")
+            if before == self._last_contact:
+                raise OSError("watch closed without events")
 
     def _list(self) -> None:
-        found: dict[str, Annotations] = {}
-        # What is known already stays where it is in memory: copies would pin the pages that the list takes meanwhile.
+        namespaces: dict[str, Annotations] = {}
+        # Reuse the cached name strings: new copies would pin the heap pages that the list allocates meanwhile.
         names = {name: name for name in self._namespaces}
         version = ""
-        proceed: str | None = ""
-        while proceed is not None:
-            version, proceed, page = self._page(proceed)
-            found |= {names.get(name, name): annotations for name, annotations in page.items()}
-        self._namespaces, self._version = found, version
-        give_back()  # the pages
-        self._heard()
-        _log.info("namespaces: listed %d at version %s", len(found), version)
+        token: str | None = ""
+        while token is not None:
+            version, token, page = self._read_page(token)
+            namespaces |= {names.get(name, name): annotations for name, annotations in page.items()}
+        self._namespaces, self._version = namespaces, version
+        trim_heap()
+        self._record_contact()
+        _log.info("namespaces: listed %d at version %s", len(namespaces), version)
 
-    def _page(self, proceed: str) -> tuple[str, str | None, dict[str, Annotations]]:
-        """Read the page of the list that begins at `proceed`, and keep nothing of it but what is said here.
-
-        Two pages at once would make the process a MiB larger for ever.
+    def _read_page(self, token: str) -> tuple[str, str | None, dict[str, Annotations]]:
+        """Read one page of the list, in a function of its own so that only one page is in memory.
 
         Returns:
-            The list's version, where it goes on, None at its end, and the page's namespaces.
+            The resource version, the continue token (None after the last page) and the namespaces of the page.
         """
-        query: dict[str, str | int] = {"limit": PAGE, **({"continue": proceed} if proceed else {})}
-        page = _document(self._read(PATH, "PartialObjectMetadataList", LIST_SECONDS, query))
-        namespaces = {text(item, "metadata", "name") or "": ours(item) for item in sequence(page, "items")}
+        query: dict[str, str | int] = {"limit": PAGE_SIZE, **({"continue": token} if token else {})}
+        page = _document(self._read(PATH, "PartialObjectMetadataList", LIST_TIMEOUT, query))
+        namespaces = {
+            text(item, "metadata", "name") or "": policy_annotations(item) for item in sequence(page, "items")
+        }
         return text(page, "metadata", "resourceVersion") or "", text(page, "metadata", "continue"), namespaces
 
     def _watch(self) -> Iterator[Unstructured]:
@@ -224,46 +224,46 @@ class Watched:
             "watch": "true",
             "resourceVersion": self._version,
             "allowWatchBookmarks": "true",
-            "timeoutSeconds": random.randint(*WATCH_SECONDS),  # noqa: S311 - spreads reconnects, guards nothing
+            "timeoutSeconds": random.randint(*WATCH_SECONDS),  # noqa: S311 - spreads reconnects, not security-relevant
         }
-        response = self._read(PATH, "PartialObjectMetadata", self._silence, query)
+        response = self._read(PATH, "PartialObjectMetadata", self._watch_read_timeout, query)
         try:
             yield from map(orjson.loads, _lines(response))
         finally:
             response.close()
 
-    def _take(self, event: Unstructured) -> None:
+    def _apply(self, event: Unstructured) -> None:
         item, change = mapping(event, "object"), text(event, "type")
         if change == "ERROR":
-            raise _refusal(item.get("code"), text(item, "message") or f"the watch ended with {item.get('code')}")
+            raise _error(item.get("code"), text(item, "message") or f"watch closed with status {item.get('code')}")
         name = text(item, "metadata", "name")
         if name and change in {"ADDED", "MODIFIED"}:
-            self._namespaces[name] = ours(item)
+            self._namespaces[name] = policy_annotations(item)
         elif name and change == "DELETED":
             self._namespaces.pop(name, None)
         self._version = text(item, "metadata", "resourceVersion") or self._version
-        self._heard()
+        self._record_contact()
 
-    def _heard(self) -> None:
-        self._heard_at = time.monotonic()
+    def _record_contact(self) -> None:
+        self._last_contact = time.monotonic()
 
     # ---- the API server ---------------------------------------------------------------------------
 
     def _read(
-        self, path: str, shape: str, seconds: float, query: Mapping[str, str | int] | None = None
+        self, path: str, kind: str, seconds: float, query: Mapping[str, str | int] | None = None
     ) -> urllib3.BaseHTTPResponse:
         try:
-            return self._reader.get(path, query or {}, _AS_METADATA.format(shape), seconds)
-        except RefusedError as error:
-            raise _refusal(error.status, str(error)) from None
+            return self._reader.get(path, query or {}, _AS_METADATA.format(kind), seconds)
+        except ResponseError as error:
+            raise _error(error.status, str(error)) from None
 
 
-def _refusal(code: Unstructured, message: str) -> Exception:
+def _error(code: Unstructured, message: str) -> Exception:
     return _ExpiredError(message) if code == HTTPStatus.GONE else OSError(message)
 
 
-def _cut(error: Exception) -> str:
-    return str(error)[:LONGEST_ERROR]
+def _truncate(error: Exception) -> str:
+    return str(error)[:MAX_ERROR_LENGTH]
 
 
 def _document(response: urllib3.BaseHTTPResponse) -> Mapping[str, Unstructured]:
@@ -271,7 +271,7 @@ def _document(response: urllib3.BaseHTTPResponse) -> Mapping[str, Unstructured]:
 
 
 def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """The complete lines of a stream; a line cut off by a broken connection is no event."""
+    """Yield the complete lines of a stream and drop a line that a broken connection truncated."""
     rest = b""
     for chunk in response.stream(amt=None):
         *complete, rest = (rest + chunk).split(b"\n")

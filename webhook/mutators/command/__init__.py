@@ -20,7 +20,7 @@ from webhook.mutators.gpu_workers import Classification, classify, lacks_dask_cu
 from webhook.mutators.patch import put
 from webhook.policy import Policy, WorkerCommand
 from webhook.workloads import argv
-from webhook.workloads.argv import Form, Program, Start, shown
+from webhook.workloads.argv import DaskCommand, Form, Program, quoted
 from webhook.workloads.container import Container
 from webhook.workloads.pod_templates import PodTemplate
 
@@ -49,8 +49,8 @@ def _without_cuda(
     rule: DecisionBuilder, container: Container, policy: Policy, worker: Classification
 ) -> Decision | None:
     """Keep the command of a worker that dask-cuda cannot start in; None where it can, or runs already."""
-    start = argv.start(container.raw)
-    if start is not None and start.spelling.program is Program.DASK_CUDA:
+    start = argv.find_worker(container.raw)
+    if start is not None and start.command_form.program is Program.DASK_CUDA:
         return None
     what = found(rule.target, policy, worker)
     image = lacks_dask_cuda(rule.target)
@@ -86,32 +86,32 @@ def _warned(decision: Decision, target: PodTemplate, policy: Policy, worker: Cla
 
 
 def _decide(rule: DecisionBuilder, container: Container, policy: Policy, gpus: int) -> Decision:
-    vector = argv.words(container.raw)
+    vector = argv.arguments(container.raw)
     if vector is None:
         return rule.refused(
             Reason.MALFORMED, f"container {container.name}: command and args must be strings, 512 and 32 KiB at most"
         )
     if not vector:
         return rule.kept(Reason.COMMAND_FROM_IMAGE, f"container {container.name} runs its image's command")
-    start = argv.start(container.raw)
+    start = argv.find_worker(container.raw)
     if start is None:
         return _unrecognised(rule, container, vector)
-    if start.spelling.program is Program.DASK_CUDA:
+    if start.command_form.program is Program.DASK_CUDA:
         return rule.kept(Reason.COMMAND_CUDA_ALREADY, f"container {container.name} starts dask-cuda already")
     return _convert(rule, container, start, Image(policy.dask_cuda_version, gpus), policy.worker_command)
 
 
-def _unrecognised(rule: DecisionBuilder, container: Container, vector: tuple[argv.Word, ...]) -> Decision:
-    mentioned = argv.mentioned(vector)
+def _unrecognised(rule: DecisionBuilder, container: Container, vector: tuple[argv.Argument, ...]) -> Decision:
+    mentioned = argv.mentioned_worker(vector)
     if not mentioned:
         return rule.kept(Reason.COMMAND_OF_USER, f"container {container.name} starts no dask worker")
-    word = shown(argv.unread(container.raw) or mentioned)
+    word = quoted(argv.unrecognized(container.raw) or mentioned)
     reason = Reason.COMMAND_SHELL_UNSURE if argv.uses_shell(vector) else Reason.COMMAND_UNSURE
     return rule.refused(reason, f"container {container.name}: {word} not understood; write dask-cuda-worker yourself")
 
 
 def _convert(
-    rule: DecisionBuilder, container: Container, start: Start, image: Image, wanted: WorkerCommand
+    rule: DecisionBuilder, container: Container, start: DaskCommand, image: Image, wanted: WorkerCommand
 ) -> Decision:
     try:
         conversion = convert(start, wanted, image)
@@ -130,14 +130,14 @@ def _refused(rule: DecisionBuilder, error: NeededOptionError) -> Decision:
     return rule.refused(reason, lines[0])._replace(warnings=tuple(map(told, lines)))
 
 
-def _applied(rule: DecisionBuilder, container: Container, start: Start, conversion: Conversion) -> Decision:
-    spelling, target = start.spelling, rule.target
-    old = " ".join(start.line.texts[spelling.first : spelling.first + spelling.length])
+def _applied(rule: DecisionBuilder, container: Container, start: DaskCommand, conversion: Conversion) -> Decision:
+    spelling, target = start.command_form, rule.target
+    old = " ".join(start.arguments.texts[spelling.first : spelling.first + spelling.length])
     operations = (
         put(target.spec, target.pointer, ("containers", str(container.index), field), texts)
-        for field, texts in start.line.rewritten(conversion.edits).items()
+        for field, texts in start.arguments.apply_edits(conversion.edits).items()
     )
-    module = start.spelling.form is Form.MODULE
+    module = start.command_form.form is Form.MODULE
     return rule.applied(
         Reason.COMMAND_CONVERTED,
         f"{old!a} becomes '{conversion.spelling}'{_MODULE_STAYS if module else ''}",

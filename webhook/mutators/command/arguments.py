@@ -15,7 +15,7 @@ from webhook.mutators.command.options import (
     INFORMATION,
     Option,
 )
-from webhook.workloads.argv import Spread, Start, shown
+from webhook.workloads.argv import DaskCommand, Expansion, quoted
 
 # A reference that Kubernetes replaces by the value of a variable; `$$(NAME)` is none.
 _REFERENCE = re.compile(r"\$\([A-Za-z_.-][\w.-]*\)")
@@ -91,30 +91,30 @@ class _Reader:
         self.at += length
 
 
-def read(start: Start) -> tuple[Given, ...] | None:
+def read(start: DaskCommand) -> tuple[Given, ...] | None:
     """The options behind a worker, in order; None where they only ask for the version or for help.
 
     Raises:
         UnreadableError: `dask worker` itself would refuse the words, or what they are is not to be seen.
     """
-    reader = _Reader(start.line.texts, start.spelling.first + start.spelling.length)
+    reader = _Reader(start.arguments.texts, start.command_form.first + start.command_form.length)
     reader.read()
     if reader.asks:
         return None
     positionals = frozenset(reader.positionals)
     for place, text in enumerate(reader.texts):
-        if _hides_words(text, start.line.spread(place), positional=place in positionals):
-            raise UnreadableError(f"the value of {shown(text)} is unknown; write it out")
+        if _hides_words(text, start.arguments.expansion(place), positional=place in positionals):
+            raise UnreadableError(f"the value of {quoted(text)} is unknown; write it out")
     _check_positionals(reader)
     for given in reader.given:
         _check_value(given)
     return tuple(reader.given)
 
 
-def _hides_words(text: str, spread: Spread, *, positional: bool) -> bool:
+def _hides_words(text: str, expansion: Expansion, *, positional: bool) -> bool:
     """Return whether a word may stand for options or several words; values of options count as one word each."""
-    variable = (spread is Spread.VALUE and text[:1] in {"$", "`"}) or _REFERENCE.match(text) is not None
-    return spread is Spread.SEVERAL or (variable and positional and text not in _ADDRESS)
+    variable = (expansion is Expansion.VARIABLE and text[:1] in {"$", "`"}) or _REFERENCE.match(text) is not None
+    return expansion is Expansion.MULTIPLE or (variable and positional and text not in _ADDRESS)
 
 
 def _check_positionals(reader: _Reader) -> None:
@@ -127,18 +127,18 @@ def _check_positionals(reader: _Reader) -> None:
     odd = reader.positionals[:1] if preloads else reader.positionals
     _refuse_unknown(texts[place] for place in odd)
     if len(odd) > 1:
-        raise UnreadableError(f"dask worker takes no argument {shown(texts[odd[1]])}")
+        raise UnreadableError(f"dask worker takes no argument {quoted(texts[odd[1]])}")
 
 
 def _refuse_unknown(texts: Iterable[str]) -> None:
     for text in texts:
         if text.startswith("-"):
-            raise UnreadableError(f"dask worker has no option {shown(text)}")
+            raise UnreadableError(f"dask worker has no option {quoted(text)}")
 
 
 def _check_value(given: Given) -> None:
     if given.name == "--nthreads" and whole(given.effect) is None and not _expands(given.effect):
-        raise UnreadableError(f"--nthreads {shown(given.effect)} is no whole number")
+        raise UnreadableError(f"--nthreads {quoted(given.effect)} is no whole number")
 
 
 def whole(text: str) -> int | None:

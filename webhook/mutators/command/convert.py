@@ -20,9 +20,9 @@ from webhook.mutators.command.options import (
 from webhook.policy import PREFIX, WorkerCommand
 from webhook.workloads.argv import (
     CommandForm,
+    DaskCommand,
     Edits,
     Form,
-    Start,
 )
 
 _VERSION_KEY = f"{PREFIX}dask-cuda-version"
@@ -43,7 +43,7 @@ class Conversion:
     warnings: tuple[str, ...]
 
 
-def convert(start: Start, wanted: WorkerCommand, image: Image) -> Conversion | None:
+def convert(start: DaskCommand, wanted: WorkerCommand, image: Image) -> Conversion | None:
     """Return the conversion of a line to dask-cuda's worker; None if it only asks for the version or for help.
 
     Raises:
@@ -55,12 +55,12 @@ def convert(start: Start, wanted: WorkerCommand, image: Image) -> Conversion | N
         return None
     if needs := tuple(unmet(given, image)):
         raise NeededOptionError(needs)
-    respelt = _respelt(start.spelling, wanted, image)
+    respelt = _respelt(start.command_form, wanted, image)
     dropped = dict(_dropped(given, image))
     emptied = {place: () for option in given if option.option.names in dropped for place in option.places}
     lost = tuple(line for line in dropped.values() if line)
     spelling = " ".join(word for words in respelt.values() for word in words)
-    return Conversion({**respelt, **emptied}, spelling, (*_fallback(start.spelling, wanted, image), *lost))
+    return Conversion({**respelt, **emptied}, spelling, (*_fallback(start.command_form, wanted, image), *lost))
 
 
 def _fallback(spelling: CommandForm, wanted: WorkerCommand, image: Image) -> tuple[str, ...]:

@@ -1,0 +1,168 @@
+"""Cases, sizes and costs of the scheduler benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench.shapes import BARE, WITH_REQUESTS, ClusterShape
+from tests.bench.strategies import STRATEGIES, Strategy
+from tests.bench.variants import VARIANTS
+
+WORKERS, GPUS = 16, 8  # of each cluster, of each node
+WALL = ("pods/s", "slowdown, wall", "of the guide's, wall")
+CPU = ("scheduler ms/pod", "slowdown, CPU", "of the guide's, CPU")
+COLUMNS = (*WALL, *CPU, "nodes/minimum")
+RESULTS = Path(__file__).with_name("results")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Clusters of one shape under one strategy."""
+
+    strategy: Strategy
+    shape: ClusterShape = WITH_REQUESTS
+
+    @property
+    def name(self) -> str:
+        """Return the key in the record."""
+        return self.strategy.name if self.shape.requests else f"{self.strategy.name}, no CPU requests"
+
+    @property
+    def title(self) -> str:
+        """Return the row title in tables."""
+        return f"{self.strategy.title}{self.name.removeprefix(self.strategy.name)}"
+
+
+_NAMED = {strategy.name: strategy for strategy in (*STRATEGIES, *VARIANTS)}
+# `keep` is the default without the Dask scheduler's terms. Capacity hints are left out: a pod without a worker group,
+# as here, gets none.
+CASES = (
+    *(Case(strategy=_NAMED[name]) for name in ("none", "guide", "keep", "default")),
+    *(Case(strategy=_NAMED[name], shape=BARE) for name in ("keep", "default")),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """Number of nodes, worker pods in clusters of `WORKERS`, and rounds for each strategy."""
+
+    nodes: int
+    pods: int
+    rounds: int
+
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """Return the names of the clusters."""
+        return tuple(f"gpu-{number:04}" for number in range(self.pods // WORKERS))
+
+
+WHOLE = Size(nodes=1000, pods=5000, rounds=3)  # its record is kept beside the benchmark
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One batch of a strategy in one round.
+
+    Attributes:
+        strategy: Name of the case.
+        batch: Its number; the more pods run already, the more there is to score.
+        pods: Number of worker pods.
+        seconds: From the first request to the last binding.
+        scheduler_seconds: Processor time of kube-scheduler meanwhile.
+        nodes_over_minimum: Mean over the clusters; each fits two nodes.
+    """
+
+    strategy: str
+    round: int
+    batch: int
+    pods: int
+    seconds: float
+    scheduler_seconds: float
+    nodes_over_minimum: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Cost of a strategy, each batch in its fastest round, and the difference to no terms at all.
+
+    Attributes:
+        strategy: Name of the case.
+        pods_per_second: Worker pods created and bound.
+        scheduler_ms: Processor time of kube-scheduler for each worker pod.
+        slowdown: Additional wall time, as a share of the wall time without terms.
+        scheduler_slowdown: Additional processor time of kube-scheduler, as a share of that without terms.
+        of_the_guide: `slowdown` over that of the guide's affinity.
+        scheduler_of_the_guide: `scheduler_slowdown` over that of the guide's affinity.
+        nodes_over_minimum: Mean over the clusters; each fits two nodes.
+    """
+
+    strategy: str
+    pods_per_second: float
+    scheduler_ms: float
+    slowdown: float
+    scheduler_slowdown: float
+    of_the_guide: float
+    scheduler_of_the_guide: float
+    nodes_over_minimum: float
+
+
+def costs(samples: Sequence[Sample]) -> list[Cost]:
+    """Return the cost of each strategy; the samples must include `none` and `guide`."""
+    names = list(dict.fromkeys(each.strategy for each in samples))
+    pods = sum(each.pods for each in samples if (each.strategy, each.round) == (names[0], 0))
+    wall = {name: _least(samples, name, lambda each: each.seconds) / pods for name in names}
+    cpu = {name: _least(samples, name, lambda each: each.scheduler_seconds) / pods for name in names}
+    return [
+        Cost(
+            strategy=name,
+            pods_per_second=round(1 / wall[name], 1),
+            scheduler_ms=round(1000 * cpu[name], 3),
+            slowdown=round(wall[name] / wall["none"] - 1, 3),
+            scheduler_slowdown=round(cpu[name] / cpu["none"] - 1, 3),
+            of_the_guide=round((wall[name] - wall["none"]) / (wall["guide"] - wall["none"]), 3),
+            scheduler_of_the_guide=round((cpu[name] - cpu["none"]) / (cpu["guide"] - cpu["none"]), 3),
+            nodes_over_minimum=round(mean(each.nodes_over_minimum for each in samples if each.strategy == name), 3),
+        )
+        for name in names
+    ]
+
+
+def _least(samples: Sequence[Sample], name: str, figure: Callable[[Sample], float]) -> float:
+    """Return the sum over the batches, each in its fastest round."""
+    least: dict[int, float] = {}
+    for each in samples:
+        if each.strategy == name:
+            least[each.batch] = min(figure(each), least.get(each.batch, figure(each)))
+    return sum(least.values())
+
+
+def show(found: Sequence[Cost], size: Size) -> None:
+    """Print the table."""
+    what = f"{size.pods} pods in clusters of {WORKERS} on {size.nodes} nodes"
+    table = Table(title=f"{what}, each batch in the best of {size.rounds} rounds")
+    table.add_column("workers get")
+    for title in COLUMNS:
+        table.add_column(title, justify="right")
+    for each in found:
+        table.add_row(
+            each.strategy,
+            f"{each.pods_per_second:.0f}",
+            f"{each.slowdown:.0%}",
+            f"{each.of_the_guide:.0%}",
+            f"{each.scheduler_ms:.2f}",
+            f"{each.scheduler_slowdown:.0%}",
+            f"{each.scheduler_of_the_guide:.0%}",
+            f"{each.nodes_over_minimum:.2f}",
+        )
+    Console(width=120).print(table)
+
+
+def folder(size: Size, out: Path | None) -> Path | None:
+    """Return the folder of the record: `out`, or for the whole size the one beside the benchmark."""
+    return out or (RESULTS if size == WHOLE else None)
