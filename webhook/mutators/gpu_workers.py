@@ -22,6 +22,7 @@ from webhook.workloads.accelerators import Device
 from webhook.workloads.argv import Program
 from webhook.workloads.pod_templates import CLUSTER_NAME, WORKER_GROUP_NAME, PodTemplate
 from webhook.workloads.unstructured import (
+    TooLargeError,
     Unstructured,
     mapping,
     sequence,
@@ -35,6 +36,10 @@ NVIDIA_VARIABLE, _CUDA = "NVIDIA_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"
 # NVIDIA container toolkit, "Environment variables": `none`, `void` and an empty value make no GPU visible. CUDA C++
 # programming guide: an invalid index hides its device and all devices that follow.
 _SHOWS_NONE = {NVIDIA_VARIABLE: frozenset({"", "none", "void"}), _CUDA: frozenset({"", "-1", "none", "nodevfiles"})}
+
+
+# Resources and claims of all containers; a pod has fewer than ten. Each claim is compared with all claims of the pod.
+_MAX_POD_REQUESTS = 512
 
 
 class Kind(StrEnum):
@@ -156,19 +161,29 @@ def _classification(evidence: tuple[Evidence, ...], *, gpu: bool, zero: bool = F
 
 
 def requests(template: PodTemplate, policy: Policy) -> Iterator[Evidence]:
-    """Yield the pod's requests for accelerators. The Dask container's, or the pod's, explicit zero has no device."""
+    """Yield the pod's requests for accelerators. The Dask container's, or the pod's, explicit zero has no device.
+
+    Raises:
+        TooLargeError: The pod has more resources and claims than anyone writes.
+    """
     spec, own = template.spec, template.container.index if template.container else None
-    for index, container in enumerate(sequence(spec, "containers")):
-        if mapping(container, "resources"):
-            yield from _in_container(container, spec, policy, own=index == own)
-    for container in sequence(spec, "initContainers"):
-        if mapping(container, "resources"):
-            yield from _in_container(container, spec, policy, own=False)
+    containers = sequence(spec, "containers")
+    own_container = containers[own] if own is not None else None
+    requesting = [each for each in (*containers, *sequence(spec, "initContainers")) if mapping(each, "resources")]
+    if sum(map(_request_count, requesting)) > _MAX_POD_REQUESTS:
+        raise TooLargeError("resources and claims in a pod", _MAX_POD_REQUESTS)
+    for container in requesting:
+        yield from _in_container(container, spec, policy, own=container is own_container)
     if "resources" in spec:
         yield from _in_resources(spec, "", own=False, policy=policy)
     for kind, values in ((Kind.ANNOTATION, template.annotations), (Kind.LABEL, template.labels)):
         if found := accelerators.share(values):
             yield _of_share(kind, found, template)
+
+
+def _request_count(container: Unstructured) -> int:
+    resources = mapping(container, "resources")
+    return sum(len(mapping(resources, field)) for field in ("requests", "limits")) + len(sequence(resources, "claims"))
 
 
 def _in_container(container: Unstructured, spec: Unstructured, policy: Policy, *, own: bool) -> Iterator[Evidence]:
