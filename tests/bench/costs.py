@@ -62,8 +62,8 @@ class Size:
         return tuple(f"gpu-{number:04}" for number in range(self.pods // WORKERS))
 
 
-# The size of the record in `results`: about ten minutes on two cores.
-WHOLE = Size(nodes=500, pods=2000, rounds=3)
+# The size of the record in `results`: about five minutes on two cores.
+WHOLE = Size(nodes=500, pods=1000, rounds=3)
 
 
 @dataclass(frozen=True, kw_only=True)
