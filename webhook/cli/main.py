@@ -42,8 +42,10 @@ def main() -> None:
     except cyclopts.CycloptsError:
         sys.exit(INVALID_INPUT)
     except InputError as error:
+        from webhook.review.report import printable
+
         for line in str(error).splitlines():
-            print(f"dask-colocate: {line}", file=sys.stderr)
+            print(f"dask-colocate: {printable(line)}", file=sys.stderr)
         sys.exit(INVALID_INPUT)
 
 
