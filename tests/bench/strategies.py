@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tests.e2e.bed.api import Object
 from webhook.mutators.selector import PREFERRED
 from webhook.mutators.terms import GUIDE_TERM
-from webhook.policy.defaults import assignments
+from webhook.policy.defaults import parse_assignments
 
 ENABLED = "colocate.dask.org/enabled"
 HOSTNAME = "kubernetes.io/hostname"
@@ -62,7 +62,7 @@ STRATEGIES = (
     Strategy(
         name="hints",
         title="with capacity hints",
-        annotations=assignments("enabled=true; capacity-hint=true"),
+        annotations=parse_assignments("enabled=true; capacity-hint=true"),
     ),
 )
 
@@ -72,4 +72,4 @@ SPELLING = "NAME: KEY=VALUE; KEY=VALUE"
 def annotated(text: str) -> Strategy:
     """Parse a strategy from `SPELLING`: annotations of a namespace without their prefix."""
     name, _, values = text.partition(":")
-    return Strategy(name=name.strip(), title=name.strip(), annotations={ENABLED: "true", **assignments(values)})
+    return Strategy(name=name.strip(), title=name.strip(), annotations={ENABLED: "true", **parse_assignments(values)})

@@ -13,7 +13,8 @@ from tests.bench import admission
 from tests.bench.load import bodies, core, direct, musts, scrape, varied
 from tests.bench.load.spread import percentile, quantile, ratio, short, spread
 from webhook.admission.decision_cache import WORKERS_KEPT
-from webhook.admission.handler import answered, parse
+from webhook.admission.request import parse
+from webhook.admission.response import parse_response
 
 METRICS = """# TYPE dask_colocate_admissions counter
 dask_colocate_admissions_total{kind="Pod",status="decided"} 7.0
@@ -152,7 +153,7 @@ def test_what_is_timed_is_what_is_served(kind: str) -> None:
     body = bodies.numbered(document, 1)
     answer = core.core(place)(body)
     assert answer == asyncio.run(core.webhook(document, place).answer(body))
-    assert ("patch" in answered(answer)) == (kind not in {bodies.RIGHT, bodies.NOT_ENABLED})
+    assert ("patch" in parse_response(answer)) == (kind not in {bodies.RIGHT, bodies.NOT_ENABLED})
 
 
 @pytest.mark.parametrize("size", bodies.SIZES)

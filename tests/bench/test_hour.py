@@ -11,7 +11,7 @@ from tests.bench.load.churn import Churn, Quarter
 from tests.bench.load.direct import Shot
 from tests.bench.load.hour import Do, Hour
 from tests.bench.load.spread import spread
-from webhook.admission.handler import parse
+from webhook.admission.request import parse
 from webhook.policy import resolve
 
 TOWN = hour.town(1_000)

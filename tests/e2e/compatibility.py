@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.e2e.bed import versions
-from tests.unit.command.clis import RELEASES
+from tests.unit.mutators.command.clis import RELEASES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -72,7 +72,7 @@ def group_spec(bed: Bed, namespace: str) -> Object:
 
 def settled(served: Served) -> bool:
     """Whether everything is known and nothing is promised any more."""
-    return gauge(served, "ready") == 1 and gauge(served, "promised_workers") == 0
+    return gauge(served, "ready") == 1 and gauge(served, "reserved_pods") == 0
 
 
 @pytest.mark.usefixtures("gpu_nodes")
@@ -106,7 +106,7 @@ def test_workers_go_where_the_whole_cluster_fits(bed: Bed, kubectl: Kubectl, mak
             kubectl("apply", "-n", namespace, *flags, "-f", "-", stdin=json.dumps(written))
             after = bed.api.get(f"{DASK}/{namespace}/daskclusters/{CLUSTER}")
             assert after["spec"] == before["spec"]
-        assert gauge(served, "promised_workers") == 0
+        assert gauge(served, "reserved_pods") == 0
 
 
 def test_clusters_of_one_moment_get_different_nodes(
@@ -124,7 +124,7 @@ def test_clusters_of_one_moment_get_different_nodes(
             item["spec"]["scheduler"]["service"]["selector"]["dask.org/cluster-name"] = f"demo-{number}"
         text = "\n---\n".join(map(json.dumps, listed))
         kubectl("apply", "-n", namespace, "--dry-run=server", "-f", "-", stdin=text)
-        assert gauge(served, "promised_workers") == 0
+        assert gauge(served, "reserved_pods") == 0
         kubectl("apply", "-n", namespace, "-f", "-", stdin=text)
         stood = [bed.wait_for_workers(namespace, f"demo-{number}", 3) for number in range(3)]
         nodes = [{pod["spec"]["nodeName"] for pod in pods} for pods in stood]
@@ -144,7 +144,7 @@ def test_without_the_rights_all_else_goes_on(
         assert not any(hosts(pod["spec"]) for pod in pods)
         assert all(pod["spec"]["affinity"]["podAffinity"] for pod in pods)
         assert 'reason="capacity-forbidden",rule="capacity-hint"' in served.client.get("/metrics").text
-        said = [line for line in served.process.log.read_text().splitlines() if "cannot be followed" in line]
+        said = [line for line in served.process.log.read_text().splitlines() if "list or watch failed" in line]
         assert sorted(json.loads(line)["message"].partition(":")[0] for line in said) == [
             "deviceclasses",
             "nodes",

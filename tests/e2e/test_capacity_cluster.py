@@ -145,8 +145,8 @@ def test_nodes_with_dynamic_resource_allocation(bed: Bed, kubectl: Kubectl, make
         pods = bed.wait_for_workers(namespace, "second", 3)
         assert {pod["spec"]["nodeName"] for pod in pods} == {part}
         assert {tuple(hosts(pod["spec"])) for pod in pods} == {(part,)}
-        found = {node["name"]: (node["gpus"], sum(each["gpus"] for each in node["held"])) for node in nodes_of(bed)}
-        assert found == {part: (4, 4), whole: (4, 4), plugin: (2, 2)}
+        usage = {node["name"]: (node["gpus"], sum(pod["gpus"] for pod in node["pods"])) for node in nodes_of(bed)}
+        assert usage == {part: (4, 4), whole: (4, 4), plugin: (2, 2)}
 
 
 def nodes_of(bed: Bed) -> list[Object]:

@@ -28,7 +28,7 @@ def test_user_finds_what_was_done_on_the_object(bed: Bed, kubectl: Kubectl, make
             return kubectl("describe", "-n", namespace, "daskcluster", "rapids-dask-cluster").stdout
 
         bed.wait(lambda: "NotColocated" in described(), namespace, "the Events are there")
-        assert "gpu: container worker gets 1 nvidia.com/gpu" in described()
-        assert "command: container worker: shell text not understood" in described()
+        assert "gpu: limit container worker to 1 nvidia.com/gpu" in described()
+        assert "command: container worker: cannot parse '|' in the command" in described()
     events = bed.api.items(f"/api/v1/namespaces/{namespace}/events")
     assert not [event for event in events if event["involvedObject"]["name"] == "dry"]

@@ -110,9 +110,9 @@ def test_user_reads_what_is_lost(bed: Bed, kubectl: Kubectl, enabled: str) -> No
     cluster = json.loads(manifest("cluster", workers=0))
     (container,) = cluster["spec"]["worker"]["spec"]["containers"]
     container["args"] += ["--no-nanny", "--nworkers", "4", "--lifetime=1h", "--death-timeout", "60"]
-    told = kubectl("apply", "-n", enabled, "-f", "-", stdin=json.dumps(cluster)).warnings
+    warnings = kubectl("apply", "-n", enabled, "-f", "-", stdin=json.dumps(cluster)).warnings
     for option in ("--no-nanny", "--nworkers", "--lifetime", "--death-timeout"):
-        (line,) = (line for line in told if line.startswith(f"{option} dropped: "))
+        (line,) = (line for line in warnings if line.startswith(f"dask-colocate: {option} removed: "))
         assert len(line) <= 120
     spec = bed.api.get(CLUSTERS.format(enabled, "rapids-dask-cluster"))["spec"]["worker"]["spec"]
     assert spec["containers"][0]["args"] == ["dask-cuda-worker", "--name", "$(DASK_WORKER_NAME)"]

@@ -32,7 +32,7 @@ def test_quota_says_no_and_the_object_says_who_asked(
         with pytest.raises(KubectlError, match=r"exceeded quota: gpus, requested: requests.nvidia.com/gpu=1") as said:
             kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(own))
         asked = "gets 1 nvidia.com/gpu (colocate.dask.org/gpu-limit)"
-        assert f"Warning: container worker {asked}" in str(said.value)
+        assert f"Warning: dask-colocate: container worker {asked}" in str(said.value)
         kubectl("apply", "-n", namespace, "-f", "-", stdin=manifest("cluster", workers=1))
 
         def notes() -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from webhook.cli.options import ReviewOptions
 from webhook.cli.progress import console, progress
 from webhook.kube.capacity import NOT_WATCHED, Capacity
-from webhook.kube.capacity.static import Static
+from webhook.kube.capacity.static import StaticCapacity
 from webhook.kube.manifests import Manifest
-from webhook.policy.defaults import default_policy, tried
+from webhook.policy.defaults import default_policy, parse_set_options
 from webhook.policy.errors import InputError
 from webhook.review import Reviewed, any_changed, report, review, sources
 from webhook.review.rewrite import as_yaml
@@ -54,7 +54,7 @@ def _reject(skipped: Sequence[str], reviewed: Sequence[Reviewed]) -> None:
 
 
 def _review(options: ReviewOptions, update: Callable[[str], None]) -> tuple[Sources, tuple[Reviewed, ...]]:
-    policy, annotations = default_policy(options.defaults), tried(options.tried)
+    policy, annotations = default_policy(options.defaults), parse_set_options(options.tried)
     objects, namespaces = _read_cluster(options) if options.namespace else ((), ())
     found = Sources(objects)
     if options.files or not options.namespace:
@@ -64,7 +64,7 @@ def _review(options: ReviewOptions, update: Callable[[str], None]) -> tuple[Sour
     capacity: Capacity = NOT_WATCHED
     if options.capacity_file:
         policy = replace(policy, capacity_hint=True)
-        capacity = Static(each.item for each in _read_kind(options.capacity_file, "Node", update))
+        capacity = StaticCapacity(each.item for each in _read_kind(options.capacity_file, "Node", update))
     update(f"reviewing {len(found.objects)} objects")
     return found, review(found.objects, namespaces, policy, annotations, capacity)
 

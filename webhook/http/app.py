@@ -14,12 +14,8 @@ from starlette.types import Receive, Scope, Send
 
 from webhook.admission import handler
 from webhook.admission.decision_cache import DecisionCache
-from webhook.admission.handler import (
-    AdmissionRequest,
-    AdmissionResponse,
-    MalformedReviewError,
-    RenderedResponse,
-)
+from webhook.admission.request import AdmissionRequest, MalformedReviewError, parse
+from webhook.admission.response import AdmissionResponse, RenderedResponse, render
 from webhook.http.limits import CLIENT_VERIFIED, RECEIVED_AT
 from webhook.kube.capacity import NOT_WATCHED, Capacity
 from webhook.kube.namespaces import Namespaces, NamespaceUnknownError
@@ -86,13 +82,13 @@ class Webhook:
             MalformedReviewError: `body` is not an AdmissionReview.
         """
         started = time.monotonic() if received_at is None else received_at
-        request = handler.parse(body)
+        request = parse(body)
         try:
             rendered = await self._decide(request)
         except Exception:  # noqa: BLE001 - an error of the webhook must not block the user's object
             self._recorder.record_failure(request)
-            rendered = handler.answer(handler.failed())
-        self._on_response(request, rendered.verdict)
+            rendered = render(handler.failed())
+        self._on_response(request, rendered.response)
         self._recorder.record_admission(request, rendered, time.monotonic() - started)
         rendered.sent += 1
         return rendered.to(request.uid)
@@ -100,12 +96,12 @@ class Webhook:
     async def _decide(self, request: AdmissionRequest) -> RenderedResponse:
         subject = self._decisions.consider(request)
         if isinstance(subject, AdmissionResponse):
-            return handler.answer(subject)
+            return render(subject)
         try:
             annotations = await self._namespaces.annotations(request.namespace)
         except NamespaceUnknownError as error:
             self._recorder.record_unknown_namespace(str(error))
-            return handler.answer(handler.decide(subject, None))
+            return render(handler.decide(subject, None))
         return self._decisions.answer(request, subject, annotations)
 
 

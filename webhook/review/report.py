@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from webhook.admission.handler import Status
+from webhook.admission.response import Status
 from webhook.mutators.decision import Decision, Outcome
 from webhook.mutators.gpu_workers import Classification
 from webhook.review import Reviewed, describe_status, diff_attribution
