@@ -36,6 +36,10 @@ def run(options: ReviewOptions) -> int:
         _reject(found.skipped, reviewed)
     for line in found.skipped:
         sys.stderr.write(f"dask-colocate: skipped {report.printable(line)}\n")
+    if any(sources.TEMPLATE_PROBLEM in line for line in found.skipped):
+        sys.stderr.write(
+            "dask-colocate: to review templates, render them: helm template CHART | dask-colocate review -\n"
+        )
     if not found.objects:
         sys.stderr.write("dask-colocate: nothing to review: the input contains no Kubernetes object\n")
     _print(found.objects, reviewed, options)

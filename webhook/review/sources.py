@@ -14,6 +14,7 @@ from webhook.policy.errors import InputError
 
 SUFFIXES = (".yaml", ".yml", ".json")
 STDIN = "-"
+TEMPLATE_PROBLEM = "a Helm or Jinja template, not YAML"
 # `{{ ... }}` of Helm, Go templates and Jinja, `{% ... %}` of Jinja.
 _TEMPLATE = re.compile(r"\{\{|\{%")
 
@@ -82,10 +83,7 @@ def _read_file(file: _File, stdin: TextIO) -> tuple[Manifest, ...]:
     except (ManifestError, UnicodeDecodeError) as error:
         if template := _TEMPLATE.search(text):
             line = text.count("\n", 0, template.start()) + 1
-            raise _SkippedError(
-                f"{source}:{line}: a Helm or Jinja template, not YAML: render it first, for example with "
-                "`helm template CHART | dask-colocate review -`"
-            ) from None
+            raise _SkippedError(f"{source}:{line}: {TEMPLATE_PROBLEM}") from None
         problem = error if isinstance(error, ManifestError) else InputError(f"{source}: not UTF-8: {error.reason}")
         raise (_SkippedError(str(problem)) if file.folder is not None else problem) from None
     if file.name == STDIN and not objects:

@@ -49,7 +49,9 @@ def _apply(text: str, path: Sequence[str], value: Unstructured) -> str:
         return _add(text, parent, token, value)
     if isinstance(child, yaml.SequenceNode) and isinstance(value, list) and len(value) == len(child.value):
         return _replace_items(text, path, value, child)
-    return _replace(text, key, child, token, value)
+    if key is child:  # an item of a list
+        return _replace_inline(text, child, value)
+    return _replace(text, parent, (key, child), value)
 
 
 def _find(parent: yaml.Node | None, token: str) -> tuple[yaml.Node | None, yaml.Node | None]:
@@ -69,15 +71,22 @@ def _replace_items(text: str, path: Sequence[str], items: Sequence[Unstructured]
     return text
 
 
-def _replace(text: str, key: yaml.Node, child: yaml.Node, token: str, value: Unstructured) -> str:
-    start, end = child.start_mark.index, _content_end(text, child)
+def _replace(text: str, parent: yaml.Node | None, pair: tuple[yaml.Node, yaml.Node], value: Unstructured) -> str:
+    """Replace the value of a key."""
+    key, child = pair
+    in_flow = isinstance(parent, yaml.MappingNode) and parent.flow_style
     is_block = isinstance(child, yaml.CollectionNode) and not child.flow_style
-    if not is_block and not (isinstance(child, yaml.ScalarNode) and isinstance(value, dict | list)):
-        return text[:start] + _flow(text, value) + text[end:]
-    if key is child:
-        raise LookupError(token)
-    lines = _block(text, {token: value}, key.start_mark.column).strip()
-    return text[: key.start_mark.index] + lines + text[end:]
+    becomes_block = isinstance(child, yaml.ScalarNode) and isinstance(value, dict | list)
+    if in_flow or not (is_block or becomes_block):
+        return _replace_inline(text, child, value)
+    lines = _block(text, {key.value: value}, key.start_mark.column).strip()
+    return text[: key.start_mark.index] + lines + text[_content_end(text, child) :]
+
+
+def _replace_inline(text: str, child: yaml.Node, value: Unstructured) -> str:
+    start = child.start_mark.index
+    space = "" if text[start - 1].isspace() or text[start - 1] in "[{," else " "  # an empty value follows its colon
+    return text[:start] + space + _flow(text, value) + text[_content_end(text, child) :]
 
 
 def _add(text: str, parent: yaml.Node | None, token: str, value: Unstructured) -> str:

@@ -268,6 +268,7 @@ def test_strict_rejects_what_is_skipped(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "dask-colocate: skipped " in done.stderr
     assert "template.yaml:1: a Helm or Jinja template" in done.stderr
+    assert done.stderr.endswith("helm template CHART | dask-colocate review -\n")
     assert "did you mean DaskWorkerGroup?" in done.stdout
     done = run("--strict", str(tmp_path))
     assert (done.returncode, done.stdout) == (2, "")
