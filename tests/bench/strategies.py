@@ -1,4 +1,4 @@
-"""Strategies: what the pods of a replay get from the user or from the webhook."""
+"""Strategies: fields of the pods of a replay that the user or the webhook adds."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Strategy:
         annotations: Annotations of the namespaces; without them the webhook changes nothing.
         worker: Fields that the user adds to the worker pod template.
         scheduler: Fields that the user adds to the scheduler pod template.
-        repeats: How often each seed is replayed.
+        repeats: Number of replays of each seed.
     """
 
     name: str
@@ -50,12 +50,12 @@ class Strategy:
 
 
 def guide(_: str) -> Object:
-    """Return the RAPIDS guide's affinity: any worker of the namespace attracts."""
+    """Return the RAPIDS guide's affinity to all Dask workers of the namespace."""
     return {"affinity": {"podAffinity": {PREFERRED: [GUIDE_TERM]}}}
 
 
 STRATEGIES = (
-    # The two references are so far from the others that the spread of one replay does not matter.
+    # The two references differ so much from the other strategies that the spread of one replay does not matter.
     Strategy(name="none", title="nothing", repeats=1),
     Strategy(name="guide", title="the guide's affinity", worker=guide, repeats=1),
     Strategy(name="default", title="dask-colocate's default", annotations={ENABLED: "true"}),

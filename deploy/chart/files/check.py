@@ -1,4 +1,4 @@
-"""Check of `helm test`: the Service is ready and answers the review of a worker pod, with a trusted certificate.
+"""`helm test`: ready, and a worker's pod is answered, over the Service with the certificate checked.
 
 Standard library only, so that it runs in any Python image.
 """
@@ -20,7 +20,7 @@ POD = {
 
 
 def ask(context: ssl.SSLContext, url: str, body: bytes | None = None) -> bytes:
-    """Return the body of a response; raise an error for an HTTP status of 400 or more."""
+    """Return the body of the response; raise for HTTP status 400 and above."""
     request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})  # noqa: S310 - https, from the chart
     with urllib.request.urlopen(request, timeout=10, context=context) as response:  # noqa: S310 - the same
         answer: bytes = response.read()
@@ -28,7 +28,7 @@ def ask(context: ssl.SSLContext, url: str, body: bytes | None = None) -> bytes:
 
 
 def review(namespace: str) -> dict[str, Any]:
-    """Return the AdmissionReview for the creation of the pod."""
+    """Build the AdmissionReview of an API server for the pod."""
     request = {
         "uid": "helm-test",
         "kind": {"group": "", "version": "v1", "kind": "Pod"},
@@ -41,14 +41,14 @@ def review(namespace: str) -> dict[str, Any]:
 
 
 def main(url: str, bundle: str, namespace: str) -> None:
-    """Send the requests and print the responses."""
+    """Ask and say what came back."""
     context = ssl.create_default_context(cafile=bundle)
     sys.stdout.write(f"ready: {ask(context, f'{url}/readyz').decode()}")
     answer = json.loads(ask(context, f"{url}/mutate", json.dumps(review(namespace)).encode()))["response"]
     sys.stdout.write(f"review: {json.dumps(answer)}\n")
     status = answer["auditAnnotations"]["status"]
     if (answer["uid"], answer["allowed"]) != ("helm-test", True) or status not in {"decided", "not-enabled"}:
-        sys.exit("the webhook returned an unexpected response")
+        sys.exit("the review was not answered as it should be")
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def timed(reviews: Mapping[str, tuple[Document, Place]], rounds: int) -> list[Al
 
 def core(place: Place) -> Callable[[bytes], bytes]:
     """The pure core as the server uses it, with what it keeps of worker pods that share everything that counts."""
-    verdicts = DecisionCache(resolve({}), NOT_WATCHED.hint)
+    verdicts = DecisionCache(resolve({}), NOT_WATCHED.hints)
     annotations = frozenset(place.annotations.items())
 
     def answer(body: bytes) -> bytes:

@@ -23,8 +23,8 @@ GREEN = "\x1b[32m"
 def test_terminal_has_colour() -> None:
     """In a terminal, added lines are green and have a reason."""
     with Terminal("review", STRIPPED) as terminal:
-        assert terminal.ended() == 0
-    added = next(line for line in terminal.seen.splitlines() if "dask-cuda-worker" in line)
+        assert terminal.wait() == 0
+    added = next(line for line in terminal.output.splitlines() if "dask-cuda-worker" in line)
     assert added.startswith(GREEN)
     assert "# command: command-converted" in added
 
@@ -32,9 +32,9 @@ def test_terminal_has_colour() -> None:
 def test_no_color_is_respected() -> None:
     """With NO_COLOR a terminal shows the same lines without colours."""
     with Terminal("review", STRIPPED, NO_COLOR="1") as terminal:
-        assert terminal.ended() == 0
-    assert "+            - dask-cuda-worker" in terminal.seen
-    assert "\x1b[3" not in terminal.seen
+        assert terminal.wait() == 0
+    assert "+            - dask-cuda-worker" in terminal.output
+    assert "\x1b[3" not in terminal.output
 
 
 def test_pipe_is_plain() -> None:
@@ -60,10 +60,10 @@ def slow(tmp_path: Path) -> Path:
 def test_progress_is_shown_in_a_terminal(slow: Path) -> None:
     """After a second a progress message appears; it is removed at the end."""
     with Terminal("review", str(slow)) as terminal:
-        terminal.until("reading 0 of 1 files")
+        terminal.read_until("reading 0 of 1 files")
         slow.write_text(Path(STRIPPED).read_text())
-        assert terminal.ended() == 0
-    assert "command-converted" in terminal.seen
+        assert terminal.wait() == 0
+    assert "command-converted" in terminal.output
 
 
 def test_progress_is_not_shown_in_a_pipe(slow: Path) -> None:
@@ -81,8 +81,8 @@ def test_progress_is_not_shown_in_a_pipe(slow: Path) -> None:
 def test_nothing_to_review_is_an_error_in_a_terminal() -> None:
     """Without files, a terminal as stdin is an error with status 2."""
     with Terminal("review") as terminal:
-        assert terminal.ended() == 2
-    assert "give files or directories" in terminal.seen
+        assert terminal.wait() == 2
+    assert "give files or directories" in terminal.output
 
 
 def test_escape_codes_in_manifests_are_removed(tmp_path: Path) -> None:
@@ -93,9 +93,9 @@ def test_escape_codes_in_manifests_are_removed(tmp_path: Path) -> None:
         text.replace("- name: worker", '- name: "\\e[2Jevil"').replace("name: rapids-d", 'name: "\\e[2J"\n  x: d', 1)
     )
     with Terminal("review", str(file), NO_COLOR="1") as terminal:
-        assert terminal.ended() == 0
-    assert "?[2Jevil" in terminal.seen
-    assert "\x1b[2J" not in terminal.seen
+        assert terminal.wait() == 0
+    assert "?[2Jevil" in terminal.output
+    assert "\x1b[2J" not in terminal.output
 
 
 def test_completion_of_bash_knows_commands_and_flags() -> None:
