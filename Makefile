@@ -4,7 +4,7 @@ BIN     = $(VENV)/bin
 # The lock files list all dependencies, so pip resolves nothing. Python compiles modules at their first import.
 INSTALL = $(BIN)/pip install --disable-pip-version-check --no-deps --no-compile --progress-bar off
 # Print the packages while pip reads them.
-PROGRESS = awk '/^Collecting/ { print "  " $$2; fflush() } /^Installing/ { print "  unpacking ..."; fflush() }'
+PROGRESS = sed -un -e 's/^Collecting \([^ ;]*\).*/  \1/p' -e 's/^Installing collected.*/  unpacking .../p'
 
 # Print the path of a Go program at its pinned version; build it from its module at the first use.
 PROGRAM = $(BIN)/python -m tests.e2e.bed.binaries
