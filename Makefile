@@ -2,13 +2,18 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 # The lock files list all dependencies, so pip resolves nothing. Python compiles modules at their first import.
-INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile
+INSTALL = $(BIN)/pip install --disable-pip-version-check --no-deps --no-compile --progress-bar off
+# Print the packages while pip reads them.
+PROGRESS = sed -un -e 's/^Collecting \([^ ;]*\).*/  \1/p' -e 's/^Installing collected.*/  unpacking .../p'
 
 # Print the path of a Go program at its pinned version; build it from its module at the first use.
 PROGRAM = $(BIN)/python -m tests.e2e.bed.binaries
 
-.PHONY: demo test browser clock test-faults generate fuzz unit lint lock render bench bench-placement bench-scheduler clean \
+.PHONY: help demo test browser clock test-faults generate fuzz unit lint lock render bench bench-placement bench-scheduler clean \
   test-versions test-kind notes dist chart sbom release-dry-run image-push image-digest chart-push chart-digest
+help:                          ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
 demo: $(VENV)/demo.stamp       ## run the webhook on this machine with the cluster of the RAPIDS guide
 	@$(BIN)/dask-colocate demo
 
@@ -129,15 +134,13 @@ clean:
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dask-colocate needs Python 3.11 or newer; this is %s. Name another one: make PYTHON=python3.12" % sys.version.split()[0])'
+	@echo "creating $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/demo.stamp: deploy/requirements.txt pyproject.toml | $(BIN)/python
-	@echo "installing into $(VENV) ..."
-	@$(INSTALL) --require-hashes -r deploy/requirements.txt
-	@$(INSTALL) -e .
-	@touch $@
+	@echo "installing into $(VENV), about a minute the first time ..."; rm -f $@
+	@($(INSTALL) --require-hashes -r deploy/requirements.txt && $(INSTALL) -e . && touch $@) | $(PROGRESS); test -e $@
 
 $(VENV)/test.stamp: tests/requirements.txt $(VENV)/demo.stamp
-	@echo "installing the test tools ..."
-	@$(INSTALL) --require-hashes -r tests/requirements.txt
-	@touch $@
+	@echo "installing the test tools, some minutes the first time ..."; rm -f $@
+	@($(INSTALL) --require-hashes -r tests/requirements.txt && touch $@) | $(PROGRESS); test -e $@

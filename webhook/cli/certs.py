@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,7 +25,7 @@ from webhook.kube.kubeconfig import load_client
 from webhook.policy.defaults import SettingsError
 from webhook.policy.errors import InputError
 
-app = App(name="certs", version_flags=[])
+app = App(name="certs", version=lambda: version("dask-colocate"))
 Directory = Annotated[Path | None, Parameter(help="Directory with tls.crt, tls.key and ca.crt.")]
 Location = Annotated[CertificateLocation | None, Parameter(name="*")]
 _NAME_HELP = "DNS name or IP address of the server. Can be repeated."

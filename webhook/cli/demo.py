@@ -18,6 +18,7 @@ from rich.text import Text
 from webhook.admission.request import API_VERSION
 from webhook.admission.response import parse_response
 from webhook.cli.options import ServeOptions
+from webhook.cli.progress import progress
 from webhook.cli.wiring import WebhookServer, build_server
 from webhook.kube import manifests
 from webhook.kube.manifests import Manifest
@@ -31,6 +32,12 @@ from webhook.workloads.unstructured import (
 )
 
 START_SECONDS = 10.0
+_NEXT_STEPS = (
+    ("pipx install .", "install the command (or: uv tool install .)"),
+    ("dask-colocate review FILE...", "show what would change in your manifests"),
+    ("deploy/examples/kind.sh", "install the webhook on a new kind cluster"),
+    ("dask-colocate --help", "list all commands"),
+)
 EXAMPLES = resources.files("webhook.cli") / "examples"
 
 
@@ -76,7 +83,8 @@ def _running(namespaces_file: Path) -> Iterator[httpx.Client]:
         thread.start()
         try:
             with _client(server, listener.getsockname()[1]) as client:
-                _wait_until_ready(client)
+                with progress("starting the webhook"):
+                    _wait_until_ready(client)
                 yield client
         finally:
             server.http.should_exit = True
@@ -153,7 +161,5 @@ def _print_second_response(console: Console, response: Unstructured) -> None:
 
 def _print_next_steps(console: Console) -> None:
     _print_heading(console, "Next steps")
-    console.print(
-        Text("  dask-colocate review FILE...     show what the webhook would change in your manifests, and why")
-    )
-    console.print(Text("  dask-colocate --help             list all commands"))
+    for command, purpose in _NEXT_STEPS:
+        console.print(Text(f"  {command:<30} {purpose}"))

@@ -38,12 +38,12 @@ app.command(
 def main() -> None:
     """Run the command line; invalid input exits with status 2 and one line for each error."""
     try:
-        app(exit_on_error=False, print_error=True)
-    except cyclopts.CycloptsError:
-        sys.exit(INVALID_INPUT)
-    except InputError as error:
+        app(sys.argv[1:], exit_on_error=False, print_error=False)
+    except (cyclopts.CycloptsError, InputError) as error:
+        from webhook.review.report import printable
+
         for line in str(error).splitlines():
-            print(f"dask-colocate: {line}", file=sys.stderr)
+            print(f"dask-colocate: {printable(line)}", file=sys.stderr)
         sys.exit(INVALID_INPUT)
 
 
@@ -143,7 +143,9 @@ def completion(shell: Literal["bash", "zsh", "fish", "powershell"], /) -> None:
     Args:
         shell: Shell name.
     """
-    print(app.generate_completion(shell=shell))
+    script = app.generate_completion(shell=shell)
+    # With `filenames` bash adds a slash to a directory instead of a space, so that the next Tab completes its files.
+    print(script.replace("COMPREPLY=( $(compgen -f ", "compopt -o filenames 2>/dev/null; COMPREPLY=( $(compgen -f "))
 
 
 @app.command(config=_ENVIRONMENT)
@@ -160,6 +162,9 @@ def status(options: Annotated[StatusOptions | None, Parameter(name="*")] = None)
 @app.command
 def demo() -> int:
     """Run the webhook on this machine and send it the Dask cluster of the RAPIDS guide."""
-    from webhook.cli.demo import run
+    from webhook.cli.progress import progress
+
+    with progress("starting the demo"):
+        from webhook.cli.demo import run
 
     return run()

@@ -107,7 +107,12 @@ class ReviewOptions:
         output: `diff` with reasons, `sarif` 2.1.0 for code scanners, `json` with all details, the resulting `yaml`, or
             the JSON `patch`.
         check: Exit with status 1 if the webhook would change an object.
-        explain: Also show skipped rules and recommendations.
+        explain: Also show unchanged Dask objects, skipped rules and recommendations.
+        verbose: Also show all unchanged objects.
+        exclude: Pattern of files and directories to leave out, such as `charts/*/templates`; `*` also matches `/`;
+            repeatable.
+        strict: Exit with status 2 if a file is skipped, or if a Dask object has an unknown kind or no worker spec. By
+            default, templates and files of a directory that are not valid YAML are skipped with a notice.
         defaults: Policy defaults, as for `serve`.
     """
 
@@ -121,6 +126,9 @@ class ReviewOptions:
     output: Literal["diff", "sarif", "json", "yaml", "patch"] = "diff"
     check: bool = False
     explain: bool = False
+    verbose: bool = False
+    exclude: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    strict: bool = False
     defaults: str = ""
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import urllib3
 import yaml
 from kubernetes import config
 from kubernetes.client import ApiClient, Configuration
@@ -19,6 +20,8 @@ def load_client(kubeconfig: Path | None = None, context: str | None = None) -> A
     settings = Configuration()
     try:
         _load(settings, kubeconfig, context)
+        if not settings.verify_ssl:  # the user's own `insecure-skip-tls-verify`; urllib3 would warn at every request
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         settings.retries = False  # callers have their own back-off or deadline
         return ApiClient(settings)
     except (config.ConfigException, OSError) as error:
@@ -31,8 +34,12 @@ def load_client(kubeconfig: Path | None = None, context: str | None = None) -> A
 
 
 def _load(settings: Configuration, kubeconfig: Path | None, context: str | None) -> None:
-    default = os.environ.get("KUBECONFIG") or Path("~/.kube/config").expanduser().exists()
-    if not (kubeconfig or context or default) and "KUBERNETES_SERVICE_HOST" in os.environ:
+    named = kubeconfig or os.environ.get("KUBECONFIG")
+    files = [Path(each).expanduser() for each in str(named or "~/.kube/config").split(os.pathsep) if each]
+    if any(each.exists() for each in files):
+        config.load_kube_config(str(kubeconfig) if kubeconfig else None, context, client_configuration=settings)
+    elif not (named or context) and "KUBERNETES_SERVICE_HOST" in os.environ:
         config.load_incluster_config(client_configuration=settings)  # load_config would print a message
     else:
-        config.load_kube_config(str(kubeconfig) if kubeconfig else None, context, client_configuration=settings)
+        verb = "does" if len(files) == 1 else "do"
+        raise ApiError(f"cannot load a kubeconfig: {', '.join(map(str, files))} {verb} not exist")

@@ -3,13 +3,16 @@
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import yaml
 
 from webhook.policy.errors import InputError
 from webhook.workloads import unstructured
 from webhook.workloads.unstructured import Unstructured, sequence
+
+# go-yaml, which kubectl parses with, restricts aliases from 400,000 decoded nodes on (`alias_ratio_range_low`).
+MAX_EXPANDED_NODES = 400_000
 
 
 class ManifestError(InputError):
@@ -29,12 +32,21 @@ class Manifest:
         line: First line of the YAML document, from 1; 0 if the object was read from a cluster.
         item: Unstructured object.
         node: YAML node with line numbers; None if the object was read from a cluster.
+        text: Whole text of the file; empty if the object was read from a cluster.
+        pointer: JSON pointer of the object within its YAML document; not empty for an item of a List.
     """
 
     source: str
     line: int
     item: Unstructured
     node: yaml.Node | None = field(default=None, compare=False, repr=False)
+    text: str = field(default="", compare=False, repr=False)
+    pointer: str = ""
+
+    @property
+    def where(self) -> str:
+        """Return the file and line, as in messages."""
+        return f"{self.source}:{self.line}" if self.line else self.source
 
     def line_of(self, pointer: str) -> int:
         """Return the line of a JSON pointer, or of its nearest existing parent."""
@@ -62,13 +74,13 @@ def read(text: str, source: str, *, skip_others: bool = False) -> tuple[Manifest
     Args:
         text: YAML with any number of documents, or JSON.
         source: File name.
-        skip_others: Skip documents without apiVersion and kind, also if the text is not valid YAML. By default they
-            are errors.
+        skip_others: Skip documents without a kind, such as Helm's Chart.yaml, and texts that do not mention a kind,
+            also if they are not valid YAML. By default they are errors.
 
     Raises:
         ManifestError: The text is not valid YAML, or a document is not a Kubernetes object.
     """
-    if skip_others and not _KUBERNETES.search(text):
+    if skip_others and not _KIND.search(text):
         return ()
     return tuple(
         manifest
@@ -83,15 +95,16 @@ def _documents(text: str, source: str, *, skip_others: bool) -> Iterator[Manifes
         while loader.check_node():
             if (node := loader.get_node()) is None:
                 return
-            if skip_others and not _has_type(node):
+            if skip_others and _child(node, "kind")[0] is None:
                 continue
+            aliased = _check_aliases(node)
             item = loader.construct_document(node)
             line = node.start_mark.line + 1
             if item is None:  # an empty document, such as after a trailing `---`
                 continue
             if not (unstructured.text(item, "apiVersion") and unstructured.text(item, "kind")):
                 raise ManifestError(source, line, "expected a Kubernetes object with apiVersion and kind")
-            yield Manifest(source, line, item, node)
+            yield Manifest(source, line, _copy_aliases(item) if aliased else item, node, text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise ManifestError(source, mark.line + 1 if mark else 1, error.problem or str(error)) from None
@@ -104,11 +117,55 @@ def _documents(text: str, source: str, *, skip_others: bool) -> Iterator[Manifes
         raise ManifestError(source, 1, str(error).splitlines()[0]) from None
 
 
-_KUBERNETES = re.compile(r"\b(apiVersion|kind)\b\"?\s*:")
+def parse(text: str) -> Unstructured:
+    """Parse one YAML document, which may be a List.
+
+    Raises:
+        ManifestError: The text is not exactly one Kubernetes object.
+    """
+    found = tuple(_documents(text, "document", skip_others=False))
+    if len(found) != 1:
+        raise ManifestError("document", 1, "expected one object")
+    return found[0].item
 
 
-def _has_type(node: yaml.Node) -> bool:
-    return any(_child(node, key)[0] is not None for key in ("apiVersion", "kind"))
+_KIND = re.compile(r"\bkind\b[\"']?\s*:")
+
+
+def _check_aliases(root: yaml.Node) -> bool:
+    """Return whether a document has aliases.
+
+    Raises:
+        ConstructorError: An alias is inside its own anchor, or the aliases expand to too many nodes.
+    """
+    sizes: dict[int, int] = {}
+
+    def measure(node: yaml.Node) -> int:
+        if (size := sizes.get(id(node))) is None:
+            sizes[id(node)] = 0  # until the children are measured
+            sizes[id(node)] = size = 1 + sum(map(measure, _children(node)))
+        if size == 0:
+            raise yaml.constructor.ConstructorError(None, None, "an alias refers to its own parent", node.start_mark)
+        return size
+
+    expanded = measure(root)
+    if len(sizes) < expanded > MAX_EXPANDED_NODES:
+        problem = f"aliases expand to more than {MAX_EXPANDED_NODES} nodes"
+        raise yaml.constructor.ConstructorError(None, None, problem, root.start_mark)
+    return len(sizes) < expanded
+
+
+def _children(node: yaml.Node) -> Sequence[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [child for pair in node.value for child in pair]
+    return node.value if isinstance(node, yaml.SequenceNode) else ()
+
+
+def _copy_aliases(item: Unstructured) -> Unstructured:
+    """Return an object without shared parts, so that a patch of one part leaves all others unchanged."""
+    if isinstance(item, dict):
+        return {key: _copy_aliases(value) for key, value in item.items()}
+    return [_copy_aliases(value) for value in item] if isinstance(item, list) else item
 
 
 def _without_tabs(text: str) -> str:
@@ -128,7 +185,8 @@ def _expand_list(manifest: Manifest) -> Iterator[Manifest]:
         return
     _, items = _child(manifest.node, "items")
     for index, item in enumerate(sequence(manifest.item, "items")):
-        yield Manifest(manifest.source, manifest.line, item, _child(items, str(index))[1])
+        node = _child(items, str(index))[1]
+        yield replace(manifest, item=item, node=node, pointer=f"/items/{index}")
 
 
 class _Loader(yaml.SafeLoader):
@@ -167,16 +225,26 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def dump(item: Unstructured) -> str:
-    """Serialize an object as YAML and keep the order of its keys."""
-    return yaml.dump(item, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
+def dump(item: Unstructured, *, indentless: bool = False) -> str:
+    """Serialize an object as YAML and keep the order of its keys.
+
+    Args:
+        item: Object, or a part of one.
+        indentless: Write the items of a list in the column of its key.
+    """
+    dumper = _IndentlessDumper if indentless else _Dumper
+    return yaml.dump(item, Dumper=dumper, sort_keys=False, allow_unicode=True, width=10_000)
 
 
-class _Dumper(yaml.SafeDumper):
+class _IndentlessDumper(yaml.SafeDumper):
+    """YAML dumper without anchors."""
+
+    def ignore_aliases(self, data: Unstructured) -> bool:  # noqa: ARG002 - PyYAML's signature
+        return True
+
+
+class _Dumper(_IndentlessDumper):
     """YAML dumper with indented lists, as in Kubernetes manifests, and without anchors."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - PyYAML's signature
         super().increase_indent(flow, indentless=False)
-
-    def ignore_aliases(self, data: Unstructured) -> bool:  # noqa: ARG002 - PyYAML's signature
-        return True

@@ -15,6 +15,7 @@ from webhook.kube.namespaces.static import StaticNamespaces
 from webhook.mutators.patch import Operation
 from webhook.placement.model import Hints
 from webhook.policy import ENABLED, Annotations, Policy, resolve
+from webhook.review.problems import object_problems
 from webhook.workloads.unstructured import Unstructured, text
 
 # Without any Namespace in the input, every namespace is assumed to be enabled.
@@ -43,6 +44,16 @@ class Reviewed:
     def changed(self) -> bool:
         """Return whether the webhook would change the object."""
         return bool(self.response.operations)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Return the problems of a Dask object that the webhook cannot change."""
+        return object_problems(self.request.item)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return the problems of the object and the warnings of the webhook."""
+        return (*self.problems, *self.response.warnings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Output formats of `review`: diff, YAML, JSON and JSON patch."""
+"""Output formats of `review`: diff, JSON and JSON patch."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from webhook.kube.manifests import dump
+from webhook.admission.response import Status
 from webhook.mutators.decision import Decision, Outcome
 from webhook.mutators.gpu_workers import Classification
 from webhook.review import Reviewed, describe_status, diff_attribution
@@ -20,30 +20,45 @@ MAX_REASON_COLUMN = 48  # so that most lines with a reason fit into 80 columns
 OUTCOME_STYLES = {Outcome.APPLIED: "green", Outcome.KEPT: "cyan", Outcome.SKIPPED: "dim", Outcome.REFUSED: "yellow"}
 
 
-def print_diffs(console: Console, reviewed: Sequence[Reviewed], *, explain: bool = False) -> None:
-    """Print the diff, the decisions and the warnings of each object.
+def print_diffs(
+    console: Console, reviewed: Sequence[Reviewed], *, explain: bool = False, verbose: bool = False
+) -> None:
+    """Print the diff, the decisions and the warnings of each object, and the number of objects that would change.
 
     Args:
         console: Output.
         reviewed: Objects.
-        explain: Also print skipped decisions and recommendations.
+        explain: Also print unchanged Dask objects, skipped decisions and recommendations.
+        verbose: Also print unchanged objects.
     """
-    for each in reviewed:
-        console.print(Text(title(each), style="bold"), soft_wrap=True)
-        for line in diff(each):
-            console.print(line, soft_wrap=True)
-        if explain and each.response.worker:
-            console.print(Text(printable(str(each.response.worker))))
-        if each.response.decisions:
-            console.print(decision_table(each, include_skipped=explain))
-        else:
-            status = each.response.status
-            suffix = f" ({status})" if explain else ""
-            console.print(Text(f"unchanged: {describe_status(status)}{suffix}", style="dim"))
-        for recommendation in _recommendations(each) if explain else ():
-            console.print(Text(recommendation))
-        for warning in each.response.warnings:
-            console.print(Text(f"Warning: {warning}", style="yellow"))
+    shown = [
+        each
+        for each in reviewed
+        if verbose or each.changed or each.warnings or (explain and each.response.status is not Status.NO_TARGET)
+    ]
+    for each in shown:
+        _print_object(console, each, explain=explain)
+    changed = sum(each.changed for each in reviewed)
+    advice = " (--verbose also shows the unchanged objects)" if len(shown) < len(reviewed) else ""
+    console.print(Text(f"{changed} of {len(reviewed)} objects would change{advice}", style="bold"), soft_wrap=True)
+
+
+def _print_object(console: Console, each: Reviewed, *, explain: bool) -> None:
+    console.print(Text(title(each), style="bold"), soft_wrap=True)
+    for line in diff(each):
+        console.print(line, soft_wrap=True)
+    if explain and each.response.worker:
+        console.print(Text(printable(str(each.response.worker))))
+    if each.response.decisions:
+        console.print(decision_table(each, include_skipped=explain))
+    else:
+        status = each.response.status
+        suffix = f" ({status})" if explain else ""
+        console.print(Text(f"unchanged: {describe_status(status)}{suffix}", style="dim"))
+    for recommendation in _recommendations(each) if explain else ():
+        console.print(Text(recommendation))
+    for warning in each.warnings:
+        console.print(Text(f"Warning: {printable(warning)}", style="yellow"))
 
 
 def _recommendations(reviewed: Reviewed) -> tuple[str, ...]:
@@ -53,15 +68,12 @@ def _recommendations(reviewed: Reviewed) -> tuple[str, ...]:
 
 def title(reviewed: Reviewed) -> str:
     """Return the kind, name, namespace and file position of an object."""
-    manifest = reviewed.manifest
-    where = f"{manifest.source}:{manifest.line}" if manifest.line else manifest.source
-    return printable(
-        f"{reviewed.request.kind}/{reviewed.request.name} in namespace {reviewed.request.namespace} ({where})"
-    )
+    request = reviewed.request
+    return printable(f"{request.kind}/{request.name} in namespace {request.namespace} ({reviewed.manifest.where})")
 
 
 def printable(text: str) -> str:
-    """Replace characters that a terminal could interpret, such as escape sequences."""
+    """Replace control and bidirectional characters, which a terminal would interpret."""
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
@@ -74,7 +86,7 @@ def diff(reviewed: Reviewed) -> Iterator[Text]:
     )
     width = max((len(line.text) for line, decision in zip(lines, starts, strict=True) if decision), default=0)
     for line, decision in zip(lines, starts, strict=True):
-        text = line.text if line.sign == "@" else f"{line.sign}{line.text}"
+        text = printable(line.text if line.sign == "@" else f"{line.sign}{line.text}")
         styled = Text(text, style=LINE_STYLES.get(line.sign, ""))
         if decision:
             padding = " " * (min(width, MAX_REASON_COLUMN) - len(line.text))
@@ -103,11 +115,6 @@ def _cells(decision: Decision) -> tuple[str, ...]:
     )
 
 
-def as_yaml(reviewed: Sequence[Reviewed]) -> str:
-    """Return the mutated objects as a YAML stream."""
-    return "---\n".join(dump(each.result) for each in reviewed)
-
-
 def as_patch(reviewed: Sequence[Reviewed]) -> str:
     """Return the JSON patches of the changed objects as a JSON list."""
     return to_json([{**_identity(each), "patch": _operations(each)} for each in reviewed if each.changed])
@@ -133,7 +140,7 @@ def _details(reviewed: Reviewed) -> Unstructured:
             }
             for decision in reviewed.response.decisions
         ],
-        "warnings": reviewed.response.warnings,
+        "warnings": reviewed.warnings,
         "recommendations": _recommendations(reviewed),
         "patch": _operations(reviewed),
     }

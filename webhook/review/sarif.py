@@ -87,7 +87,7 @@ def _notifications(reviewed: Sequence[Reviewed]) -> Unstructured:
     return [
         {"level": "warning", "message": {"text": line}, "locations": [_location(each, "")]}
         for each in reviewed
-        for line in each.response.warnings
+        for line in each.warnings
     ]
 
 

@@ -11,7 +11,7 @@ import jsonpatch
 import pytest
 import yaml
 
-from tests.unit.objects import cluster, namespace, pod, review
+from tests.unit.objects import cluster, container, group, job, namespace, pod, review, spec
 from webhook.cli import main
 from webhook.cli.options import ReviewOptions
 from webhook.mutators import RULES
@@ -147,6 +147,7 @@ def test_explain_shows_every_rule() -> None:
         ("capacity-hint", "skipped", "capacity-hint-off"),
         ("scheduler-placement", "kept", "scheduler-placement-already-set"),
         ("scheduler-gpu", "skipped", "gpu-limit-off"),
+        ("dask-cli", "skipped", "dask-cli-off"),
     }
     assert all(len(row) > 3 for row in rows if row and row[0] in RULE_NAMES)
     assert "colocate.dask.org/guide-affinity: upgrade" in done.stdout
@@ -224,9 +225,10 @@ def test_namespaces_of_the_file_are_the_only_ones(capsys: pytest.CaptureFixture[
 
 
 def test_diff_shows_warnings_and_why_an_object_is_unchanged(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """The output has the reason of an unchanged object, and the warnings."""
+    """With --verbose the output has the reason of an unchanged object; it always has the warnings."""
     out = cluster(annotations={f"{PREFIX}enabled": "false"})
-    main.review(written(tmp_path, namespace(gpu_limit="many"), out, cluster(name="other")))
+    options = ReviewOptions(verbose=True)
+    main.review(written(tmp_path, namespace(gpu_limit="many"), out, cluster(name="other")), options=options)
     text = " ".join(capsys.readouterr().out.split())
     assert "unchanged: it is opted out" in text
     assert "Warning: " in text
@@ -246,6 +248,77 @@ def test_capacity_file_shows_the_plan(tmp_path: Path) -> None:
     assert "hint-added" in done.stdout
     assert "host-n" in done.stdout
     assert run("--capacity-file", str(tmp_path / "none"), STRIPPED).returncode == 2
+
+
+def test_unchanged_objects_are_counted(tmp_path: Path) -> None:
+    """Unchanged objects are printed with --verbose only; the last line has the number of objects that would change."""
+    file = written(tmp_path, cluster(), *({"apiVersion": "v1", "kind": "ConfigMap"} for _ in range(200)))
+    lines = run(file).stdout.splitlines()
+    assert lines[-1] == "1 of 201 objects would change (--verbose also shows the unchanged objects)"
+    assert not any("ConfigMap" in line for line in lines)
+    lines = run("--verbose", file).stdout.splitlines()
+    assert lines[-1] == "1 of 201 objects would change"
+    assert sum("ConfigMap" in line for line in lines) == 200
+
+
+def test_strict_rejects_what_is_skipped(tmp_path: Path) -> None:
+    """Skipped files and incomplete Dask objects are notices and warnings; with --strict they are errors."""
+    (tmp_path / "template.yaml").write_text("kind: {{ .Values.kind }}\n")
+    (tmp_path / "group.yaml").write_text("apiVersion: kubernetes.dask.org/v1\nkind: DaskWorkerGruop\n")
+    done = run(str(tmp_path))
+    assert done.returncode == 0
+    assert "dask-colocate: skipped " in done.stderr
+    assert "template.yaml:1: a Helm or Jinja template" in done.stderr
+    assert done.stderr.endswith("helm template CHART | dask-colocate review -\n")
+    assert "did you mean DaskWorkerGroup?" in done.stdout
+    done = run("--strict", str(tmp_path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert [line.split(": ")[1].rpartition("/")[2] for line in done.stderr.splitlines()] == [
+        "template.yaml:1",
+        "group.yaml:1",
+    ]
+
+
+@pytest.mark.parametrize(
+    "item",
+    [{**cluster(), "spec": {"worker": {"replicas": 2}}}, {**job(), "spec": {"job": {}}}, {**group(), "spec": None}],
+    ids=lambda item: item["kind"],
+)
+def test_dask_object_without_worker_spec_has_a_warning(item: Unstructured) -> None:
+    """A Dask object without a pod template of workers has a warning with the missing path."""
+    (one,) = json.loads(run("--output", "json", stdin=json.dumps(item)).stdout)
+    (warning,) = one["warnings"]
+    assert warning.startswith(f"{item['kind']} without spec.")
+    assert "worker.spec: " in warning
+
+
+@pytest.mark.parametrize("stdin", ["", "---\n", "# only a comment\n"])
+def test_empty_standard_input_is_an_error(stdin: str) -> None:
+    """Standard input without objects, as from a failed command before the pipe, ends with status 2."""
+    done = run(stdin=stdin)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "standard input contains no Kubernetes object" in done.stderr
+
+
+@pytest.mark.parametrize(("option", "kind"), [("--namespace-file", "Namespace"), ("--capacity-file", "Node")])
+def test_file_without_the_expected_kind_is_an_error(option: str, kind: str, tmp_path: Path) -> None:
+    """A namespace file without a Namespace, or a capacity file without a Node, ends with status 2."""
+    file = written(tmp_path, cluster())
+    done = run(option, file, STRIPPED)
+    assert (done.returncode, done.stderr) == (2, f"dask-colocate: {file}: contains no {kind}\n")
+
+
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    """Control and bidirectional characters of names, values and errors are replaced in the output."""
+    hostile = "a\u202eb\x1b[31m"
+    item = cluster(spec(container("dask-worker", image=hostile)), labels={"x": hostile})
+    item["metadata"]["name"] = hostile
+    done = run("--explain", stdin=json.dumps(item))
+    assert done.returncode == 0, done.stderr
+    assert not {"\u202e", "\x1b"} & {*done.stdout, *done.stderr}
+    done = run(hostile)
+    assert done.returncode == 2
+    assert not {"\u202e", "\x1b"} & {*done.stderr}
 
 
 def test_review_imports_no_heavy_packages() -> None:

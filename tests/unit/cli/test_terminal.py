@@ -75,7 +75,7 @@ def test_progress_is_not_shown_in_a_pipe(slow: Path) -> None:
     )
     writer.join()
     assert done.stderr == ""
-    assert "reading" not in done.stdout
+    assert "reading 0 of" not in done.stdout
 
 
 def test_nothing_to_review_is_an_error_in_a_terminal() -> None:
@@ -99,10 +99,11 @@ def test_escape_codes_in_manifests_are_removed(tmp_path: Path) -> None:
 
 
 def test_completion_of_bash_knows_commands_and_flags() -> None:
-    """With the printed script, bash completes commands, flags, choices and files."""
+    """With the printed script, bash completes commands, flags, choices and files, and descends into directories."""
     complete = """
       eval "$SCRIPT"
       command=$(complete -p dask-colocate | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+      compopt() { echo "compopt $*"; }
       ask() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); "$command"; echo "${COMPREPLY[*]}"; }
       ask dask-colocate rev
       ask dask-colocate review --exp
@@ -125,6 +126,7 @@ def test_completion_of_bash_knows_commands_and_flags() -> None:
         ["review"],
         ["--explain"],
         ["sarif"],
+        ["compopt", "-o", "filenames"],
         ["pyproject.toml"],
     ], done.stderr
 

@@ -235,7 +235,7 @@ def test_rollouts_keep_two_replicas() -> None:
 @pytest.mark.parametrize("mode", CERTIFICATES)
 def test_labels_and_names(mode: str) -> None:
     """Every object carries the recommended labels and those asked for, and none is named twice."""
-    objects = rendered(*EVERYTHING, *CERTIFICATES[mode], "labels.team=gpu")
+    objects = rendered(*EVERYTHING, *CERTIFICATES[mode], "commonLabels.team=gpu")
     seen = set()
     for each in objects:
         labels = each["metadata"]["labels"]

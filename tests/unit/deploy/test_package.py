@@ -27,6 +27,7 @@ def test_wheel_works_by_itself(wheel: Path, tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path), str(wheel)]
     subprocess.run(argv, check=True)
     shipped = {each.name for each in (tmp_path / "webhook" / "status").iterdir()}
+    assert {"dask-colocate", "kubectl-dask_colocate"} <= {each.name for each in (tmp_path / "bin").iterdir()}
     assert {"page.css", "page.html.j2", "page.js"} <= shipped
     demo = subprocess.run(
         [sys.executable, "-P", "-m", "webhook", "demo"],

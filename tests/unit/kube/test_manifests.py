@@ -110,3 +110,24 @@ def test_line_of_a_json_pointer() -> None:
         pointer: manifest.line_of(pointer) for pointer in ("", "/spec", "/spec/a~1b/1", "/spec/none/0", "/spec/a~1b/-")
     }
     assert lines == {"": 5, "/spec": 7, "/spec/a~1b/1": 9, "/spec/none/0": 7, "/spec/a~1b/-": 8}
+
+
+def test_recursive_alias_is_rejected() -> None:
+    """An alias inside its own anchor is an error with its line."""
+    with pytest.raises(ManifestError, match="x:3: an alias refers to its own parent"):
+        read("apiVersion: v1\nkind: A\nspec: &a {b: [*a]}\n", "x")
+
+
+def test_alias_bomb_is_rejected() -> None:
+    """A document of a kilobyte whose aliases expand to 10^10 nodes is an error."""
+    lines = [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
+    bomb = "\n".join(["apiVersion: v1", "kind: A", "a0: &a0 [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]", *lines])
+    with pytest.raises(ManifestError, match="x:1: aliases expand to more than 400000 nodes"):
+        read(bomb, "x")
+
+
+def test_aliases_are_copied() -> None:
+    """An anchored value and its alias are equal and not the same object."""
+    (found,) = read("apiVersion: v1\nkind: A\none: &one {x: [1]}\ntwo: *one\n", "x")
+    assert found.item["one"] == found.item["two"] == {"x": [1]}
+    assert found.item["one"]["x"] is not found.item["two"]["x"]

@@ -23,6 +23,7 @@ from webhook.review import review
 from webhook.review.diff_attribution import diff
 from webhook.review.report import diff as shown
 from webhook.review.sarif import GRADES, sarif
+from webhook.review.sources import Sources
 from webhook.review.sources import read as found_in
 
 if TYPE_CHECKING:
@@ -95,43 +96,90 @@ def test_directory_is_searched_recursively(tmp_path: Path) -> None:
     for name in ("a/one.yaml", "a/b/two.yml", "three.json", ".git/four.yaml", "a/five.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(json.dumps(cluster(name=Path(name).stem)))
-    found = found_in([str(tmp_path)], io.StringIO(), ignore_progress)
+    found = found_in([str(tmp_path)], io.StringIO(), ignore_progress).objects
     assert [each.item["metadata"]["name"] for each in found] == ["three", "one", "two"]
 
 
-def test_other_yaml_in_a_directory_is_skipped(tmp_path: Path) -> None:
-    """YAML that is not Kubernetes is skipped in a directory, and is an error as a named file."""
+def test_other_yaml_in_a_directory_is_ignored(tmp_path: Path) -> None:
+    """YAML that is not Kubernetes, and Chart.yaml, are ignored in a directory; a named file is an error."""
     (tmp_path / "cluster.yaml").write_text(yaml.safe_dump(cluster()))
     (tmp_path / "values.yaml").write_text("replicas: 2\n---\n- a list\n")
-    assert len(found_in([str(tmp_path)], io.StringIO(), ignore_progress)) == 1
+    (tmp_path / "Chart.yaml").write_text("apiVersion: v2\nname: a-kind: \n")
+    found = found_in([str(tmp_path)], io.StringIO(), ignore_progress)
+    assert ([each.source for each in found.objects], found.skipped) == (
+        [str(tmp_path / "cluster.yaml")],
+        (f"{tmp_path}/Chart.yaml:2: mapping values are not allowed here",),
+    )
     with pytest.raises(InputError, match=r"values\.yaml:1: expected a Kubernetes object"):
         found_in([str(tmp_path / "values.yaml")], io.StringIO(), ignore_progress)
 
 
-def test_incomplete_object_is_an_error(tmp_path: Path) -> None:
-    """A document with a kind and without apiVersion is an error, also in a directory."""
+def test_incomplete_object_in_a_directory_is_skipped(tmp_path: Path) -> None:
+    """A document with a kind and without apiVersion is skipped with a notice in a directory, else an error."""
     (tmp_path / "cluster.yaml").write_text("# a comment\nkind: DaskCluster\n")
+    (line,) = found_in([str(tmp_path)], io.StringIO(), ignore_progress).skipped
+    assert "cluster.yaml:2: expected a Kubernetes object" in line
     with pytest.raises(InputError, match=r"cluster\.yaml:2: expected a Kubernetes object"):
-        found_in([str(tmp_path)], io.StringIO(), ignore_progress)
+        found_in([str(tmp_path / "cluster.yaml")], io.StringIO(), ignore_progress)
 
 
-def test_invalid_other_files_in_a_directory_are_skipped(tmp_path: Path) -> None:
-    """Files with custom tags or comments in JSON are skipped if they have no apiVersion and kind."""
+def test_invalid_other_files_in_a_directory_are_ignored(tmp_path: Path) -> None:
+    """Files with custom tags or comments in JSON are ignored if they have no kind."""
     (tmp_path / "mkdocs.yml").write_text("site: x\nextensions: !!python/name:a.b\n")
     (tmp_path / "template.yaml").write_text("Resources:\n  A: !Ref B\n")
     (tmp_path / "tsconfig.json").write_text('// a comment\n{"compilerOptions": {}}\n')
-    assert found_in([str(tmp_path)], io.StringIO(), ignore_progress) == ()
+    assert found_in([str(tmp_path)], io.StringIO(), ignore_progress) == Sources()
 
 
 def test_every_invalid_file_is_reported_with_its_line(tmp_path: Path) -> None:
-    """All invalid files are reported at once, each with file and line."""
+    """All named files that are invalid are reported at once, each with file and line."""
     (tmp_path / "a.yaml").write_text("apiVersion: v1\nkind: [\n")
-    (tmp_path / "b.yaml").write_text("apiVersion: v1\n\nkind: {{ .Values.kind }}\n")
+    (tmp_path / "b.yaml").write_text("apiVersion: v1\n\nkind: !!int abc\n")
     with pytest.raises(InputError) as caught:
-        found_in([str(tmp_path)], io.StringIO(), ignore_progress)
+        found_in([str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml")], io.StringIO(), ignore_progress)
     first, second = str(caught.value).splitlines()
     assert first.startswith(f"{tmp_path}/a.yaml:3: ")
     assert second.startswith(f"{tmp_path}/b.yaml:3: ")
+
+
+@pytest.mark.parametrize("template", ["name: {{ .Values.name }}", "{{- if .Values.x }}\nname: x", "{% if x %}"])
+@pytest.mark.parametrize("named", [False, True])
+def test_template_is_skipped_with_its_line(template: str, named: bool, tmp_path: Path) -> None:
+    """A Helm or Jinja template is named as such and skipped, in a directory and as a named file."""
+    file = tmp_path / "deployment.yaml"
+    file.write_text(f"apiVersion: v1\nkind: Pod\n{template}\n")
+    found = found_in([str(file if named else tmp_path)], io.StringIO(), ignore_progress)
+    assert found.objects == ()
+    assert [line.startswith(f"{file}:3: a Helm or Jinja template") for line in found.skipped] == [True]
+
+
+def test_file_of_a_directory_that_is_not_utf8_is_skipped(tmp_path: Path) -> None:
+    """A binary file of a directory is skipped with a notice."""
+    (tmp_path / "binary.yaml").write_bytes(b"kind: \xe9\xff")
+    (line,) = found_in([str(tmp_path)], io.StringIO(), ignore_progress).skipped
+    assert "not UTF-8" in line
+
+
+@pytest.mark.parametrize(
+    ("pattern", "left"),
+    [
+        ("nothing", ["a/d.yaml", "a/b/c.yaml"]),
+        ("b", ["a/d.yaml"]),
+        ("a/b", ["a/d.yaml"]),
+        ("a/b/", ["a/d.yaml"]),
+        ("**/b/**", ["a/d.yaml"]),
+        ("d.yaml", ["a/b/c.yaml"]),
+        ("a/*", []),
+    ],
+)
+def test_exclude_leaves_out_files_and_directories(pattern: str, left: list[str], tmp_path: Path) -> None:
+    """--exclude matches files and their parents by base name, by path, and by path below the named directory."""
+    for name in ("a/b/c.yaml", "a/d.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(yaml.safe_dump(cluster()))
+    found = found_in([str(tmp_path)], io.StringIO(), ignore_progress, [pattern]).objects
+    assert [str(Path(each.source).relative_to(tmp_path)) for each in found] == left
+    assert found_in([str(tmp_path)], io.StringIO(), ignore_progress, [f"{tmp_path}/a"]).objects == ()
 
 
 def test_empty_directory_is_an_error(tmp_path: Path) -> None:
