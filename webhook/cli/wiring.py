@@ -21,8 +21,9 @@ from certs.x509.issue import Entropy, issue_authority, issue_leaf
 from webhook.cli.options import NAME, ServeOptions
 from webhook.cli.rotation import build_rotation
 from webhook.http.app import OnResponse, Webhook, create_app, ignore_response
+from webhook.http.connections import ConnectionManager
 from webhook.http.graceful_shutdown import ConnectionCloseMiddleware, DrainingServer, GracefulShutdown
-from webhook.http.limits import ConnectionManager
+from webhook.http.limits import raise_file_limit
 from webhook.kube import manifests
 from webhook.kube.api import Api, ApiError
 from webhook.kube.capacity import NOT_WATCHED
@@ -137,13 +138,14 @@ def _is_ready(component: Component) -> bool:
 def _http_config(
     app: ConnectionCloseMiddleware, options: ServeOptions, serving: ReloadableContext, recorder: Recorder
 ) -> uvicorn.Config:
+    manager = ConnectionManager(recorder.record_rejection, max_connections=raise_file_limit())
     return uvicorn.Config(
         app,
         host=options.host,
         port=options.port,
-        loop="webhook.http.limits:Loop",
+        loop="webhook.http.connections:Loop",
         ws="none",  # saves 1.6 MiB
-        http=ConnectionManager(recorder.record_rejection).protocol,  # type: ignore[arg-type]  # declared as a class
+        http=manager.protocol,  # type: ignore[arg-type]  # declared as a class
         log_config=None,
         access_log=False,
         server_header=False,
