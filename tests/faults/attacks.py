@@ -63,21 +63,27 @@ async def slow_uploads(port: int, until: float) -> None:
     await _repeat([post(review(NAMESPACE, b"[[[[]]]]"))[:-1]] * CLIENTS, port, until)
 
 
-async def handshakes(port: int, until: float) -> None:
+async def silent(port: int, until: float) -> None:
     """Open TCP connections that never start TLS."""
-    await _open(port, until, SOCKETS)
+    await _open(port, until, SOCKETS, b"")
+
+
+async def handshakes(port: int, until: float) -> None:
+    """Open TCP connections that send the first byte of a TLS handshake."""
+    await _open(port, until, SOCKETS, b"\x16")
 
 
 async def idle(port: int, until: float) -> None:
     """Open as many TCP connections as a process with 1,024 files can hold, and close none."""
-    await _open(port, until, IDLE_SOCKETS)
+    await _open(port, until, IDLE_SOCKETS, b"\x16")
 
 
-async def _open(port: int, until: float, count: int) -> None:
+async def _open(port: int, until: float, count: int, data: bytes) -> None:
     writers = []
     for _ in range(count):
         with suppress(OSError):
             writers.append((await asyncio.open_connection("127.0.0.1", port))[1])
+            writers[-1].write(data)
     await asyncio.sleep(max(0.0, until - time.monotonic()))
 
 
@@ -106,7 +112,8 @@ async def connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter
 
 
 ATTACKS: dict[str, Callable[[int, float], Awaitable[None]]] = {
-    attack.__name__: attack for attack in (pipelined, unknown_namespaces, nested_lists, slow_uploads, handshakes, idle)
+    attack.__name__: attack
+    for attack in (pipelined, unknown_namespaces, nested_lists, slow_uploads, silent, handshakes, idle)
 }
 
 

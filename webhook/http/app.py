@@ -46,7 +46,11 @@ JSON, TEXT = b"application/json", b"text/plain; charset=utf-8"
 
 
 class BodyTooLargeError(MalformedReviewError):
-    """Request body above a limit of its size or of its number of values."""
+    """Request body above `MAX_BODY_SIZE`."""
+
+
+class TooManyValuesError(BodyTooLargeError):
+    """Request body above `MAX_VALUES`."""
 
 
 OnResponse: TypeAlias = Callable[[AdmissionRequest, AdmissionResponse], None]
@@ -106,6 +110,8 @@ class Webhook:
         async with self._turn:
             await asyncio.sleep(0)
             _check_queue_time(started)
+            if has_too_many_values(body):
+                raise TooManyValuesError(f"the body has more than {MAX_VALUES} keys and values")
             return self._respond_now(body, started, read)
 
     def _respond_now(self, body: bytes, started: float, read: Read | None) -> "bytes | NotCached":
@@ -177,6 +183,8 @@ class Mutate:
             await _send(send, HTTPStatus.TOO_MANY_REQUESTS, TEXT, b"overloaded\n", RETRY_AFTER)
         except MalformedReviewError as error:
             self.recorder.record_malformed(str(error))
+            if isinstance(error, TooManyValuesError):
+                self.recorder.record_rejection("too-many-values")
             too_large = isinstance(error, BodyTooLargeError)
             code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST
             await _send(send, code, TEXT, f"{error}\n".encode())
@@ -189,9 +197,6 @@ class Mutate:
                 return None
             received_at = scope.get(RECEIVED_AT, time.monotonic())
             _check_queue_time(received_at)
-            if has_too_many_values(body):
-                self.recorder.record_rejection("too-many-values")
-                raise BodyTooLargeError(f"the body has more than {MAX_VALUES} keys and values")
             return await self.webhook.answer(body, received_at)
 
 

@@ -26,6 +26,7 @@ TLS_HANDSHAKE_TIMEOUT = 10.0
 # fraction of the API server's timeout, 5 s.
 MAX_QUEUE_SECONDS = 0.5
 CHECK_INTERVAL = 1.0  # between checks of all connections
+FULL_COLLECTION_INTERVAL = 10.0  # between garbage collections of all objects; others cover new objects
 
 # ---- sockets ------------------------------------------------------------------------------------------
 
@@ -80,7 +81,7 @@ def has_too_many_values(body: bytes) -> bool:
 
     A JSON parser has no such limit. Separators in strings count too: a shell script of 3 MiB has fewer.
     """
-    return len(body) > LARGE_BODY and len(body) - len(body.translate(None, _SEPARATORS)) > MAX_VALUES
+    return len(body) - len(body.translate(None, _SEPARATORS)) > MAX_VALUES
 
 
 def raise_file_limit() -> int:
