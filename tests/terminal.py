@@ -1,4 +1,4 @@
-"""A command as somebody at a terminal sees it: its three streams are a pseudo-terminal."""
+"""`dask-colocate` in a pseudo-terminal, which is its stdin, stdout and stderr."""
 
 from __future__ import annotations
 
@@ -14,59 +14,63 @@ SECONDS = 60
 
 
 def argv(*arguments: str) -> list[str]:
-    """The command line of `dask-colocate ARGUMENTS`."""
+    """Return the command line of `dask-colocate ARGUMENTS`."""
     return [sys.executable, "-m", "webhook", *arguments]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Nothing of this process's own environment but where programs are."""
+    """Return an environment with PATH of this process, settings of a terminal, and `more`."""
     return {"PATH": os.environ["PATH"], "TERM": "xterm-256color", "COLUMNS": "200", **more}
 
 
 class Terminal:
-    """`dask-colocate ARGUMENTS` at a terminal of its own."""
+    """`dask-colocate ARGUMENTS` in a pseudo-terminal."""
 
     def __init__(self, *arguments: str, **variables: str) -> None:
-        """Start it with nothing in its environment but `variables`."""
+        """Store the arguments and the additional environment variables."""
         self._arguments, self._variables = arguments, variables
-        self.seen = ""
+        self.output = ""
 
     def __enter__(self) -> Self:
         """Start the command."""
-        self._main, other = os.openpty()
+        self._terminal, other_end = os.openpty()
         self._process = subprocess.Popen(
-            argv(*self._arguments), stdin=other, stdout=other, stderr=other, env=environment(**self._variables)
+            argv(*self._arguments),
+            stdin=other_end,
+            stdout=other_end,
+            stderr=other_end,
+            env=environment(**self._variables),
         )
-        os.close(other)
+        os.close(other_end)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """End what is left of it."""
+        """Kill the command and close the terminal."""
         self._process.kill()
         self._process.wait(SECONDS)
-        os.close(self._main)
+        os.close(self._terminal)
 
     def type(self, text: str) -> None:
-        """Type something; what is not read yet waits."""
-        os.write(self._main, text.encode())
+        """Type text; the terminal buffers it until the command reads it."""
+        os.write(self._terminal, text.encode())
 
-    def until(self, text: str) -> str:
-        """All that was written when `text` has been."""
-        while text not in self.seen and self._more():
+    def read_until(self, text: str) -> str:
+        """Read until the output contains `text`; return all output."""
+        while text not in self.output and self._more():
             pass
-        assert text in self.seen, self.seen
-        return self.seen
+        assert text in self.output, self.output
+        return self.output
 
-    def ended(self) -> int:
-        """The status, when it has ended; `seen` then has all that it wrote."""
+    def wait(self) -> int:
+        """Wait until the command ends and return its exit status; `output` then contains all output."""
         while self._more():
             pass
         return self._process.wait(SECONDS)
 
     def _more(self) -> bool:
         try:
-            found = os.read(self._main, 65_536)
-        except OSError:  # EIO is how Linux says that nobody has the other end any more
+            data = os.read(self._terminal, 65_536)
+        except OSError:  # EIO: the other end is closed
             return False
-        self.seen += found.decode(errors="replace").replace("\r\n", "\n")
-        return bool(found)
+        self.output += data.decode(errors="replace").replace("\r\n", "\n")
+        return bool(data)

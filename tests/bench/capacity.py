@@ -29,14 +29,14 @@ from kubernetes.client import ApiClient, Configuration
 
 from tests.bench.machine import machine
 from tests.bench.must import Must
-from webhook.kube.capacity.watched import Watched
+from webhook.kube.capacity.watched import WatchedCapacity
 from webhook.placement.constraints import constraints
 from webhook.placement.model import (
     Demand,
     Group,
-    Hosts,
     NoHint,
     NoHintReason,
+    PreferredNodes,
     Questions,
 )
 
@@ -234,8 +234,8 @@ def demand(number: int, workers: int) -> Demand:
         gpus=1,
         resource=GPU,
         constraints=constraints({"nodeSelector": {"kubernetes.io/os": "linux"}}),
-        rack=RACK,
-        binding=number % 10 == 0,
+        rack_label=RACK,
+        stored=number % 10 == 0,
     )
 
 
@@ -245,7 +245,7 @@ def measure(port: int) -> Figures:
     configuration.host = f"http://127.0.0.1:{port}"
     configuration.retries = False
     idle, cpu, began = resident(), time.process_time(), time.monotonic()
-    watched = Watched(ApiClient(configuration))
+    watched = WatchedCapacity(ApiClient(configuration))
     watched.start()
     while not watched.ready:
         time.sleep(0.005)
@@ -261,7 +261,7 @@ def measure(port: int) -> Figures:
         number += 1
         asked = demand(number, chance.choice((2, 3, 4, 6, 8, 8, 12, 16, 32)))
         wall, own = time.perf_counter(), time.thread_time()
-        answered += isinstance(watched.hints(Questions(asked, NOTHING)).worker, Hosts)
+        answered += isinstance(watched.hints(Questions(asked, NOTHING)).worker, PreferredNodes)
         walls.append(time.perf_counter() - wall)
         cpus.append(time.thread_time() - own)
         time.sleep(0.005)
@@ -281,7 +281,7 @@ def measure(port: int) -> Figures:
     )
 
 
-def seen(watched: Watched) -> int:
+def seen(watched: WatchedCapacity) -> int:
     """Events taken in so far: each has the next version."""
     return int(watched._followers[1]._version)  # noqa: SLF001 - no user wants to know
 

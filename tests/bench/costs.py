@@ -62,19 +62,19 @@ class Size:
         return tuple(f"gpu-{number:04}" for number in range(self.pods // WORKERS))
 
 
-WHOLE = Size(nodes=1000, pods=5000, rounds=3)  # its record is kept beside the benchmark
+WHOLE = Size(nodes=1000, pods=5000, rounds=3)  # its record is in `results`
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One batch of a strategy in one round.
+    """Measurement of one batch of a strategy in one round.
 
     Attributes:
         strategy: Name of the case.
-        batch: Its number; the more pods run already, the more there is to score.
+        batch: Index of the batch; kube-scheduler scores more pods in later batches.
         pods: Number of worker pods.
-        seconds: From the first request to the last binding.
-        scheduler_seconds: Processor time of kube-scheduler meanwhile.
+        seconds: Wall time from the first request to the last binding.
+        scheduler_seconds: Processor time of kube-scheduler in that interval.
         nodes_over_minimum: Mean over the clusters; each fits two nodes.
     """
 
@@ -114,10 +114,10 @@ class Cost:
 
 def costs(samples: Sequence[Sample]) -> list[Cost]:
     """Return the cost of each strategy; the samples must include `none` and `guide`."""
-    names = list(dict.fromkeys(each.strategy for each in samples))
-    pods = sum(each.pods for each in samples if (each.strategy, each.round) == (names[0], 0))
-    wall = {name: _least(samples, name, lambda each: each.seconds) / pods for name in names}
-    cpu = {name: _least(samples, name, lambda each: each.scheduler_seconds) / pods for name in names}
+    names = list(dict.fromkeys(sample.strategy for sample in samples))
+    pods = sum(sample.pods for sample in samples if (sample.strategy, sample.round) == (names[0], 0))
+    wall = {name: _least(samples, name, lambda sample: sample.seconds) / pods for name in names}
+    cpu = {name: _least(samples, name, lambda sample: sample.scheduler_seconds) / pods for name in names}
     return [
         Cost(
             strategy=name,
@@ -127,7 +127,9 @@ def costs(samples: Sequence[Sample]) -> list[Cost]:
             scheduler_slowdown=round(cpu[name] / cpu["none"] - 1, 3),
             of_the_guide=round((wall[name] - wall["none"]) / (wall["guide"] - wall["none"]), 3),
             scheduler_of_the_guide=round((cpu[name] - cpu["none"]) / (cpu["guide"] - cpu["none"]), 3),
-            nodes_over_minimum=round(mean(each.nodes_over_minimum for each in samples if each.strategy == name), 3),
+            nodes_over_minimum=round(
+                mean(sample.nodes_over_minimum for sample in samples if sample.strategy == name), 3
+            ),
         )
         for name in names
     ]
@@ -136,33 +138,33 @@ def costs(samples: Sequence[Sample]) -> list[Cost]:
 def _least(samples: Sequence[Sample], name: str, figure: Callable[[Sample], float]) -> float:
     """Return the sum over the batches, each in its fastest round."""
     least: dict[int, float] = {}
-    for each in samples:
-        if each.strategy == name:
-            least[each.batch] = min(figure(each), least.get(each.batch, figure(each)))
+    for sample in samples:
+        if sample.strategy == name:
+            least[sample.batch] = min(figure(sample), least.get(sample.batch, figure(sample)))
     return sum(least.values())
 
 
-def show(found: Sequence[Cost], size: Size) -> None:
+def show(rows: Sequence[Cost], size: Size) -> None:
     """Print the table."""
-    what = f"{size.pods} pods in clusters of {WORKERS} on {size.nodes} nodes"
-    table = Table(title=f"{what}, each batch in the best of {size.rounds} rounds")
+    title = f"{size.pods} pods in clusters of {WORKERS} on {size.nodes} nodes"
+    table = Table(title=f"{title}, each batch in the best of {size.rounds} rounds")
     table.add_column("workers get")
-    for title in COLUMNS:
-        table.add_column(title, justify="right")
-    for each in found:
+    for column in COLUMNS:
+        table.add_column(column, justify="right")
+    for cost in rows:
         table.add_row(
-            each.strategy,
-            f"{each.pods_per_second:.0f}",
-            f"{each.slowdown:.0%}",
-            f"{each.of_the_guide:.0%}",
-            f"{each.scheduler_ms:.2f}",
-            f"{each.scheduler_slowdown:.0%}",
-            f"{each.scheduler_of_the_guide:.0%}",
-            f"{each.nodes_over_minimum:.2f}",
+            cost.strategy,
+            f"{cost.pods_per_second:.0f}",
+            f"{cost.slowdown:.0%}",
+            f"{cost.of_the_guide:.0%}",
+            f"{cost.scheduler_ms:.2f}",
+            f"{cost.scheduler_slowdown:.0%}",
+            f"{cost.scheduler_of_the_guide:.0%}",
+            f"{cost.nodes_over_minimum:.2f}",
         )
     Console(width=120).print(table)
 
 
 def folder(size: Size, out: Path | None) -> Path | None:
-    """Return the folder of the record: `out`, or for the whole size the one beside the benchmark."""
+    """Return the folder of the record: `out`, or `results` for the whole size, or None."""
     return out or (RESULTS if size == WHOLE else None)

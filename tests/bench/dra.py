@@ -18,8 +18,8 @@ def create_device_class(api: Api) -> None:
     """Create the DeviceClass that maps `nvidia.com/gpu` to devices of the driver."""
     selector = {"cel": {"expression": f"device.driver == '{DRIVER}'"}}
     spec = {"extendedResourceName": "nvidia.com/gpu", "selectors": [selector]}
-    about = {"apiVersion": "resource.k8s.io/v1", "kind": "DeviceClass", "metadata": {"name": DRIVER}}
-    api.apply(f"{GROUP}/deviceclasses", {**about, "spec": spec})
+    kind = {"apiVersion": "resource.k8s.io/v1", "kind": "DeviceClass"}
+    api.apply(f"{GROUP}/deviceclasses", {**kind, "metadata": {"name": DRIVER}, "spec": spec})
 
 
 def publish(api: Api, nodes: Iterable[str], gpus: int) -> None:
@@ -47,8 +47,8 @@ def delete_claims(api: Api, namespace: str, pods: Iterable[str]) -> None:
     """Delete the ResourceClaims of deleted pods, in place of the stopped controllers, which frees the devices."""
     path, owners = f"{GROUP}/namespaces/{namespace}/resourceclaims", set(pods)
     for claim in api.items(path):
-        about = claim["metadata"]
-        if owners.intersection(owner["name"] for owner in about.get("ownerReferences", ())):
-            api.merge(f"{path}/{about['name']}/status", {"status": {"allocation": None, "reservedFor": None}})
-            api.merge(f"{path}/{about['name']}", {"metadata": {"finalizers": None}})
-            api.delete(f"{path}/{about['name']}")
+        metadata = claim["metadata"]
+        if owners.intersection(owner["name"] for owner in metadata.get("ownerReferences", ())):
+            api.merge(f"{path}/{metadata['name']}/status", {"status": {"allocation": None, "reservedFor": None}})
+            api.merge(f"{path}/{metadata['name']}", {"metadata": {"finalizers": None}})
+            api.delete(f"{path}/{metadata['name']}")

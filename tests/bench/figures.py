@@ -14,11 +14,11 @@ class Judged:
     Attributes:
         workers: Number of its GPU workers.
         nodes: Number of nodes that run them.
-        minimum_nodes: Number of nodes that would have been enough, given the free GPUs before the workers started.
+        minimum_nodes: Minimum number of nodes, given the free GPUs before the workers started.
         racks: Number of racks that run them.
-        minimum_racks: Number of racks that would have been enough.
+        minimum_racks: Minimum number of racks.
         beside_scheduler: Number of workers on the node of their own scheduler.
-        scaling: How the cluster was scaled; "" for a new cluster.
+        scaling: Way in which the cluster was scaled; "" for a new cluster.
     """
 
     workers: int
@@ -32,7 +32,7 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One replay.
+    """Result of one replay.
 
     Attributes:
         load: Name of the load.
@@ -53,7 +53,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One load under one strategy.
+    """Result of one load under one strategy.
 
     Attributes:
         load: Name of the load.

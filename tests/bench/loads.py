@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from tests.bench.shapes import BARE, NODES_OF_2, NODES_OF_8, WITH_REQUESTS, ClusterShape, PoolShape
 
-# Workers of a cluster: one node of the pool or less, one and a half, two nodes. The mean is 7.4 and 4.3 GPUs.
+# Workers of a cluster: up to one node of the pool, one and a half nodes, or two nodes. The mean is 7.4 and 4.3 GPUs.
 SIZES = {8: (2, 3, 4, 6, 8, 8, 12, 16), 2: (2, 3, 4, 4, 6, 8)}
 
 
@@ -35,7 +35,7 @@ class Request:
         workers: Number of workers that start.
         namespace: Index of the namespace.
         scheduler_gpus: GPUs of the Dask scheduler that starts with the workers; 0 for a cluster that is scaled.
-        scaling: How the cluster is scaled; None for a new cluster.
+        scaling: Way in which the cluster is scaled; None for a new cluster.
         earlier_pods: Number of worker pods that are created before the scheduler pod.
     """
 
@@ -48,18 +48,18 @@ class Request:
 
     @property
     def gpus(self) -> int:
-        """Return the number of GPUs that the request takes."""
+        """Return the number of GPUs of the request."""
         return self.workers + self.scheduler_gpus
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One moment of a load: first clusters are deleted, then workers start.
+    """Step of a load: first clusters are deleted, then workers start.
 
     Attributes:
         deleted: Names of the deleted clusters.
         requests: Workers that start. Pods of several requests are created in turns, as the operator does.
-        judged: Whether the pool was as full as the load says, so that the placement counts.
+        judged: Whether the pool was full once, so that the placement counts.
     """
 
     deleted: tuple[str, ...]
@@ -73,10 +73,10 @@ class Population:
 
     Attributes:
         load: The load.
-        chance: Source of every draw.
+        chance: Random generator of the load.
         running: GPUs of each running cluster.
         namespaces: Namespace index of each running cluster.
-        full: Whether the pool was full once.
+        full: Whether the pool was filled up to the load's share once.
     """
 
     load: Load
@@ -123,12 +123,12 @@ Draw = Callable[[Population], Iterator[Step]]
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """A named load.
+    """Named load.
 
     Attributes:
         name: Key in the record.
         title: Row title in tables.
-        fill: Share of the pool's GPUs that is never exceeded.
+        fill: Maximum share of used GPUs.
         draw: Draws the steps.
         pool: Nodes.
         shape: Pod templates.
@@ -170,7 +170,7 @@ def four_at_once(population: Population) -> Iterator[Step]:
 
 
 def scaled_later(population: Population) -> Iterator[Step]:
-    """Create a cluster, then scale a running one, each time in another way."""
+    """Create a cluster, then scale a running one, in the four ways in turn."""
     while True:
         for scaling in Scaling:
             yield population.admit(population.new_cluster())
@@ -220,7 +220,7 @@ LOADS = (
         drawn_as="bursts",
     ),
 )
-# Loads for single questions: not part of the record.
+# Loads for single comparisons; they are in no record.
 MORE_LOADS = (
     Load(name="small-bursts", title="2-GPU nodes, four at once", draw=four_at_once, pool=NODES_OF_2),
     Load(name="bare-namespaces", title="no CPU requests, four namespaces", draw=one_by_one, shape=BARE, namespaces=4),

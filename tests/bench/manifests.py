@@ -107,10 +107,10 @@ def scheduler_pod(cluster: Object) -> Object:
 
 def worker_pod(group: Object, number: int) -> Object:
     """Return a worker pod of a stored DaskWorkerGroup; the operator has a random suffix in place of the number."""
-    about, spec = group["metadata"], group["spec"]
+    metadata, spec = group["metadata"], group["spec"]
     deployment = build_worker_deployment_spec(
-        worker_group_name=about["name"],
-        namespace=about["namespace"],
+        worker_group_name=metadata["name"],
+        namespace=metadata["namespace"],
         cluster_name=spec["cluster"],
         uuid=f"{number:010x}",
         pod_spec=spec["worker"]["spec"],
@@ -120,8 +120,8 @@ def worker_pod(group: Object, number: int) -> Object:
     return _pod(deployment)
 
 
-def _labels(stored: Object) -> Object:
-    return dict(stored["metadata"].get("labels", {}))
+def _labels(dask_object: Object) -> Object:
+    return dict(dask_object["metadata"].get("labels", {}))
 
 
 def _pod(deployment: Object) -> Object:

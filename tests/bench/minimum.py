@@ -1,8 +1,8 @@
-"""Minimum number of nodes or racks for the workers of a cluster: the measure of every placement.
+"""Minimum number of nodes or racks for the workers of a cluster, to which every placement is compared.
 
-A worker takes one GPU of any node with a free one. A place with `f` free GPUs holds up to `f` workers, so any `k`
-places hold at most what the `k` places with the most free GPUs hold: the result is exact. The Dask scheduler does not
-change it: one more free GPU, in the chosen places or elsewhere, is all that the scheduler takes.
+A worker uses one GPU of any node with a free GPU. A place (node or rack) with `f` free GPUs runs up to `f` workers, so
+any `k` places run at most as many workers as the `k` places with the most free GPUs: the result is exact. The Dask
+scheduler uses one more free GPU, in these places or elsewhere, and does not change the result.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def minimum(free: Mapping[str, int], workers: int, used: Collection[str] = ()) -
     Args:
         free: Free GPUs of each place before the workers start.
         workers: Number of workers that start, one GPU each.
-        used: Places that run workers of the cluster already; they count.
+        used: Places that already run workers of the cluster; they are included in the result.
 
     Raises:
         FullError: There are fewer free GPUs than workers.
@@ -33,5 +33,5 @@ def minimum(free: Mapping[str, int], workers: int, used: Collection[str] = ()) -
         left -= gpus
         needed += 1
     if left > 0:
-        raise FullError(f"{left} of {workers} workers find no free GPU")
+        raise FullError(f"no free GPU for {left} of {workers} workers")
     return needed

@@ -17,7 +17,7 @@ from tests.e2e.bed.nodes import NODES, add
 from tests.e2e.bed.waiting import until
 
 POOL = "pool"  # the node label by which the pods of a replay stay on the nodes of their pool
-# The portable label below a region. The presets name a platform's rack here; kube-scheduler treats both alike.
+# The portable label below a region. The presets have a platform's rack label; kube-scheduler treats both alike.
 RACK = "topology.kubernetes.io/zone"
 IMAGES = 4
 IMAGE_BYTES = 12_000_000_000  # nvcr.io/nvidia/rapidsai/notebooks is 10 GB and more, unpacked
@@ -80,7 +80,7 @@ def namespace(bed: Bed, annotations: Mapping[str, str]) -> str:
     name = f"bench-{secrets.token_hex(4)}"
     bed.api.create("/api/v1/namespaces", {"metadata": {"name": name, "annotations": dict(annotations)}})
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
-    bed.api.apply(f"/api/v1/namespaces/{name}/serviceaccounts", account)  # apply: the controllers may be faster
+    bed.api.apply(f"/api/v1/namespaces/{name}/serviceaccounts", account)  # apply: the controllers may create it first
     return name
 
 

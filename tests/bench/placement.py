@@ -32,7 +32,7 @@ from tests.bench.replay import replay
 from tests.bench.replicas import replicas
 from tests.bench.table import table
 
-# Replays that run side by side, each on nodes of its own: while one waits for a binding another creates pods.
+# Replays that run at the same time, each on nodes of its own: while one waits for a binding, another creates pods.
 # 4 pools of 32 nodes are above the 100 nodes up to which kube-scheduler scores all nodes, but each pod fits at most 32
 # of them, and kube-scheduler searches until it has found 100 that fit.
 AT_ONCE = 4
@@ -58,7 +58,7 @@ def run(plan: Plan) -> tuple[list[Run], dict[str, str]]:
 
 
 def record(runs: Sequence[Run], plan: Plan) -> dict[str, object]:
-    """Return the figures and the placements they were computed from."""
+    """Return the figures and the placements from which they were computed."""
     return {
         "seeds": list(plan.seeds),
         "judged_per_replay": plan.judged,
@@ -73,38 +73,38 @@ def record(runs: Sequence[Run], plan: Plan) -> dict[str, object]:
 
 
 def _short(run: Run) -> dict[str, object]:
-    """Return a run with its placements as rows of the values of `Judged`; of the first seed also the end."""
+    """Return a run with its placements as rows of the values of `Judged`; for the first seed also the nodes."""
     rows = [list(asdict(judged).values()) for judged in run.judged]
     end = {"nodes": run.nodes} if (run.seed, run.repeat) == (1, 0) else {}
-    about = {"load": run.load, "strategy": run.strategy, "seed": run.seed, "repeat": run.repeat}
-    return {**about, "judged": rows, **end}
+    key = {"load": run.load, "strategy": run.strategy, "seed": run.seed, "repeat": run.repeat}
+    return {**key, "judged": rows, **end}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Replay, print and write."""
+    """Replay the loads, print the table, and write the record."""
     options = parsed(arguments, __doc__)
-    plan, where, began = planned(options), machine(), time.monotonic()
-    runs, ran = run(plan)
-    about = {"machine": where, "versions": ran, "minutes": round((time.monotonic() - began) / 60, 1)}
+    plan, host, start = planned(options), machine(), time.monotonic()
+    runs, programs = run(plan)
+    run_data = {"machine": host, "versions": programs, "minutes": round((time.monotonic() - start) / 60, 1)}
     titles = {strategy.name: strategy.title for strategy in plan.strategies}
     Console(width=max(120, 24 * (len(plan.loads) + 1))).print(table(figures(runs), titles))
     out = options.out or (RESULTS if plan == RECORDS[options.record] else None)
     if out:
-        write({**about, **record(runs, plan)}, out / f"{options.record}.json")
+        write({**run_data, **record(runs, plan)}, out / f"{options.record}.json")
     if out and options.record == "placement":
         draw(runs, titles, out)
 
 
-def write(about: dict[str, object], file: Path) -> None:
-    """Write the record as JSON, a run on a line."""
+def write(content: dict[str, object], file: Path) -> None:
+    """Write the record as JSON with one run on each line."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(about, separators=(",", ":")).replace('},{"load"', '},\n{"load"') + "\n")
+    file.write_text(json.dumps(content, separators=(",", ":")).replace('},{"load"', '},\n{"load"') + "\n")
 
 
 def draw(runs: Sequence[Run], titles: Mapping[str, str], out: Path) -> None:
     """Draw the pictures, if matplotlib is installed."""
     if find_spec("matplotlib") is None:
-        print("no pictures: matplotlib is not installed (dependency group dev)")
+        print("no pictures drawn: matplotlib is not installed (dependency group dev)")
         return
     plot = import_module("tests.bench.plot")
     shown = "steady-80" if any(run.load == "steady-80" for run in runs) else runs[0].load

@@ -11,15 +11,15 @@ from webhook.workloads.unstructured import Unstructured
 
 def table(record: Mapping[str, Unstructured]) -> str:
     """Return a row for each load and a column for each strategy: nodes over the minimum, then racks."""
-    found = _figures(record)
-    strategies = list(dict.fromkeys(figure.strategy for figure in found))
+    figures = _figures(record)
+    strategies = list(dict.fromkeys(figure.strategy for figure in figures))
     titles = [record["strategies"][name]["title"] for name in strategies]
     head = f"| load | {' | '.join(titles)} |\n|---|{'---|' * len(strategies)}\n"
-    return head + "".join(_row(load, strategies, found) for load in dict.fromkeys(figure.load for figure in found))
+    return head + "".join(_row(load, strategies, figures) for load in dict.fromkeys(figure.load for figure in figures))
 
 
-def _row(load: str, strategies: Sequence[str], found: Sequence[Figure]) -> str:
-    cells = {figure.strategy: _cell(figure) for figure in found if figure.load == load}
+def _row(load: str, strategies: Sequence[str], figures: Sequence[Figure]) -> str:
+    cells = {figure.strategy: _cell(figure) for figure in figures if figure.load == load}
     return f"| {BY_NAME[load].title} | {' | '.join(cells.get(name, '') for name in strategies)} |\n"
 
 
@@ -49,18 +49,18 @@ def guide_scenario(record: Mapping[str, Unstructured]) -> str:
 
 
 def _on_minimum(record: Mapping[str, Unstructured], strategy: str) -> str:
-    (figure,) = (each for each in _figures(record) if (each.load, each.strategy) == ("guide", strategy))
+    (figure,) = (figure for figure in _figures(record) if (figure.load, figure.strategy) == ("guide", strategy))
     return f"{round(figure.on_minimum * figure.clusters)} of {figure.clusters}"
 
 
 def nodes_range(record: Mapping[str, Unstructured], strategy: str, loads: Sequence[str] = ()) -> str:
     """Return the lowest and the highest mean of a strategy, over some loads or over all."""
-    found = [
+    means = [
         figure.nodes_over_minimum
         for figure in _figures(record)
         if figure.strategy == strategy and (not loads or figure.load in loads)
     ]
-    return f"{min(found):.2f}-{max(found):.2f}"
+    return f"{min(means):.2f}-{max(means):.2f}"
 
 
 def constants(record: Mapping[str, Unstructured]) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Nodes of all Dask pods, from one watch: polling each pool would cost more than the scheduling itself."""
+"""Nodes of all Dask pods from one watch; polling would cost more than the scheduling itself."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Placements(threading.Thread):
         Raises:
             UnplacedError: They were not bound within `TIMEOUT`.
         """
-        self._wait(key, lambda found: len(found) == pods and all(found.values()), f"{pods} pods bound")
+        self._wait(key, lambda nodes: len(nodes) == pods and all(nodes.values()), f"{pods} pods bound")
         with self._changed:
             return {pod: node for pod, node in self._pods[key].items() if node}
 
@@ -71,7 +71,7 @@ class Placements(threading.Thread):
         Raises:
             UnplacedError: Some were left after `TIMEOUT`.
         """
-        self._wait(key, lambda found: not found, "deleted")
+        self._wait(key, lambda nodes: not nodes, "deleted")
 
     def _wait(self, key: Key, holds: Callable[[dict[str, str | None]], bool], what: str) -> None:
         with self._changed:
@@ -87,14 +87,14 @@ class Placements(threading.Thread):
                 yield from map(orjson.loads, lines)
 
     def _apply(self, event: Object) -> None:
-        about, node = event["object"]["metadata"], event["object"]["spec"].get("nodeName")
-        key = (about["namespace"], about["labels"]["dask.org/cluster-name"])
+        metadata, node = event["object"]["metadata"], event["object"]["spec"].get("nodeName")
+        key = (metadata["namespace"], metadata["labels"]["dask.org/cluster-name"])
         with self._changed:
             pods = self._pods[key]
             if event["type"] == "DELETED":
-                pods.pop(about["name"], None)
-            elif about["name"] not in pods or pods[about["name"]] != node:
-                pods[about["name"]] = node
+                pods.pop(metadata["name"], None)
+            elif metadata["name"] not in pods or pods[metadata["name"]] != node:
+                pods[metadata["name"]] = node
             else:
                 return
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""The control plane of a benchmark: the test bed without the Dask operator, which would take CPU to watch pods."""
+"""Control plane of a benchmark: the test bed without the Dask operator, whose watches would use CPU."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def control_plane() -> Iterator[Bed]:
-    """etcd, API server, scheduler, controllers and kwok while the block runs; kwok stands in for the operator."""
+    """Run etcd, API server, scheduler, controllers and kwok; the field `operator` of the bed is the kwok process."""
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as state:
         plane = controlplane.start(Path(state), binaries.locate())
         try:

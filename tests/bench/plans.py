@@ -34,11 +34,11 @@ class Plan:
 
     Attributes:
         loads: The loads.
-        strategies: What the pods get.
+        strategies: The strategies.
         seeds: Seeds of each load.
         judged: Number of placements that are judged in each replay.
         replicas: Number of webhook processes.
-        repeated: Whether each strategy is replayed as often as it says; else once.
+        repeated: Whether each strategy is replayed `repeats` times; else once.
     """
 
     loads: tuple[Load, ...] = LOADS
@@ -75,11 +75,11 @@ RECORDS = {
     ),
     "placement-replicas": Plan(loads=(BY_NAME["bursts"],), strategies=named("hints"), replicas=2),
 }
-"""The plan of each record that is kept beside the benchmark: the documents show it, or a test bounds it."""
+"""Plan of each record in `results`; the documents show its figures, or a test checks bounds for them."""
 
 
 def planned(options: argparse.Namespace) -> Plan:
-    """Return the plan that the command line asks for."""
+    """Return the plan of the command line."""
     whole = RECORDS[options.record]
     plan = replace(
         whole,
@@ -97,13 +97,13 @@ def parsed(arguments: Sequence[str] | None, about: str | None = None) -> argpars
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.placement", description=about)
     parser.add_argument("--quick", action="store_true", help="about a minute: two loads, one seed, few clusters")
-    parser.add_argument("--record", choices=RECORDS, default="placement", help="which record to make, or a part of it")
+    parser.add_argument("--record", choices=RECORDS, default="placement", help="record to create, or a part of it")
     parser.add_argument("--seeds", type=int, help="number of seeds, from 1 on")
     parser.add_argument("--once", action="store_true", help="replay each seed once")
     parser.add_argument("--judged", type=int, help="placements that are judged in each replay")
-    parser.add_argument("--replicas", type=int, help="webhook processes, called in turns")
+    parser.add_argument("--replicas", type=int, help="number of webhook processes, called in turns")
     parser.add_argument("--load", action="append", default=[], choices=sorted(BY_NAME), help="only these loads")
     parser.add_argument("--strategy", action="append", default=[], choices=sorted(NAMED), help="only these strategies")
-    parser.add_argument("--also", action="append", default=[], metavar=SPELLING, help="a namespace's annotations")
-    parser.add_argument("--out", type=Path, help="folder to write to; a whole run goes to tests/bench/results")
+    parser.add_argument("--also", action="append", default=[], metavar=SPELLING, help="another strategy")
+    parser.add_argument("--out", type=Path, help="folder of the record (default for a whole run: tests/bench/results)")
     return parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""The figures as pictures: nodes over the minimum for each load, and the GPUs of a pool coloured by cluster."""
+"""Pictures of the figures: nodes over the minimum for each load, and the GPUs of a pool coloured by cluster."""
 
 from __future__ import annotations
 
@@ -25,21 +25,22 @@ if TYPE_CHECKING:
     from tests.bench.figures import Figure
     from tests.bench.replay import Run
 
-COLOURS = ("#b0b0b0", "#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#0072b2", "#d55e00")  # Okabe and Ito: for all eyes
+# Palette of Okabe and Ito, for readers with colour blindness.
+COLOURS = ("#b0b0b0", "#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#0072b2", "#d55e00")
 FREE = "#f2f2f2"
 
 
-def bars(found: Sequence[Figure], titles: Mapping[str, str], file: Path) -> None:
-    """Draw nodes over the minimum: a group for each load, a bar for each strategy, a line from least to most."""
+def bars(figures: Sequence[Figure], titles: Mapping[str, str], file: Path) -> None:
+    """Draw nodes over the minimum: a group for each load, a bar for each strategy, a range of all replays."""
     canvas = Canvas(figsize=(13, 4.4), layout="constrained")
     axes = canvas.subplots()
-    loads = list(dict.fromkeys(each.load for each in found))
-    strategies = list(dict.fromkeys(each.strategy for each in found))
+    loads = list(dict.fromkeys(figure.load for figure in figures))
+    strategies = list(dict.fromkeys(figure.strategy for figure in figures))
     width = 0.8 / len(strategies)
     for number, (strategy, colour) in enumerate(zip(strategies, cycle(COLOURS), strict=False)):
-        of = [each for each in found if each.strategy == strategy]
-        places = [loads.index(each.load) + (number - (len(strategies) - 1) / 2) * width for each in of]
-        _bar(axes, of, places, (width, colour, titles[strategy]))
+        shown = [figure for figure in figures if figure.strategy == strategy]
+        places = [loads.index(figure.load) + (number - (len(strategies) - 1) / 2) * width for figure in shown]
+        _bar(axes, shown, places, (width, colour, titles[strategy]))
     axes.axhline(1, color="black", lw=0.8)
     axes.set_xticks(range(len(loads)), [fill(BY_NAME[load].title, 12) for load in loads])
     axes.set_ylabel("nodes / minimum number of nodes")
@@ -48,12 +49,12 @@ def bars(found: Sequence[Figure], titles: Mapping[str, str], file: Path) -> None
     _save(canvas, file)
 
 
-def _bar(axes: Axes, of: Sequence[Figure], places: Sequence[float], style: tuple[float, str, str]) -> None:
+def _bar(axes: Axes, figures: Sequence[Figure], places: Sequence[float], style: tuple[float, str, str]) -> None:
     width, colour, title = style
-    means = [each.nodes_over_minimum for each in of]
+    means = [figure.nodes_over_minimum for figure in figures]
     spread = [
-        [each.nodes_over_minimum - each.least for each in of],
-        [each.most - each.nodes_over_minimum for each in of],
+        [figure.nodes_over_minimum - figure.least for figure in figures],
+        [figure.most - figure.nodes_over_minimum for figure in figures],
     ]
     axes.bar(places, means, width, yerr=spread, color=colour, label=title, error_kw={"lw": 0.8})
     for place, value in zip(places, means, strict=True):
@@ -80,7 +81,7 @@ def _map(axes: Axes, run: Run) -> None:
     names = sorted({cluster for node in run.nodes for cluster in node if cluster})
     colours = {name: colormaps["tab20"](number % 20) for number, name in enumerate(names)}
     for row, node in enumerate(run.nodes):
-        for column, cluster in enumerate(sorted(node, key=lambda each: (each is None, each or ""))):
+        for column, cluster in enumerate(sorted(node, key=lambda name: (name is None, name or ""))):
             place = (column, -row - 0.6 * (row // rack))
             axes.add_patch(Rectangle(place, 0.92, 0.92, color=colours[cluster] if cluster else FREE))
     axes.set_xlim(-0.1, len(run.nodes[0]))

@@ -1,4 +1,4 @@
-"""Figures in the documents, from the last records: `python -m tests.bench.readme` writes all of them."""
+"""Figures in the documents from the last records. `python -m tests.bench.readme` writes all of them."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ CALLERS = {NOTHING: "no webhook", POLICY: "the same as a policy in the API serve
 
 def admission(record: Mapping[str, Unstructured]) -> str:
     """Return a row for each way to mutate: medians of rounds of calls through the API server (least-most)."""
-    found = {(each["name"], each["clients"]): each for each in record["c"]}
-    rows = [_calls(title, found[name, 1], found[name, 16]) for name, title in CALLERS.items()]
+    results = {(row["name"], row["clients"]): row for row in record["c"]}
+    rows = [_calls(title, results[name, 1], results[name, 16]) for name, title in CALLERS.items()]
     head = "| | one client: p50 ms | p99 ms | 16 clients: calls/s | over the policy's | webhook's CPU ms each | MiB |\n"
-    return f"{head}|---|{'---:|' * 6}\n{''.join(rows)}\n{_alone(record['a'])}\n{_among(record['e'])}"
+    return f"{head}|---|{'---:|' * 6}\n{''.join(rows)}\n{_core(record['a'])}\n{_large_cluster(record['e'])}"
 
 
-def _alone(found: Sequence[Mapping[str, Unstructured]]) -> str:
-    """Return the sentence about workers that are decided on once, and about the first worker of a cluster."""
-    core = {each["kind"]: each["core"]["median"] for each in found}
+def _core(rows: Sequence[Mapping[str, Unstructured]]) -> str:
+    """Return the sentence about cached decisions, and about the first worker of a cluster."""
+    core = {row["kind"]: row["core"]["median"] for row in rows}
     return (
         "The workers here are alike, as those of one cluster are, and are decided on once: the core then takes\n"
         f"{core[bodies.WORKER]:.0f} us for each, and {core[bodies.FIRST]:.0f} us for the first of a cluster.\n"
     )
 
 
-def _among(found: Mapping[str, Unstructured]) -> str:
+def _large_cluster(result: Mapping[str, Unstructured]) -> str:
     """Return the sentence about a replica in a large cluster."""
-    resident = [found["at_rest"], *(each["resident"] for each in found["quarters"])]
+    resident = [result["at_rest"], *(quarter["resident"] for quarter in result["quarters"])]
     return (
-        f"Among {found['namespaces']:,} namespaces a replica is ready after {found['ready']['median']:.1f} s, holds "
+        f"Among {result['namespaces']:,} namespaces a replica is ready after {result['ready']['median']:.1f} s, holds "
         f"{max(resident):.0f} MiB at most through an\n"
         f"hour of reviews and of namespaces made and deleted, and follows an annotation within "
-        f"{found['effect']['most']:.0f} ms.\n"
+        f"{result['effect']['most']:.0f} ms.\n"
     )
 
 
@@ -58,18 +58,19 @@ def _calls(title: str, one: Mapping[str, Unstructured], many: Mapping[str, Unstr
     return f"| {title} | {times} | {over} | {cpu} | {resident} |\n"
 
 
-def _spread(found: Mapping[str, Unstructured], digits: int) -> str:
-    return f"{found['median']:.{digits}f} ({found['least']:.{digits}f}-{found['most']:.{digits}f})"
+def _spread(spread: Mapping[str, Unstructured], digits: int) -> str:
+    return f"{spread['median']:.{digits}f} ({spread['least']:.{digits}f}-{spread['most']:.{digits}f})"
 
 
 def capacity(record: Mapping[str, Unstructured]) -> str:
     """Return the sentence about a replica that caches the nodes and pods of a large cluster."""
-    found = record["figures"]
+    figures = record["figures"]
     return (
         f"At {record['nodes']:,} nodes and {record['pods']:,} GPU pods a replica knows them "
-        f"{found['first_hint_seconds']:.1f} s after its start,\n"
-        f"holds {found['resident_mib']} MiB at most, and plans in "
-        f"{found['plan_cpu_p99_ms']:.2f} ms (p99) while {found['events_per_second']:.0f} pod events a second come in\n"
+        f"{figures['first_hint_seconds']:.1f} s after its start,\n"
+        f"holds {figures['resident_mib']} MiB at most, and plans in "
+        f"{figures['plan_cpu_p99_ms']:.2f} ms (p99) while "
+        f"{figures['events_per_second']:.0f} pod events a second come in\n"
         "(`python -m tests.bench.capacity`).\n"
     )
 
@@ -84,29 +85,29 @@ def scheduler_cost(record: Mapping[str, Unstructured]) -> str:
 def _growing(samples: Sequence[Mapping[str, Unstructured]]) -> str:
     """Return the sentence about the first and the last batch, each in its fastest round."""
     batches: dict[int, list[Mapping[str, Unstructured]]] = {}
-    for each in samples:
-        if each["strategy"] == "default":
-            batches.setdefault(each["batch"], []).append(each)
+    for sample in samples:
+        if sample["strategy"] == "default":
+            batches.setdefault(sample["batch"], []).append(sample)
     first, last = (_least(batches[number]) for number in (min(batches), max(batches)))
     return f"It grows with the worker pods that there are: the default takes {first} of these,\nand {last}.\n"
 
 
 def _least(batch: Sequence[Mapping[str, Unstructured]]) -> str:
-    milliseconds = 1000 * min(each["scheduler_seconds"] / each["pods"] for each in batch)
-    which = "first" if batch[0]["batch"] == 0 else "last"
-    return f"{milliseconds:.0f} ms among the {which} {batch[0]['pods']}"
+    milliseconds = 1000 * min(sample["scheduler_seconds"] / sample["pods"] for sample in batch)
+    position = "first" if batch[0]["batch"] == 0 else "last"
+    return f"{milliseconds:.0f} ms among the {position} {batch[0]['pods']}"
 
 
-def _cost(found: Mapping[str, Unstructured]) -> str:
-    title = next(case.title for case in CASES if case.name == found["strategy"])
-    more, of_the_guide = f"{found['scheduler_slowdown']:.0%}", f"{found['scheduler_of_the_guide']:.0%}"
-    over = f"{more} | {of_the_guide}" if found["scheduler_slowdown"] else " | "
-    return f"| {title} | {found['pods_per_second']:.0f} | {found['scheduler_ms']:.1f} | {over} |\n"
+def _cost(cost: Mapping[str, Unstructured]) -> str:
+    title = next(case.title for case in CASES if case.name == cost["strategy"])
+    slowdown, of_the_guide = f"{cost['scheduler_slowdown']:.0%}", f"{cost['scheduler_of_the_guide']:.0%}"
+    ratios = f"{slowdown} | {of_the_guide}" if cost["scheduler_slowdown"] else " | "
+    return f"| {title} | {cost['pods_per_second']:.0f} | {cost['scheduler_ms']:.1f} | {ratios} |\n"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """A part of a document that is written from a record, between comments with its name.
+    """Part of a document that is rendered from a record, between comments with its name.
 
     Attributes:
         document: The file.
@@ -128,18 +129,18 @@ BLOCKS: Mapping[str, Block] = {
     "capacity": Block(document=README, record="capacity", text=capacity),
     "scheduler-cost": Block(document=PLACEMENT, record="scheduler-cost", text=scheduler_cost),
 }
-"""Every block, by its name."""
+"""All blocks by name."""
 
 
 def with_block(text: str, name: str, record: Mapping[str, Unstructured]) -> str:
-    """Return the text of a document with one block written again."""
+    """Return the text of a document with one block rendered again."""
     begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
     before, _, rest = text.partition(begin)
     return f"{before}{begin}\n{BLOCKS[name].text(record)}\n{end}{rest.partition(end)[2]}"
 
 
 def with_constants(source: str, record: Mapping[str, Unstructured]) -> str:
-    """Return the source of the recommendations with the figures of `review --explain` written again."""
+    """Return the source of the recommendations with new figures for `review --explain`."""
     for name, value in placement_text.constants(record):
         source = re.sub(rf'^{name} = ".*"$', f'{name} = "{value}"', source, flags=re.MULTILINE)
     return source
@@ -147,12 +148,12 @@ def with_constants(source: str, record: Mapping[str, Unstructured]) -> str:
 
 def recorded(name: str) -> Mapping[str, Unstructured]:
     """Return the last record of a benchmark."""
-    found: Mapping[str, Unstructured] = json.loads((RECORDS / f"{name}.json").read_text())
-    return found
+    record: Mapping[str, Unstructured] = json.loads((RECORDS / f"{name}.json").read_text())
+    return record
 
 
 def main() -> None:
-    """Write all figures."""
+    """Write all figures to the documents."""
     for name, block in BLOCKS.items():
         block.document.write_text(with_block(block.document.read_text(), name, recorded(block.record)))
     RECOMMENDATIONS.write_text(with_constants(RECOMMENDATIONS.read_text(), recorded("placement")))

@@ -1,4 +1,4 @@
-"""Replay of a load under a strategy on the real kube-scheduler: where its clusters run, and the best possible."""
+"""Replay of a load under a strategy on the real kube-scheduler, and the minimum for each cluster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.e2e.bed.bed import Bed
 
 
 def replay(bed: Bed, pools: NodePools, placements: Placements, job: Job) -> Run:
-    """Replay a load on a node pool that it has for itself."""
+    """Replay a load on a node pool of its own."""
     load, strategy = job.load, job.strategy
     with pools.reserve(load.pool) as pool:
         clusters = Clusters(
@@ -27,7 +27,7 @@ def replay(bed: Bed, pools: NodePools, placements: Placements, job: Job) -> Run:
             pool=pool,
             namespaces=[namespace(bed, strategy.annotations) for _ in range(load.namespaces)],
         )
-        judged = [found for step in load.steps(job.seed, job.judged) for found in _take(clusters, step)]
+        judged = [placement for step in load.steps(job.seed, job.judged) for placement in _run(clusters, step)]
         nodes = occupied(clusters)
         clusters.delete(list(clusters.running))
         return Run(
@@ -40,7 +40,7 @@ def replay(bed: Bed, pools: NodePools, placements: Placements, job: Job) -> Run:
         )
 
 
-def _take(clusters: Clusters, step: Step) -> list[Judged]:
+def _run(clusters: Clusters, step: Step) -> list[Judged]:
     clusters.delete(step.deleted)
     free = clusters.free()
     used = {
@@ -80,9 +80,9 @@ def judge(clusters: Clusters, request: Request, free: Mapping[str, int], before:
 
 def occupied(clusters: Clusters) -> tuple[tuple[str | None, ...], ...]:
     """Return the cluster on each GPU of each node; see `Run.nodes`."""
-    on: dict[str, list[str | None]] = {node: [] for node in clusters.pool.racks}
+    names_by_node: dict[str, list[str | None]] = {node: [] for node in clusters.pool.racks}
     for name, cluster in clusters.running.items():
         scheduler = [cluster.nodes[cluster.scheduler]] * clusters.shape.scheduler_gpus
         for node in (*cluster.worker_nodes, *scheduler):
-            on[node].append(name)
-    return tuple((*names, *([None] * (clusters.pool.gpus - len(names)))) for names in on.values())
+            names_by_node[node].append(name)
+    return tuple((*names, *([None] * (clusters.pool.gpus - len(names)))) for names in names_by_node.values())

@@ -1,4 +1,4 @@
-"""Several replicas of the webhook, called in turns: neighbouring clusters of a burst are planned by different ones."""
+"""Several replicas of the webhook, called in turns: different replicas plan consecutive clusters of a burst."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ def replicas(bed: Bed, count: int, *flags: str) -> Iterator[None]:
     """Run `count` webhook processes while the block runs, each for every `count`th cluster.
 
     An API server reuses its connections, so it calls one replica of a Service for a long time; several API servers call
-    several replicas. Here each replica has a configuration of its own, with one match condition more than the deployed
-    one.
+    several replicas. Here each replica has a configuration of its own: the deployed one with one more match condition.
     """
     with ExitStack() as stack:
         for number in range(count):

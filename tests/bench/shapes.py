@@ -33,7 +33,7 @@ class PoolShape:
 
     @property
     def name(self) -> str:
-        """Return a name that two pools of one shape share."""
+        """Return a name that is the same for all pools of a shape."""
         return f"{self.nodes}x{self.gpus}-{self.racks}-{self.dra_nodes}"
 
 
@@ -47,7 +47,7 @@ class ClusterShape:
         scheduler_gpus: GPUs of the Dask scheduler; the RAPIDS guide gives it one.
         cpu_group: Whether the cluster has a second worker group, for CPUs, as large as the first.
         images: Number of different images; each is 12 GB large and present on one node of each rack. 0: a small image
-            that is present nowhere.
+            that is present on no node.
     """
 
     requests: Mapping[str, str] = field(default_factory=lambda: REQUESTS)

@@ -1,4 +1,4 @@
-"""Strategies: what the pods of a replay get from the user or from the webhook."""
+"""Strategies: fields of the pods of a replay that the user or the webhook adds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tests.e2e.bed.api import Object
 from webhook.mutators.selector import PREFERRED
 from webhook.mutators.terms import GUIDE_TERM
-from webhook.policy.defaults import assignments
+from webhook.policy.defaults import parse_assignments
 
 ENABLED = "colocate.dask.org/enabled"
 HOSTNAME = "kubernetes.io/hostname"
@@ -33,7 +33,7 @@ class Strategy:
         annotations: Annotations of the namespaces; without them the webhook changes nothing.
         worker: Fields that the user adds to the worker pod template.
         scheduler: Fields that the user adds to the scheduler pod template.
-        repeats: How often each seed is replayed.
+        repeats: Number of replays of each seed.
     """
 
     name: str
@@ -50,19 +50,19 @@ class Strategy:
 
 
 def guide(_: str) -> Object:
-    """Return the RAPIDS guide's affinity: any worker of the namespace attracts."""
+    """Return the RAPIDS guide's affinity to all Dask workers of the namespace."""
     return {"affinity": {"podAffinity": {PREFERRED: [GUIDE_TERM]}}}
 
 
 STRATEGIES = (
-    # The two references are so far from the others that the spread of one replay does not matter.
+    # The two references differ so much from the other strategies that the spread of one replay does not matter.
     Strategy(name="none", title="nothing", repeats=1),
     Strategy(name="guide", title="the guide's affinity", worker=guide, repeats=1),
     Strategy(name="default", title="dask-colocate's default", annotations={ENABLED: "true"}),
     Strategy(
         name="hints",
         title="with capacity hints",
-        annotations=assignments("enabled=true; capacity-hint=true"),
+        annotations=parse_assignments("enabled=true; capacity-hint=true"),
     ),
 )
 
@@ -72,4 +72,4 @@ SPELLING = "NAME: KEY=VALUE; KEY=VALUE"
 def annotated(text: str) -> Strategy:
     """Parse a strategy from `SPELLING`: annotations of a namespace without their prefix."""
     name, _, values = text.partition(":")
-    return Strategy(name=name.strip(), title=name.strip(), annotations={ENABLED: "true", **assignments(values)})
+    return Strategy(name=name.strip(), title=name.strip(), annotations={ENABLED: "true", **parse_assignments(values)})

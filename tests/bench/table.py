@@ -1,4 +1,4 @@
-"""The figures as a table on the terminal: a row for each strategy, a column for each load."""
+"""Table of the figures for the terminal: a row for each strategy, a column for each load."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ TITLE = """nodes over the minimum (least and most of all replays)
 placements on the minimum, with a worker beside the own scheduler, racks over the minimum"""
 
 
-def table(found: Sequence[Figure], titles: Mapping[str, str]) -> Table:
+def table(figures: Sequence[Figure], titles: Mapping[str, str]) -> Table:
     """Return the table.
 
     Args:
-        found: The figures.
+        figures: The figures.
         titles: Title of each strategy.
     """
-    loads = list(dict.fromkeys(figure.load for figure in found))
-    strategies = list(dict.fromkeys(figure.strategy for figure in found))
-    cells = {(figure.strategy, figure.load): _cell(figure) for figure in found}
-    drawn = Table(title=TITLE, show_lines=True)
-    drawn.add_column("workers get")
+    loads = list(dict.fromkeys(figure.load for figure in figures))
+    strategies = list(dict.fromkeys(figure.strategy for figure in figures))
+    cells = {(figure.strategy, figure.load): _cell(figure) for figure in figures}
+    grid = Table(title=TITLE, show_lines=True)
+    grid.add_column("workers get")
     for load in loads:
-        drawn.add_column(BY_NAME[load].title, justify="right")
+        grid.add_column(BY_NAME[load].title, justify="right")
     for strategy in strategies:
-        drawn.add_row(titles[strategy], *(cells.get((strategy, load), "") for load in loads))
-    return drawn
+        grid.add_row(titles[strategy], *(cells.get((strategy, load), "") for load in loads))
+    return grid
 
 
 def _cell(figure: Figure) -> str:

@@ -14,19 +14,19 @@ MANIFEST = ClusterManifest(
 
 
 def stored(group: Object) -> Object:
-    """Return the group with what the API server adds."""
+    """Return the group with the namespace, which the API server adds."""
     return {**group, "metadata": {**group["metadata"], "namespace": "rapids"}}
 
 
 def limits(pod: Object) -> Object:
     """Return the limits of a pod's only container."""
     (container,) = pod["spec"]["containers"]
-    found: Object = container["resources"].get("limits", {})
-    return found
+    amounts: Object = container["resources"].get("limits", {})
+    return amounts
 
 
-def test_pods_carry_the_operators_labels() -> None:
-    """Scheduler and workers have the labels that the webhook's selectors and the placement terms need."""
+def test_pods_have_the_operators_labels() -> None:
+    """Scheduler and workers have the labels that the webhook's selectors and the placement terms select."""
     cluster = MANIFEST.cluster()
     scheduler, worker = scheduler_pod(cluster), worker_pod(stored(default_group(cluster)), 3)
     expected = {"dask.org/cluster-name": "demo", "dask.org/component": "scheduler"}
@@ -45,15 +45,15 @@ def test_pods_are_copies_of_the_mutated_templates() -> None:
     assert worker_pod(stored(default_group(cluster)), 0)["spec"]["affinity"]["for"] == "worker"
 
 
-def test_scheduler_has_the_loads_gpus() -> None:
-    """The Dask scheduler holds one GPU, as in the RAPIDS guide, or none where the load says so."""
+def test_scheduler_has_the_gpus_of_the_load() -> None:
+    """The Dask scheduler has one GPU, as in the RAPIDS guide, or none if the shape has `scheduler_gpus=0`."""
     plain = replace(MANIFEST, shape=ClusterShape(scheduler_gpus=0))
     assert limits(scheduler_pod(MANIFEST.cluster())) == {GPU: "1"}
     assert limits(scheduler_pod(plain.cluster())) == {}
 
 
-def test_cpu_workers_say_that_they_need_no_gpu() -> None:
-    """The CPU group carries an explicit zero and belongs to the cluster."""
+def test_cpu_workers_have_a_gpu_limit_of_zero() -> None:
+    """The CPU group has an explicit GPU limit of zero and belongs to the cluster."""
     group = MANIFEST.cpu_group()
     assert limits(worker_pod(stored(group), 0)) == {GPU: "0"}
     assert group["spec"]["cluster"] == "demo"
@@ -67,6 +67,6 @@ def test_only_the_users_fields_differ_between_strategies() -> None:
 
 
 def test_bare_clusters_request_gpus_only() -> None:
-    """Without CPU requests the GPU limit is all that a worker asks for."""
+    """Without CPU requests, a worker has a GPU limit and nothing else."""
     (container,) = replace(MANIFEST, shape=BARE).cluster()["spec"]["worker"]["spec"]["containers"]
     assert container["resources"] == {"limits": {GPU: "1"}}

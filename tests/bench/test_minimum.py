@@ -13,7 +13,7 @@ FREE = st.dictionaries(st.sampled_from("abcdefg"), st.integers(0, 8), min_size=1
 
 @given(FREE, st.integers(0, 20), st.sets(st.sampled_from("abcdefg"), max_size=3))
 def test_no_smaller_set_of_nodes_holds_the_cluster(free: dict[str, int], workers: int, used: set[str]) -> None:
-    """The result equals that of trying every set of nodes which includes those the cluster uses already."""
+    """The result equals the smallest sufficient set of nodes that includes the nodes of the running workers."""
     used &= free.keys()
     sizes = [
         len(nodes)
@@ -29,6 +29,6 @@ def test_no_smaller_set_of_nodes_holds_the_cluster(free: dict[str, int], workers
 
 
 def test_scaling_up_fills_the_clusters_own_nodes_first() -> None:
-    """Free GPUs beside a cluster's running workers need no further node."""
+    """Free GPUs on the nodes of a cluster's running workers are used before further nodes."""
     assert minimum({"a": 2, "b": 8}, 2, {"a"}) == 1
     assert minimum({"a": 2, "b": 8}, 3, {"a"}) == 2

@@ -32,9 +32,9 @@ RECORD = {
 }
 
 
-def test_figure_shows_the_mean_and_the_spread_of_replays() -> None:
-    """Two replays of one seed count as two: their mean, the least, the most, and the shares of all placements."""
-    (figure,) = (each for each in figures(RUNS) if (each.load, each.strategy) == ("guide", "default"))
+def test_figure_has_the_mean_and_the_spread_of_replays() -> None:
+    """A figure has mean, minimum and maximum of all replays, also of one seed, and the shares of all placements."""
+    (figure,) = (figure for figure in figures(RUNS) if (figure.load, figure.strategy) == ("guide", "default"))
     expected = Figure(
         load="guide",
         strategy="default",
@@ -50,15 +50,15 @@ def test_figure_shows_the_mean_and_the_spread_of_replays() -> None:
 
 
 def test_table_has_a_row_for_each_load() -> None:
-    """A cell shows nodes, the spread and racks; one that was not replayed is empty."""
+    """A cell shows nodes, their spread and racks, and is empty without a replay."""
     head, _, *rows = table(RECORD).splitlines()
     assert head == "| load | the guide's affinity | dask-colocate's default | with capacity hints |"
     assert rows[0].startswith("| the guide's 3 nodes | 1.25 (1.25-1.25), 1.50 | 1.12 (1.00-1.25), 1.25 |")
     assert rows[1].endswith("| 1.00 (1.00-1.00), 1.00 |  |")
 
 
-def test_sentences_show_the_record() -> None:
-    """Ranges go over all loads, and the guide's scenario counts placements."""
+def test_sentences_contain_the_figures() -> None:
+    """Ranges include all loads, and the sentence about the guide's scenario counts placements."""
     assert "on 1.25-1.50 times the minimum" in summary(RECORD)
     assert "into account: 1.00-1.50 times" in summary(RECORD)
     assert "in 3 of 4 placements" in guide_scenario(RECORD)
@@ -66,7 +66,7 @@ def test_sentences_show_the_record() -> None:
 
 
 def test_block_is_replaced_between_its_comments() -> None:
-    """Text around a block stays, and writing twice gives the same."""
+    """Rendering a block keeps the text around it, and rendering again changes nothing."""
     text = "before\n<!-- placement-guide -->\nold\n<!-- /placement-guide -->\nafter\n"
     written = with_block(text, "placement-guide", RECORD)
     assert written.startswith("before\n<!-- placement-guide -->\n\nTwo workers run on one node")
@@ -75,7 +75,7 @@ def test_block_is_replaced_between_its_comments() -> None:
 
 
 def test_constants_are_replaced_in_place() -> None:
-    """Only the value of a constant changes, and each is a range over 80 % full and four at once."""
+    """Only the values of the constants change, to ranges over the loads `steady-80` and `bursts`."""
     assert dict(constants(RECORD)) == {"GUIDE_TERM_NODES": "1.50-1.50", "OWN_CLUSTER_NODES": "1.00-1.50"}
     source = '# why\nGUIDE_TERM_NODES = "2.3-4.6"\nOTHER = "x"\n'
     assert with_constants(source, RECORD) == '# why\nGUIDE_TERM_NODES = "1.50-1.50"\nOTHER = "x"\n'

@@ -16,8 +16,8 @@ def plan(*arguments: str) -> Plan:
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_a_record_is_made_by_its_name_alone(name: str) -> None:
-    """Without further options the command line is the plan of the record, to the last repeat."""
+def test_record_name_alone_selects_its_plan(name: str) -> None:
+    """`--record NAME` without further options gives the complete plan of that record."""
     assert plan("--record", name) == RECORDS[name]
 
 
@@ -26,14 +26,14 @@ def test_a_record_is_made_by_its_name_alone(name: str) -> None:
     [("--load", "bursts"), ("--strategy", "hints"), ("--seeds", "2"), ("--judged", "47"), ("--replicas", "2")],
     ids="-".join,
 )
-def test_a_partial_run_replaces_no_record(part: tuple[str, str]) -> None:
-    """A run that leaves something out, or has more replicas, is not the plan of the record."""
+def test_partial_run_replaces_no_record(part: tuple[str, str]) -> None:
+    """A run with fewer loads, strategies, seeds or placements, or with more replicas, is not the plan of a record."""
     assert plan(*part) != RECORDS["placement"]
     assert plan("--once") != RECORDS["placement"] != plan("--quick")
 
 
 def test_each_seed_is_replayed_twice() -> None:
-    """The record shows by how much two replays of one seed differ, for what users choose between."""
+    """The record contains two replays of each seed of the default and of capacity hints, to show their difference."""
     whole = RECORDS["placement"]
     jobs = [(job.load.name, job.strategy.name, job.seed) for job in whole.jobs]
     for strategy in ("default", "hints"):
@@ -41,13 +41,13 @@ def test_each_seed_is_replayed_twice() -> None:
 
 
 def test_cost_of_another_size_is_written_only_to_a_named_folder() -> None:
-    """A small run of the scheduler's cost never replaces the record of the whole one."""
+    """A run of another size never replaces the record of the scheduler's cost."""
     small, elsewhere = replace(WHOLE, pods=1600), Path("elsewhere")
     assert (folder(WHOLE, None), folder(small, None), folder(small, elsewhere)) == (RESULTS, None, elsewhere)
 
 
-def test_cost_is_shown_for_what_is_measured() -> None:
-    """No row has hints, which pods without a worker group do not get, and no two rows or columns have one title."""
+def test_cost_cases_have_distinct_titles_and_no_hints() -> None:
+    """No row has hints, which pods without a worker group do not get, and all rows and columns have distinct titles."""
     assert not any(case.strategy.hinted for case in CASES)
     names = [case.title for case in CASES]
     assert len(set(names)) == len(names)

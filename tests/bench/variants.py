@@ -9,7 +9,7 @@ from __future__ import annotations
 from tests.bench.strategies import CLUSTER_NAME, COMPONENT, HOSTNAME, Added, Strategy
 from tests.e2e.bed.api import Object
 from webhook.mutators.selector import PREFERRED
-from webhook.policy.defaults import assignments
+from webhook.policy.defaults import parse_assignments
 
 
 def _is(key: str, value: str) -> Object:
@@ -46,13 +46,13 @@ def sharing(term: Object) -> Added:
 
 
 # `keep` leaves the scheduler out of the webhook's own terms.
-KEEP = assignments("enabled=true; scheduler-placement=keep")
+KEEP = parse_assignments("enabled=true; scheduler-placement=keep")
 OWN_NAMESPACE = _term(100, _is(COMPONENT, "scheduler"))
 VARIANTS = (
     Strategy(
         name="host",
         title="own cluster, host only",
-        annotations={**KEEP, **assignments("topology=kubernetes.io/hostname; emptier-first=false")},
+        annotations={**KEEP, **parse_assignments("topology=kubernetes.io/hostname; emptier-first=false")},
     ),
     Strategy(name="keep", title="scheduler-placement: keep", annotations=KEEP),
     Strategy(name="avoid-1", title="scheduler avoids its workers", annotations=KEEP, scheduler=avoiding(1)),

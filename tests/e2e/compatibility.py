@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.e2e.bed import versions
-from tests.unit.command.clis import RELEASES
+from tests.unit.mutators.command.clis import RELEASES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -75,7 +75,7 @@ def run(version: str, suites: Iterable[str]) -> Suites:
     files = [f"tests/e2e/{file}" for suite in suites for file in SUITES[suite]]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "junit.xml"
-        # test_bed.py fails where the API server is of another version.
+        # test_bed.py fails if the API server has another version.
         argv = [sys.executable, "-m", "pytest", f"--junitxml={report}", "tests/e2e/test_bed.py", *files]
         subprocess.run(argv, cwd=ROOT, env={**os.environ, versions.VARIABLE: version}, check=False)
         return results(ET.parse(report).getroot(), suites)  # noqa: S314 - pytest wrote it a moment ago
@@ -87,13 +87,13 @@ def results(report: ET.Element, suites: Iterable[str]) -> Suites:
     Raises:
         RuntimeError: A test of the control plane failed, or a suite has no test in the report.
     """
-    found: defaultdict[str, Result] = defaultdict(Result)
+    by_file: defaultdict[str, Result] = defaultdict(Result)
     for case in report.iter("testcase"):
-        _count(found[case.get("classname", "").rpartition(".")[2]], case)
-    if broken := found["test_bed"].failed:
+        _count(by_file[case.get("classname", "").rpartition(".")[2]], case)
+    if broken := by_file["test_bed"].failed:
         message = f"control plane tests failed: {', '.join(broken)}"
         raise RuntimeError(message)
-    combined = {suite: _sum(found[Path(file).stem] for file in SUITES[suite]) for suite in suites}
+    combined = {suite: _sum(by_file[Path(file).stem] for file in SUITES[suite]) for suite in suites}
     if empty := [suite for suite, result in combined.items() if result == Result()]:
         message = f"no tests ran in: {', '.join(empty)}"
         raise RuntimeError(message)
@@ -110,30 +110,30 @@ def _count(result: Result, case: ET.Element) -> None:
         result.passed += 1
 
 
-def _sum(found: Iterable[Result]) -> Result:
+def _sum(summands: Iterable[Result]) -> Result:
     total = Result()
-    for each in found:
-        total.passed += each.passed
-        total.failed += each.failed
-        total.skipped += each.skipped
+    for result in summands:
+        total.passed += result.passed
+        total.failed += result.failed
+        total.skipped += result.skipped
     return total
 
 
 def read() -> Record:
-    """Return the record, empty where no version has run."""
+    """Return the record; empty before the first run."""
     record: Record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     return record
 
 
 def add(record: Record, version: str, suites: Suites) -> None:
-    """Put the results of one version into the record; other suites' results stay."""
+    """Add the results of one version to the record; keep the results of other suites."""
     rows = record.setdefault(version, {}).setdefault(metadata.version("dask-kubernetes"), {})
     today = dt.datetime.now(dt.UTC).date().isoformat()
     rows.update({name: {"date": today, **asdict(result)} for name, result in suites.items()})
 
 
 def write(record: Record) -> None:
-    """Write the record, versions in the order of the table."""
+    """Write the record, with the versions in the order of the table."""
     ordered = {version: record[version] for version in versions.SUPPORTED if version in record}
     RECORD.parent.mkdir(exist_ok=True)
     RECORD.write_text(json.dumps(ordered, indent=1) + "\n")
@@ -142,23 +142,23 @@ def write(record: Record) -> None:
 def document(record: Record) -> str:
     """Return the text of deploy/compatibility.md."""
     rows = [_row(version, record.get(version, {})) for version in versions.SUPPORTED]
-    pairs = [(each.dask_cuda, each.distributed) for each in RELEASES]
+    pairs = [(release.dask_cuda, release.distributed) for release in RELEASES]
     kubernetes = _table(("Kubernetes", "dask-kubernetes", *SUITES), [row for group in rows for row in group])
     return f"{_HEADER}\n{kubernetes}\n{_DASK}\n{_table(('dask-cuda', 'distributed'), pairs)}"
 
 
-def _row(version: str, found: Mapping[str, Mapping[str, dict[str, Any]]]) -> list[tuple[str, ...]]:
-    if not found:
+def _row(version: str, operators: Mapping[str, Mapping[str, dict[str, Any]]]) -> list[tuple[str, ...]]:
+    if not operators:
         return [(version, "not run", *("" for _ in SUITES))]
-    return [(version, operator, *(_cell(rows.get(name)) for name in SUITES)) for operator, rows in found.items()]
+    return [(version, operator, *(_cell(rows.get(name)) for name in SUITES)) for operator, rows in operators.items()]
 
 
-def _cell(found: Mapping[str, Any] | None) -> str:
-    if found is None:
+def _cell(result: Mapping[str, Any] | None) -> str:
+    if result is None:
         return "not run"
-    total = found["passed"] + len(found["failed"]) + len(found["skipped"])
-    notes = [f"{len(found[kind])} {kind}" for kind in ("failed", "skipped") if found[kind]]
-    return ", ".join((f"{found['passed']} of {total}", *notes))
+    total = result["passed"] + len(result["failed"]) + len(result["skipped"])
+    notes = [f"{len(result[kind])} {kind}" for kind in ("failed", "skipped") if result[kind]]
+    return ", ".join((f"{result['passed']} of {total}", *notes))
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -166,7 +166,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def main() -> int:
-    """Run versions or render the document; return 1 where a test failed."""
+    """Run the suites or render the document; return 1 if a test failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=("run", "render"))
     parser.add_argument("versions", nargs="*", default=versions.SUPPORTED, help="Kubernetes versions (default: all)")
@@ -181,11 +181,11 @@ def main() -> int:
 def _run_all(chosen: Iterable[str], suites: Sequence[str]) -> int:
     failed = 0
     for version in chosen:
-        found = run(version, suites)
+        by_suite = run(version, suites)
         record = read()
-        add(record, version, found)
+        add(record, version, by_suite)
         write(record)
-        failed += sum(len(result.failed) for result in found.values())
+        failed += sum(len(result.failed) for result in by_suite.values())
     DOCUMENT.write_text(document(read()))
     return int(failed > 0)
 

@@ -1,4 +1,4 @@
-"""The shipped example manifests, for any namespace and number of workers."""
+"""Manifests of the shipped examples, for any namespace and number of workers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CLUSTERS = "/apis/kubernetes.dask.org/v1/namespaces/{}/daskclusters/{}"
 
 
 def manifest(example: str, workers: int = 4, *, scheduler_gpu: bool = True, **metadata: str) -> str:
-    """Return one of the examples as JSON, for any namespace, with so many workers.
+    """Return an example as JSON, for any namespace, with `workers` workers.
 
     Without `scheduler_gpu` the Dask scheduler requests no GPU: for tests whose nodes have none left for it.
     """

@@ -1,6 +1,6 @@
-"""The guide's code as its user runs it: start the cluster, compute, scale, come back by name, close.
+"""Code of the RAPIDS guide: start the cluster, compute, scale, reconnect by name, close.
 
-`guide_user.py SPEC` takes a DaskCluster as JSON and writes, as its last line, what it saw as JSON.
+`guide_user.py SPEC` reads a DaskCluster as JSON and prints its results as JSON on the last line.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from distributed import Client
 
 
 def use(spec: dict[str, object], name: str) -> dict[str, int]:
-    """The sums that were computed, and how many workers there were at each step."""
+    """Return the computed sums and the number of workers after each step."""
     seen: dict[str, int] = {}
     cluster = KubeCluster(custom_cluster_spec=spec, quiet=True)
     with cluster, Client(cluster) as client:  # type: ignore[no-untyped-call] # distributed annotates only some
@@ -30,7 +30,7 @@ def use(spec: dict[str, object], name: str) -> dict[str, int]:
 
 
 def _workers(client: Client, count: int) -> int:
-    """Wait until there are `count` workers, which `wait_for_workers` does for more but not for fewer."""
+    """Wait until there are `count` workers; `wait_for_workers` waits for more workers but not for fewer."""
     present = -1
     deadline = time.monotonic() + 60  # a scale-down takes 10 s, see dask_runtime.py
     while present != count and time.monotonic() < deadline:

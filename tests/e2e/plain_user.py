@@ -1,7 +1,7 @@
-"""A user who has never heard of GPUs or affinity: `KubeCluster` with what `make_cluster_spec` gives for RAPIDS' image.
+"""Code of a user without GPU or affinity settings: `KubeCluster` with the output of `make_cluster_spec`.
 
-`plain_user.py NAME` leaves a cluster of 5 workers in its default group and 2 in an added one, which is then scaled to
-3 through `from_name`; it is not closed, so that its pods can be looked at.
+`plain_user.py NAME` creates a cluster with 5 workers in its default group and 2 in an added group, and scales the added
+group to 3 through `from_name`. It does not close the cluster, so that a test can inspect its pods.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ IMAGE = "rapidsai/base:26.08"
 
 
 def use(name: str) -> None:
-    """Create, scale, add a group, come back by name."""
+    """Create a cluster, scale it, add a group, and reconnect by name."""
     spec = make_cluster_spec(name=name, n_workers=2, image=IMAGE)
     with KubeCluster(custom_cluster_spec=spec, shutdown_on_close=False, quiet=True) as cluster:
         cluster.scale(5)

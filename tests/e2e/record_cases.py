@@ -3,13 +3,13 @@
     python -m tests.e2e.record_cases            # every case in RECORDED
     python -m tests.e2e.record_cases NAME ...   # only these
 
-Starts the test bed, registers `deploy/kustomize/webhook-configuration.yaml` with the bed's recorder behind it,
-does what a user does, and writes each review into `tests/cases/NAME/review.json`. Nothing is taken out of a
-review and nothing is put in; only its white space changes, to be readable. A folder without `namespace.yaml`
-gets one that is enabled. Afterwards `pytest tests/unit --update-cases` writes what is expected.
+Starts the test bed, registers `deploy/kustomize/webhook-configuration.yaml` with the URL of the bed's recorder,
+performs the actions of a user, and writes each review to `tests/cases/NAME/review.json`. Only the white space of a
+review changes. A folder without `namespace.yaml` gets that of an enabled namespace. Afterwards
+`pytest tests/unit --update-cases` writes `expected.json`.
 
-The configuration is loosened in memory: without its match conditions and object selector, and for all
-operations and the scale subresource, so that what should never arrive can be recorded too.
+The registered configuration has no match conditions and no object selector, and it matches all operations and the scale
+subresource: requests that the deployed configuration excludes are recorded too.
 """
 
 from __future__ import annotations
@@ -46,39 +46,41 @@ CLUSTER = "rapids-dask-cluster"  # of the guide
 OPERATOR, REPLICASETS = "kopf", "system:serviceaccount:kube-system:replicaset-controller"
 
 Request = Object
-Which = Callable[[Request], bool]
+Condition = Callable[[Request], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A case and how to know its review among all that were sent; the first that fits is taken.
+    """Fixture case and the condition for its review; the first review that meets it is recorded.
 
     Attributes:
         name: The folder in `tests/cases`.
-        kind: Of the object.
+        kind: Kind of the object.
         operation: CREATE, UPDATE or DELETE.
-        which: What else holds for its request.
+        condition: Further condition for the request.
     """
 
     name: str
     kind: str
     operation: str
-    which: Which
+    condition: Condition
 
     def fits(self, request: Request) -> bool:
-        """Whether `request` is this case's."""
-        return (request["kind"]["kind"], request["operation"]) == (self.kind, self.operation) and self.which(request)
+        """Return whether `request` belongs to this case."""
+        return (request["kind"]["kind"], request["operation"]) == (self.kind, self.operation) and self.condition(
+            request
+        )
 
 
-def _named(name: str) -> Which:
+def _named(name: str) -> Condition:
     return lambda request: request.get("name") == name
 
 
-def _at(namespace: str, name: str) -> Which:
+def _at(namespace: str, name: str) -> Condition:
     return lambda request: (request["namespace"], request.get("name")) == (namespace, name)
 
 
-def _in(namespace: str) -> Which:
+def _in(namespace: str) -> Condition:
     return lambda request: request["namespace"] == namespace
 
 
@@ -86,12 +88,12 @@ def _dry_run(request: Request) -> bool:
     return bool(request["dryRun"])
 
 
-def _real(namespace: str) -> Which:
+def _real(namespace: str) -> Condition:
     return lambda request: request["namespace"] == namespace and not request["dryRun"]
 
 
-def _by_manager(word: str) -> Which:
-    """Applied by the client whose field manager `fieldManager` in the request's options is `word`."""
+def _by_manager(word: str) -> Condition:
+    """Match an update of the spec with `fieldManager: word` in the request's options."""
     return lambda request: request["options"].get("fieldManager") == word and _spec_changes(request)
 
 
@@ -103,12 +105,12 @@ def _only_metadata(request: Request) -> bool:
     return not _spec_changes(request) and "deletionTimestamp" not in request["object"]["metadata"]
 
 
-def _going(request: Request) -> bool:
+def _being_deleted(request: Request) -> bool:
     return "deletionTimestamp" in request["object"]["metadata"]
 
 
-def _component(name: str) -> Which:
-    """A pod of this component in the namespace of the stripped cluster."""
+def _component(name: str) -> Condition:
+    """Match a pod of this component in the namespace of the stripped cluster."""
     wanted = {"dask.org/component": name, "dask.org/cluster-name": CLUSTER}.items()
     return lambda request: (
         request["namespace"] == NAMESPACE and wanted <= request["object"]["metadata"].get("labels", {}).items()
@@ -127,7 +129,7 @@ RECORDED = (
     Case("applied-again-client-side", "DaskCluster", "UPDATE", _by_manager("kubectl-client-side-apply")),
     Case("applied-again-server-side", "DaskCluster", "UPDATE", _by_manager("kubectl")),
     Case("scale-subresource", "Scale", "UPDATE", _named(CLUSTER)),
-    Case("cluster-being-deleted", "DaskCluster", "UPDATE", _going),
+    Case("cluster-being-deleted", "DaskCluster", "UPDATE", _being_deleted),
     Case("cluster-deleted", "DaskCluster", "DELETE", _in("guide")),
     Case("cluster-with-a-generated-name", "DaskCluster", "CREATE", _in("generated")),
     Case("make-cluster-spec-with-nulls", "DaskCluster", "CREATE", _named("nulls")),
@@ -139,18 +141,18 @@ RECORDED = (
     Case("job", "DaskJob", "CREATE", _named("job")),
     Case("cluster-made-for-a-job", "DaskCluster", "CREATE", _named("job")),
 )
-"""All cases that were sent by a real API server; every other one is written by hand."""
+"""All cases that were recorded from a real API server; the other cases are written by hand."""
 
 
 def _kr8s(request: Request, name: str) -> bool:
     return request["name"] == name and _spec_changes(request)
 
 
-# ---- what a user does -----------------------------------------------------------------------------
+# ---- actions of a user -----------------------------------------------------------------------------
 
 
 def act(bed: Bed) -> None:
-    """Bring about every review in `RECORDED`."""
+    """Perform the actions that cause every review in `RECORDED`."""
     for namespace in ("guide", NAMESPACE, "generated", "kube"):
         bed.api.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
         bed.wait(partial(_has_account, bed, namespace), namespace, "the default service account")
@@ -191,7 +193,7 @@ def _stripped(bed: Bed) -> None:
 
 
 def _odd(bed: Bed) -> None:
-    """What the schema takes apart or turns away, but only after webhooks have seen it."""
+    """Create clusters with values that the schema prunes or rejects, after the webhooks were called."""
     clusters = f"{DASK}/namespaces/{NAMESPACE}/daskclusters"
     bed.api.create(clusters, make_cluster_spec(name="nulls", n_workers=1, image="rapidsai/base:26.08"))
     for name, field, value in (
@@ -239,10 +241,10 @@ def _example(file: str, **metadata: str) -> Object:
 
 
 def _mutated(cluster: Object) -> Object:
-    """What the webhook makes of a cluster: the recorder itself changes nothing."""
-    subject = read(cluster)
-    assert subject is not None
-    operations = plan(subject.targets, Policy(enabled=True)).operations
+    """Return the cluster as the webhook mutates it; the recorder does not mutate."""
+    dask_object = read(cluster)
+    assert dask_object is not None
+    operations = plan(dask_object.targets, Policy(enabled=True)).operations
     changed: Object = jsonpatch.apply_patch(cluster, [operation.as_json() for operation in operations])
     return changed
 
@@ -250,8 +252,8 @@ def _mutated(cluster: Object) -> Object:
 # ---- recording ------------------------------------------------------------------------------------
 
 
-def loosened(manifest: Path, folder: Path) -> Path:
-    """The configuration in `manifest` without its filters, as a file in `folder`."""
+def without_filters(manifest: Path, folder: Path) -> Path:
+    """Write the configuration in `manifest` without its filters to a file in `folder`; return the path."""
     documents = list(yaml.safe_load_all(manifest.read_text()))
     for webhook in documents[0]["webhooks"]:
         webhook |= {"matchConditions": [], "objectSelector": {}}
@@ -264,23 +266,23 @@ def loosened(manifest: Path, folder: Path) -> Path:
 
 
 def record(folder: Path) -> list[Object]:
-    """Every review that the API server sends while the user acts, in order."""
+    """Return all reviews that the API server sends during the user's actions, in order."""
     state = folder / "bed"
     state.mkdir()
     with running(state, binaries.locate()) as bed, bed.recorder(folder / "reviews") as recorder:
-        with bed.webhook_configuration(loosened(CONFIGURATION, folder), recorder.url, bed.plane.ca):
+        with bed.webhook_configuration(without_filters(CONFIGURATION, folder), recorder.url, bed.plane.ca):
             act(bed)
         return _reviews(recorder)
 
 
 def _reviews(recorder: Recorder) -> list[Object]:
-    found = (json.loads(file.read_text()) for file in recorder.files())
-    return [review for review in found if review["request"]["namespace"] != "bed-probes"]
+    reviews = (json.loads(file.read_text()) for file in recorder.files())
+    return [review for review in reviews if review["request"]["namespace"] != "bed-probes"]
 
 
-def keep(case: Case, reviews: Sequence[Object]) -> None:
-    """Write the review of `case` into its folder."""
-    review = next((each for each in reviews if case.fits(each["request"])), None)
+def store(case: Case, reviews: Sequence[Object]) -> None:
+    """Write the review of `case` to its folder."""
+    review = next((review for review in reviews if case.fits(review["request"])), None)
     if review is None:
         sys.stdout.write(f"{case.name}: NOT SENT\n")
         return
@@ -289,19 +291,19 @@ def keep(case: Case, reviews: Sequence[Object]) -> None:
     (folder / "review.json").write_text(json.dumps(review, indent=2) + "\n")
     namespace = folder / "namespace.yaml"
     if not namespace.exists():
-        about = {"name": review["request"]["namespace"], "annotations": {"colocate.dask.org/enabled": "true"}}
-        document = {"apiVersion": "v1", "kind": "Namespace", "metadata": about}
+        metadata = {"name": review["request"]["namespace"], "annotations": {"colocate.dask.org/enabled": "true"}}
+        document = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
         namespace.write_text(yaml.safe_dump(document, sort_keys=False))
     sys.stdout.write(f"{case.name}: recorded\n")
 
 
 def main(*names: str) -> None:
-    """Record the cases `names`, or all."""
+    """Record the cases `names`, or all cases."""
     with tempfile.TemporaryDirectory() as folder:
         reviews = record(Path(folder))
     for case in RECORDED:
         if not names or case.name in names:
-            keep(case, reviews)
+            store(case, reviews)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.examples import manifest
 from tests.e2e.status_process import document
-from tests.e2e.test_capacity import CLUSTER, HINTED, all_known, hosts, settled
+from tests.e2e.test_capacity import CLUSTER, HINTED, all_known, preferred_nodes, settled
 from tests.e2e.webhook_process import installed
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ DRIVER = "gpu.nvidia.com"
 
 
 def node_of_scheduler(bed: Bed, namespace: str) -> str:
-    """The node of the one Dask scheduler, once it is bound."""
+    """Wait until the Dask scheduler is bound and return its node."""
     bed.wait(
         lambda: any("nodeName" in pod["spec"] for pod in bed.pods(namespace, SCHEDULER)), namespace, "it is bound", 30
     )
     (pod,) = bed.pods(namespace, SCHEDULER)
-    assert hosts(pod["spec"]) == [pod["spec"]["nodeName"]]
+    assert preferred_nodes(pod["spec"]) == [pod["spec"]["nodeName"]]
     name: str = pod["spec"]["nodeName"]
     return name
 
@@ -47,11 +47,11 @@ SCALED = {
 
 @pytest.mark.parametrize("way", SCALED)
 def test_the_guides_scenario(bed: Bed, kubectl: Kubectl, make_namespace: NamespaceFactory, way: str) -> None:
-    """On three nodes of two GPUs, beside their scheduler: 2 workers on 1 node, and 4 on 2 however they are scaled."""
+    """On 3 nodes of 2 GPUs, 2 workers use 1 node, 4 use 2 after any way to scale, and none the scheduler's node."""
     with installed(bed, "--capacity-hints") as served, bed.nodes(3, gpus=2, prefix="guide"):
         namespace = make_namespace(HINTED)
-        bed.wait(lambda: all_known(bed, served), namespace, "all nodes are ready and known", 60)
-        time.sleep(1)  # the last taint went with an event that the source may not have received yet
+        bed.wait(lambda: all_known(bed, served), namespace, "all nodes are ready and cached", 60)
+        time.sleep(1)  # the capacity source may not have received the event of the last removed taint yet
         kubectl("apply", "-n", namespace, "-f", "-", stdin=manifest("cluster", workers=2))
         pods = bed.wait_for_workers(namespace, CLUSTER, 2)
         first = {pod["spec"]["nodeName"] for pod in pods}
@@ -65,13 +65,13 @@ def test_the_guides_scenario(bed: Bed, kubectl: Kubectl, make_namespace: Namespa
         nodes = {pod["spec"]["nodeName"] for pod in pods}
         assert len(nodes) == 2
         added = [pod for pod in pods if pod["spec"]["nodeName"] not in first]
-        assert [hosts(pod["spec"]) for pod in added] == [sorted(nodes - first)] * 2
+        assert [preferred_nodes(pod["spec"]) for pod in added] == [sorted(nodes - first)] * 2
         bed.wait(lambda: settled(served), namespace, "the reservation is settled", 20)
 
 
 @contextmanager
 def devices(bed: Bed, gpus: dict[str, int]) -> Iterator[None]:
-    """A DeviceClass that serves `nvidia.com/gpu`, and so many of its devices on nodes, while the block runs."""
+    """Create a DeviceClass for `nvidia.com/gpu` and `gpus` devices for each node; delete them after the block."""
     expression = f"device.driver == '{DRIVER}' && device.attributes['{DRIVER}'].type == 'gpu'"
     spec: Object = {"selectors": [{"cel": {"expression": expression}}], "extendedResourceName": GPU}
     bed.api.create(f"{DEVICES}/deviceclasses", {"metadata": {"name": DRIVER}, "spec": spec})
@@ -86,7 +86,7 @@ def devices(bed: Bed, gpus: dict[str, int]) -> Iterator[None]:
 
 
 def resource_slice(node: str, gpus: int) -> Object:
-    """A slice as a driver on the node publishes it, with a MIG device beside the GPUs."""
+    """Return a ResourceSlice as the driver on a node publishes it, with a MIG device and the GPUs."""
     kinds = [*(("gpu", f"gpu-{number}") for number in range(gpus)), ("mig", "gpu-0-mig-0")]
     published = [{"name": name, "attributes": {"type": {"string": kind}}} for kind, name in kinds]
     pool = {"name": node, "generation": 1, "resourceSliceCount": 1}
@@ -97,7 +97,7 @@ def resource_slice(node: str, gpus: int) -> Object:
 
 
 def claiming(node: str) -> list[Object]:
-    """A claim for one GPU, and a pod that uses it on a node."""
+    """Return a ResourceClaim for one GPU and a pod that uses it on a node."""
     request = {"name": "gpu", "exactly": {"deviceClassName": DRIVER}}
     claim: Object = {
         "apiVersion": "resource.k8s.io/v1",
@@ -115,13 +115,13 @@ def claiming(node: str) -> list[Object]:
 
 
 def running(bed: Bed, namespace: str, name: str) -> bool:
-    """Whether a pod runs."""
+    """Return whether a pod runs."""
     pod = bed.api.get(f"/api/v1/namespaces/{namespace}/pods/{name}")
     return bool(pod["status"].get("phase") == "Running")
 
 
 def test_nodes_with_dynamic_resource_allocation(bed: Bed, kubectl: Kubectl, make_namespace: NamespaceFactory) -> None:
-    """Devices that a class serves are free GPUs beside a device plugin's, less claims, and none is counted twice."""
+    """Free devices of a DeviceClass count as GPUs, as those of a device plugin do; allocated devices count once."""
     with (
         installed(bed, "--capacity-hints") as served,
         bed.nodes(2, gpus=0, prefix="dra") as (part, whole),
@@ -129,7 +129,7 @@ def test_nodes_with_dynamic_resource_allocation(bed: Bed, kubectl: Kubectl, make
         devices(bed, {part: 4, whole: 4}),
     ):
         namespace = make_namespace(HINTED)
-        bed.wait(lambda: all_known(bed, served), namespace, "all nodes are ready and known", 60)
+        bed.wait(lambda: all_known(bed, served), namespace, "all nodes are ready and cached", 60)
         kubectl("apply", "-n", namespace, "-f", "-", stdin="\n---\n".join(map(json.dumps, claiming(part))))
         bed.wait(lambda: running(bed, namespace, "train"), namespace, "the claim is allocated", 30)
         time.sleep(1)  # the events of slices and claims may not have been received yet
@@ -144,12 +144,12 @@ def test_nodes_with_dynamic_resource_allocation(bed: Bed, kubectl: Kubectl, make
         kubectl("apply", "-n", namespace, "-f", "-", stdin=manifest("cluster", workers=3, name="second"))
         pods = bed.wait_for_workers(namespace, "second", 3)
         assert {pod["spec"]["nodeName"] for pod in pods} == {part}
-        assert {tuple(hosts(pod["spec"])) for pod in pods} == {(part,)}
-        found = {node["name"]: (node["gpus"], sum(each["gpus"] for each in node["held"])) for node in nodes_of(bed)}
-        assert found == {part: (4, 4), whole: (4, 4), plugin: (2, 2)}
+        assert {tuple(preferred_nodes(pod["spec"])) for pod in pods} == {(part,)}
+        usage = {node["name"]: (node["gpus"], sum(pod["gpus"] for pod in node["pods"])) for node in nodes_of(bed)}
+        assert usage == {part: (4, 4), whole: (4, 4), plugin: (2, 2)}
 
 
 def nodes_of(bed: Bed) -> list[Object]:
-    """The nodes in the report of `dask-colocate status`."""
-    found: list[Object] = document(bed)["nodes"]
-    return found
+    """Return the nodes in the report of `dask-colocate status`."""
+    nodes: list[Object] = document(bed)["nodes"]
+    return nodes

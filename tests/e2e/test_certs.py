@@ -56,7 +56,7 @@ def note(capsys: pytest.CaptureFixture[str], record_property: Callable[[str, obj
 
 @pytest.fixture
 def installation(bed: Bed, make_namespace: NamespaceFactory) -> Iterator[Installation]:
-    """Installation with a webhook configuration that has no caBundle."""
+    """Create a webhook configuration without caBundle, and delete it after the test."""
     installation = Installation(bed=bed, namespace=make_namespace())
     installation.configure()
     yield installation
@@ -65,7 +65,7 @@ def installation(bed: Bed, make_namespace: NamespaceFactory) -> Iterator[Install
 
 @pytest.fixture(scope="module")
 def fleet(bed: Bed) -> Iterator[Installation]:
-    """Five replicas that started at the same time without a Secret."""
+    """Start five replicas at the same time without a Secret."""
     installation = Installation(bed=bed, namespace=bed.create_namespace())
     installation.configure()
     kubeconfig = installation.kubeconfig(Permissions())

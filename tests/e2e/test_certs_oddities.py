@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def bare(bed: Bed, make_namespace: NamespaceFactory) -> Iterator[Installation]:
-    """Installation without a webhook configuration."""
+    """Return an installation without a webhook configuration."""
     installation = Installation(bed=bed, namespace=make_namespace())
     yield installation
     installation.remove()
@@ -29,7 +29,7 @@ def bare(bed: Bed, make_namespace: NamespaceFactory) -> Iterator[Installation]:
 
 @pytest.fixture
 def installation(bare: Installation) -> Installation:
-    """Installation with a webhook configuration that has no caBundle."""
+    """Create a webhook configuration without caBundle."""
     bare.configure()
     return bare
 

@@ -1,4 +1,4 @@
-"""helm install, upgrade, rollback and uninstall each leave the API server clean, and so does kubectl apply -k."""
+"""Helm install, upgrade, rollback and uninstall, and `kubectl apply -k`, on a real API server."""
 
 from __future__ import annotations
 
@@ -23,34 +23,37 @@ CONFIGURATION = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigura
 
 @pytest.fixture
 def release(bed: Bed) -> Release:
-    """A release in a namespace of its own, not yet installed."""
+    """Create a namespace and return a release that is not installed yet."""
     bed.api.create("/api/v1/namespaces", {"metadata": {"name": NAME}})
     account = f"/api/v1/namespaces/{NAME}/serviceaccounts"
     maps = f"/api/v1/namespaces/{NAME}/configmaps"
-    bed.wait(lambda: bool(bed.api.items(account) and bed.api.items(maps)), NAME, "what any namespace gets", 20)
+    bed.wait(
+        lambda: bool(bed.api.items(account) and bed.api.items(maps)), NAME, "the default objects of a namespace", 20
+    )
     return Release(cluster=Cluster(kubeconfig=bed.plane.kubeconfig), name=NAME, namespace=NAME)
 
 
-def test_life_of_a_release(bed: Bed, release: Release) -> None:
-    """Each step works without a second one; certificates in force survive the changes; at the end all is as before."""
+def test_release_lifecycle(bed: Bed, release: Release) -> None:
+    """Each step needs one command, upgrades keep the certificates, and uninstall leaves no object."""
     before = release.cluster.names(NAME)
     notes = release.install()
     assert "kubectl annotate namespace" in notes
-    renew(bed)
+    write_certificates(bed)
     changed = Release(cluster=release.cluster, name=NAME, namespace=NAME, settings=("replicas=3",))
     changed.upgrade()
     assert release.cluster.json("get", "deployment", FULL, "-n", NAME)["spec"]["replicas"] == 3
-    assert kept(bed) == ("Y2VydA==", {"UEVN"})
+    assert certificates(bed) == ("Y2VydA==", {"UEVN"})
     release.rollback(1)
     assert release.cluster.json("get", "deployment", FULL, "-n", NAME)["spec"]["replicas"] == 2
-    assert kept(bed) == ("Y2VydA==", {"UEVN"})
+    assert certificates(bed) == ("Y2VydA==", {"UEVN"})
     release.uninstall()
-    left = {each for each in release.cluster.names(NAME) - before if not each.startswith(("pod/", "endpointslice"))}
+    added = release.cluster.names(NAME) - before
+    left = {name for name in added if not name.startswith(("pod/", "endpointslice"))}
     assert not left
 
 
-def renew(bed: Bed) -> None:
-    """What a replica does: fill the Secret, put the bundle in force."""
+def write_certificates(bed: Bed) -> None:
+    """Fill the Secret and publish the CA bundle, as a replica does."""
     bed.api.merge(SECRET, {"data": {"tls.crt": "Y2VydA=="}})
     webhooks = bed.api.get(CONFIGURATION)["webhooks"]
     for webhook in webhooks:
@@ -60,18 +63,18 @@ def renew(bed: Bed) -> None:
     bed.kubectl(*kubectl)
 
 
-def kept(bed: Bed) -> tuple[str, set[str]]:
-    """The Secret's certificate and the bundles in force."""
+def certificates(bed: Bed) -> tuple[str, set[str]]:
+    """Return the certificate in the Secret and the published CA bundles."""
     webhooks = bed.api.get(CONFIGURATION)["webhooks"]
-    return bed.api.get(SECRET)["data"]["tls.crt"], {each["clientConfig"].get("caBundle") for each in webhooks}
+    return bed.api.get(SECRET)["data"]["tls.crt"], {webhook["clientConfig"].get("caBundle") for webhook in webhooks}
 
 
 def test_kustomize_is_accepted(kubectl: Kubectl) -> None:
-    """A server-side dry run of `kubectl apply -k` is accepted whole, once its namespace is there."""
+    """A server-side dry run of `kubectl apply -k` is accepted without warnings once the namespace exists."""
     kubectl("apply", "-f", str(KUSTOMIZE / "namespace.yaml"))
     try:
-        said = kubectl("apply", "--dry-run=server", "-k", str(KUSTOMIZE))
-        assert not said.warnings
-        assert said.stdout.count("(server dry run)") == said.stdout.count("\n") > 10
+        output = kubectl("apply", "--dry-run=server", "-k", str(KUSTOMIZE))
+        assert not output.warnings
+        assert output.stdout.count("(server dry run)") == output.stdout.count("\n") > 10
     finally:
         kubectl("delete", "-f", str(KUSTOMIZE / "namespace.yaml"), "--wait=false")

@@ -25,7 +25,7 @@ CLUSTER = "DaskCluster/rapids-dask-cluster"
 
 
 def run(bed: Bed, *arguments: str, kubeconfig: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """`dask-colocate ARGUMENTS` for the bed's cluster, with no terminal anywhere."""
+    """Run `dask-colocate ARGUMENTS` on the bed's cluster without a terminal."""
     return subprocess.run(
         argv(*arguments, "--kubeconfig", str(kubeconfig or bed.plane.kubeconfig)),
         stdin=subprocess.DEVNULL,
@@ -37,102 +37,103 @@ def run(bed: Bed, *arguments: str, kubeconfig: Path | None = None) -> subprocess
     )
 
 
-def annotations(bed: Bed, namespace: str) -> dict[str, str]:
-    """What a namespace has now."""
-    found: dict[str, str] = bed.api.get(f"/api/v1/namespaces/{namespace}")["metadata"].get("annotations", {})
-    return found
+def annotations_of(bed: Bed, namespace: str) -> dict[str, str]:
+    """Return the annotations of a namespace."""
+    metadata = bed.api.get(f"/api/v1/namespaces/{namespace}")["metadata"]
+    current: dict[str, str] = metadata.get("annotations", {})
+    return current
 
 
 @pytest.fixture
-def inhabited(make_namespace: NamespaceFactory, kubectl: Kubectl) -> str:
-    """A namespace that is not served, with the stripped cluster in it."""
+def with_cluster(make_namespace: NamespaceFactory, kubectl: Kubectl) -> str:
+    """Create a namespace that is not enabled, with the stripped cluster in it."""
     name = make_namespace({"team": "a"})
     kubectl("apply", "-n", name, "-f", "-", stdin=manifest("cluster", workers=0))
     return name
 
 
-def test_enable_knows_the_installation(bed: Bed, inhabited: str) -> None:
-    """Where a webhook is installed, nothing is warned of, but that its configuration leaves a namespace out."""
+def test_enable_reads_the_installation(bed: Bed, with_cluster: str) -> None:
+    """With an installed webhook, `enable` warns only if its configuration excludes the namespace."""
     with installed(bed):
-        assert "Warning" not in run(bed, "enable", inhabited, "--dry-run").stdout
+        assert "Warning" not in run(bed, "enable", with_cluster, "--dry-run").stdout
         assert "excludes this namespace" in run(bed, "enable", "kube-system", "--dry-run").stdout
 
 
-def test_enable_shows_and_annotates(bed: Bed, inhabited: str) -> None:
-    """`enable --yes` shows what the clusters there will get, and annotates; others stay; again it does nothing."""
-    done = run(bed, "enable", inhabited, "--set", "gpu-limit=2", "--yes")
+def test_enable_shows_and_annotates(bed: Bed, with_cluster: str) -> None:
+    """`enable --yes` shows the changes to clusters, keeps other annotations, and does nothing the second time."""
+    done = run(bed, "enable", with_cluster, "--set", "gpu-limit=2", "--yes")
     assert (done.returncode, done.stderr) == (0, "")
     (row,) = [line.split() for line in done.stdout.splitlines() if line.startswith(CLUSTER)]
     assert row[1] == "not-enabled"
     assert "affinity-added," in row
     assert "Warning: the webhook is not installed in this cluster" in done.stdout
-    assert annotations(bed, inhabited) == {"team": "a", ENABLED: "true", f"{PREFIX}gpu-limit": "2"}
-    again = run(bed, "enable", inhabited, "--set", "gpu-limit=2")
+    assert annotations_of(bed, with_cluster) == {"team": "a", ENABLED: "true", f"{PREFIX}gpu-limit": "2"}
+    again = run(bed, "enable", with_cluster, "--set", "gpu-limit=2")
     assert (again.returncode, "already has these annotations" in again.stdout) == (0, True)
 
 
-def test_disable_takes_nothing_away(bed: Bed, inhabited: str) -> None:
-    """`disable --yes` says enabled=false and leaves the namespace's other annotations, ours too."""
-    run(bed, "enable", inhabited, "--set", "apart=5", "--yes")
-    done = run(bed, "disable", inhabited, "--yes")
+def test_disable_keeps_other_annotations(bed: Bed, with_cluster: str) -> None:
+    """`disable --yes` sets enabled=false and keeps all other annotations of the namespace."""
+    run(bed, "enable", with_cluster, "--set", "apart=5", "--yes")
+    done = run(bed, "disable", with_cluster, "--yes")
     assert (done.returncode, done.stderr) == (0, "")
     (row,) = [line.split() for line in done.stdout.splitlines() if line.startswith(CLUSTER)]
     assert row[-1] == "not-enabled"
-    assert annotations(bed, inhabited) == {"team": "a", ENABLED: "false", f"{PREFIX}apart": "5"}
+    assert annotations_of(bed, with_cluster) == {"team": "a", ENABLED: "false", f"{PREFIX}apart": "5"}
 
 
-def test_dry_run_changes_nothing(bed: Bed, inhabited: str) -> None:
-    """`--dry-run` shows the same, needs no answer, and changes nothing."""
-    done = run(bed, "enable", inhabited, "--dry-run")
+def test_dry_run_changes_nothing(bed: Bed, with_cluster: str) -> None:
+    """`--dry-run` shows the same output, does not prompt, and changes nothing."""
+    done = run(bed, "enable", with_cluster, "--dry-run")
     assert (done.returncode, done.stderr) == (0, "")
     assert CLUSTER in done.stdout
     assert "dry run: the API server accepts the change" in done.stdout
-    assert annotations(bed, inhabited) == {"team": "a"}
+    assert annotations_of(bed, with_cluster) == {"team": "a"}
 
 
-def test_without_a_terminal_nobody_is_asked(bed: Bed, inhabited: str) -> None:
-    """Without a terminal and without `--yes` nothing is done, and one sentence says what to give: status 2."""
-    done = run(bed, "enable", inhabited)
+def test_without_a_terminal_there_is_no_prompt(bed: Bed, with_cluster: str) -> None:
+    """Without a terminal and without `--yes` nothing changes, stderr names `--yes`, and the exit status is 2."""
+    done = run(bed, "enable", with_cluster)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "--yes" in line
-    assert annotations(bed, inhabited) == {"team": "a"}
+    assert annotations_of(bed, with_cluster) == {"team": "a"}
 
 
 @pytest.mark.parametrize(("answer", "status", "enabled"), [("y\n", 0, "true"), ("\n", 1, None), ("\x04", 1, None)])
-def test_terminal_is_asked(bed: Bed, inhabited: str, answer: str, status: int, enabled: str | None) -> None:
-    """In a terminal the question comes after what would change, and only a yes does it."""
-    with Terminal("enable", inhabited, "--kubeconfig", str(bed.plane.kubeconfig)) as terminal:
-        assert CLUSTER in terminal.until("[y/n]")
+def test_terminal_gets_a_prompt(bed: Bed, with_cluster: str, answer: str, status: int, enabled: str | None) -> None:
+    """In a terminal, the prompt follows the list of changes, and only `y` applies them."""
+    with Terminal("enable", with_cluster, "--kubeconfig", str(bed.plane.kubeconfig)) as terminal:
+        assert CLUSTER in terminal.read_until("[y/n]")
         terminal.type(answer)
-        assert terminal.ended() == status
-    assert annotations(bed, inhabited).get(ENABLED) == enabled
+        assert terminal.wait() == status
+    assert annotations_of(bed, with_cluster).get(ENABLED) == enabled
 
 
-def test_values_are_checked_first(bed: Bed, inhabited: str) -> None:
-    """A value that cannot be used is named with what is accepted; nothing is sent."""
-    done = run(bed, "enable", inhabited, "--set", "gpu-limit=many", "--yes")
+def test_values_are_checked_first(bed: Bed, with_cluster: str) -> None:
+    """An invalid value is rejected with the accepted values, and nothing changes."""
+    done = run(bed, "enable", with_cluster, "--set", "gpu-limit=many", "--yes")
     assert done.returncode == 2
     assert done.stderr == "dask-colocate: --set gpu-limit='many': accepted: a whole number, 0-1000\n"
-    assert annotations(bed, inhabited) == {"team": "a"}
+    assert annotations_of(bed, with_cluster) == {"team": "a"}
 
 
 # ---- errors ---------------------------------------------------------------------------------------
 
 
-def as_nobody(bed: Bed, folder: Path, namespace: str) -> Path:
-    """A kubeconfig of an account that may do nothing."""
+def without_permissions(bed: Bed, folder: Path, namespace: str) -> Path:
+    """Write a kubeconfig of an account without permissions; return its path."""
     account = f"/api/v1/namespaces/{namespace}/serviceaccounts/default/token"
     token = bed.api.create(account, {"spec": {}})["status"]["token"]
     config = json.loads(bed.plane.kubeconfig.read_text())
     config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
-    file = folder / "nobody"
+    file = folder / "without-permissions"
     file.write_text(json.dumps(config))
     return file
 
 
 def unreachable(bed: Bed, folder: Path) -> Path:
-    """A kubeconfig of a cluster that does not answer."""
+    """Write a kubeconfig of an unreachable cluster; return its path."""
     config = json.loads(bed.plane.kubeconfig.read_text())
     (port,) = process.free_ports(1)
     config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{port}"
@@ -141,53 +142,55 @@ def unreachable(bed: Bed, folder: Path) -> Path:
     return file
 
 
-def complaint(done: subprocess.CompletedProcess[str]) -> str:
-    """The one sentence of a failure."""
+def error_line(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the only line of a failed command's stderr."""
     assert done.returncode == 2, done
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     return line
 
 
-def test_errors_say_what_to_do(bed: Bed, tmp_path: Path, namespace: str) -> None:
-    """Forbidden, not found, unreachable and no kubeconfig are one sentence each with what to do next, and status 2."""
+def test_errors_name_the_next_step(bed: Bed, tmp_path: Path, namespace: str) -> None:
+    """Each error is one line with the next step, and the exit status is 2."""
     missing = run(bed, "enable", "no-such-namespace", "--yes")
-    assert "'no-such-namespace' does not exist; list namespaces with `kubectl get namespaces`" in complaint(missing)
-    forbidden = run(bed, "disable", namespace, "--yes", kubeconfig=as_nobody(bed, tmp_path, namespace))
-    assert "missing permission: get namespaces" in complaint(forbidden)
+    assert "'no-such-namespace' does not exist; list namespaces with `kubectl get namespaces`" in error_line(missing)
+    forbidden = run(bed, "disable", namespace, "--yes", kubeconfig=without_permissions(bed, tmp_path, namespace))
+    assert "missing permission: get namespaces" in error_line(forbidden)
     assert "resources: [namespaces]" in forbidden.stderr
-    gone = run(bed, "enable", namespace, "--yes", kubeconfig=unreachable(bed, tmp_path))
-    assert "--kubeconfig and --context" in complaint(gone)
+    unanswered = run(bed, "enable", namespace, "--yes", kubeconfig=unreachable(bed, tmp_path))
+    assert "--kubeconfig and --context" in error_line(unanswered)
     nowhere = run(bed, "review", "--namespace", namespace, kubeconfig=tmp_path / "nowhere")
-    assert "use --kubeconfig FILE" in complaint(nowhere)
+    assert "use --kubeconfig FILE" in error_line(nowhere)
     strange = run(bed, "review", "--namespace", namespace, "--context", "strange")
-    assert "strange" in complaint(strange)
+    assert "strange" in error_line(strange)
 
 
 # ---- review of a live namespace -------------------------------------------------------------------
 
 
-def test_review_of_a_live_namespace(bed: Bed, inhabited: str, tmp_path: Path) -> None:
-    """`--namespace` takes its annotations from the cluster, and without files reviews what lives there."""
-    bed.api.merge(f"/api/v1/namespaces/{inhabited}", {"metadata": {"annotations": {f"{PREFIX}gpu-limit": "3"}}})
+def test_review_of_a_live_namespace(bed: Bed, with_cluster: str, tmp_path: Path) -> None:
+    """`--namespace` reads annotations from the cluster, and without files it reviews the objects of the namespace."""
+    bed.api.merge(f"/api/v1/namespaces/{with_cluster}", {"metadata": {"annotations": {f"{PREFIX}gpu-limit": "3"}}})
     file = tmp_path / "cluster.json"
     file.write_text(manifest("cluster", name="another"))
-    off = json.loads(run(bed, "review", "--namespace", inhabited, "--output", "json", str(file)).stdout)
-    assert [(one["name"], one["namespace"], one["status"]) for one in off] == [("another", inhabited, "not-enabled")]
-    tried = run(bed, "review", "--namespace", inhabited, "--set", "enabled=true", "--check", "--output", "json")
+    off = json.loads(run(bed, "review", "--namespace", with_cluster, "--output", "json", str(file)).stdout)
+    assert [(item["name"], item["namespace"], item["status"]) for item in off] == [
+        ("another", with_cluster, "not-enabled")
+    ]
+    tried = run(bed, "review", "--namespace", with_cluster, "--set", "enabled=true", "--check", "--output", "json")
     assert tried.returncode == 1
     assert "gets 3 nvidia.com/gpu" in tried.stdout
-    assert ("DaskCluster", "rapids-dask-cluster") in {(one["kind"], one["name"]) for one in json.loads(tried.stdout)}
+    assert ("DaskCluster", "rapids-dask-cluster") in {(item["kind"], item["name"]) for item in json.loads(tried.stdout)}
 
 
-def test_dry_run_finds_a_missing_right(bed: Bed, inhabited: str, kubectl: Kubectl, tmp_path: Path) -> None:
-    """Who may look and not annotate learns it from `--dry-run`, with the rule that is missing."""
-    kinds = ",".join(["namespaces", *(f"{each}.kubernetes.dask.org" for each in PLURALS)])
-    kubectl("create", "role", "looker", "-n", inhabited, "--verb=get,list", f"--resource={kinds}")
-    account = f"--serviceaccount={inhabited}:default"
-    kubectl("create", "rolebinding", "looker", "-n", inhabited, "--role=looker", account)
-    done = run(bed, "enable", inhabited, "--dry-run", kubeconfig=as_nobody(bed, tmp_path, inhabited))
+def test_dry_run_finds_a_missing_permission(bed: Bed, with_cluster: str, kubectl: Kubectl, tmp_path: Path) -> None:
+    """`--dry-run` of a user who may read but not annotate names the missing permission."""
+    kinds = ",".join(["namespaces", *(f"{plural}.kubernetes.dask.org" for plural in PLURALS)])
+    kubectl("create", "role", "reader", "-n", with_cluster, "--verb=get,list", f"--resource={kinds}")
+    account = f"--serviceaccount={with_cluster}:default"
+    kubectl("create", "rolebinding", "reader", "-n", with_cluster, "--role=looker", account)
+    done = run(bed, "enable", with_cluster, "--dry-run", kubeconfig=without_permissions(bed, tmp_path, with_cluster))
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert f'missing permission: patch namespaces "{inhabited}"' in line
+    assert f'missing permission: patch namespaces "{with_cluster}"' in line
     assert CLUSTER in done.stdout

@@ -1,4 +1,4 @@
-"""Kubernetes Events on the Dask objects, switched on."""
+"""Kubernetes Events on Dask objects (`serve --events`)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Kubectl, NamespaceFactory
 
 
-def test_user_finds_what_was_done_on_the_object(bed: Bed, kubectl: Kubectl, make_namespace: NamespaceFactory) -> None:
-    """`kubectl describe` of a cluster says what was applied and what was refused; a dry run says nothing."""
+def test_describe_shows_applied_and_skipped_rules(bed: Bed, kubectl: Kubectl, make_namespace: NamespaceFactory) -> None:
+    """`kubectl describe` of a cluster shows the applied and the skipped rules; a dry run creates no Event."""
     cluster = json.loads(manifest("cluster", workers=0))
     (container,) = cluster["spec"]["worker"]["spec"]["containers"]
     container |= {"command": ["sh", "-c"], "args": ["dask-worker | tee log"]}
@@ -27,8 +27,8 @@ def test_user_finds_what_was_done_on_the_object(bed: Bed, kubectl: Kubectl, make
         def described() -> str:
             return kubectl("describe", "-n", namespace, "daskcluster", "rapids-dask-cluster").stdout
 
-        bed.wait(lambda: "NotColocated" in described(), namespace, "the Events are there")
-        assert "gpu: container worker gets 1 nvidia.com/gpu" in described()
-        assert "command: container worker: shell text not understood" in described()
+        bed.wait(lambda: "NotColocated" in described(), namespace, "the Events are created")
+        assert "gpu: limit container worker to 1 nvidia.com/gpu" in described()
+        assert "command: container worker: cannot parse '|' in the command" in described()
     events = bed.api.items(f"/api/v1/namespaces/{namespace}/events")
     assert not [event for event in events if event["involvedObject"]["name"] == "dry"]

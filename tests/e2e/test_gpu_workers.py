@@ -1,4 +1,4 @@
-"""Mixed clusters through the real operator: exactly the GPU workers' pods change."""
+"""Clusters with CPU and GPU workers through the real operator: only pods of GPU workers change."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ GROUP = "dask.org/workergroup-name"
 
 
 def container(**resources: str) -> Unstructured:
-    """A plain Dask worker with these requests and limits."""
+    """Return the container of a Dask worker with these requests and limits."""
     amounts = {name.replace("_", "."): quantity for name, quantity in resources.items()}
-    found = {"name": "worker", "image": "rapidsai/base:26.08", "args": ARGS}
-    return {**found, "resources": {"requests": amounts, "limits": amounts}} if amounts else found
+    plain = {"name": "worker", "image": "rapidsai/base:26.08", "args": ARGS}
+    return {**plain, "resources": {"requests": amounts, "limits": amounts}} if amounts else plain
 
 
 def objects(gpu: Unstructured) -> list[Unstructured]:
-    """A DaskCluster with CPU workers, a group with much memory, and one whose workers have the container `gpu`."""
+    """Return a DaskCluster with CPU workers, a high-memory group, and a group with the container `gpu`."""
     cluster = json.loads(manifest("cluster", workers=2))
     cluster["metadata"]["name"] = CLUSTER
     cluster["spec"]["worker"] = {"replicas": 2, "spec": {"containers": [container()]}}
@@ -40,9 +40,9 @@ def objects(gpu: Unstructured) -> list[Unstructured]:
                 "apiVersion": cluster["apiVersion"],
                 "kind": "DaskWorkerGroup",
                 "metadata": {"name": f"{CLUSTER}-{name}"},
-                "spec": {"cluster": CLUSTER, "worker": {"replicas": 2, "spec": {"containers": [each]}}},
+                "spec": {"cluster": CLUSTER, "worker": {"replicas": 2, "spec": {"containers": [worker]}}},
             }
-            for name, each in groups.items()
+            for name, worker in groups.items()
         ),
     ]
 
@@ -59,22 +59,22 @@ def objects(gpu: Unstructured) -> list[Unstructured]:
 def test_exactly_the_gpu_group_changes(
     bed: Bed, kubectl: Kubectl, make_namespace: NamespaceFactory, gpu_workers: str, gpu: Unstructured
 ) -> None:
-    """Of a cluster's CPU, high-memory and GPU groups exactly the GPU group's pods are co-located and converted."""
+    """Of a cluster's CPU, high-memory and GPU groups, only the pods of the GPU group are mutated."""
     name = make_namespace({"colocate.dask.org/enabled": "true", "colocate.dask.org/gpu-workers": gpu_workers})
     for item in objects(gpu):
         kubectl("apply", "-n", name, "-f", "-", stdin=json.dumps(item))
     changed = {}
     for pod in bed.wait_for_workers(name, CLUSTER, 6):
         worker, group = pod["spec"]["containers"][0], pod["metadata"]["labels"][GROUP]
-        traces = (
+        changes = (
             "podAffinity" in pod["spec"].get("affinity", {}),
             worker["args"][0] == "dask-cuda-worker",
             "nvidia.com/gpu" in worker.get("resources", {}).get("limits", {}),
         )
-        changed.setdefault(group, set()).add(traces)
-    nothing, everything = {(False, False, False)}, {(True, True, True)}
+        changed.setdefault(group, set()).add(changes)
+    unmodified, mutated = {(False, False, False)}, {(True, True, True)}
     assert changed == {
-        f"{CLUSTER}-default": nothing,
-        f"{CLUSTER}-highmem": nothing,
-        f"{CLUSTER}-gpu": everything,
+        f"{CLUSTER}-default": unmodified,
+        f"{CLUSTER}-highmem": unmodified,
+        f"{CLUSTER}-gpu": mutated,
     }

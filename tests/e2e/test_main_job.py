@@ -1,4 +1,4 @@
-"""An admin annotates a namespace; from then on plain Dask clusters there come up colocated."""
+"""The main job: in an annotated namespace, plain Dask clusters are mutated and co-located."""
 
 from __future__ import annotations
 
@@ -19,24 +19,26 @@ if TYPE_CHECKING:
 
 
 def worker_spec(pod: Object) -> Object:
-    """A worker pod's spec without what differs between any two pods: names, node, token volume."""
+    """Return the spec of a worker pod without the fields that differ between pods: names, node, token volume."""
     spec = {key: value for key, value in pod["spec"].items() if key not in {"nodeName", "volumes"}}
     (container,) = spec["containers"]
     environment = [
-        each for each in container["env"] if each["name"] not in {"DASK_WORKER_NAME", "DASK_SCHEDULER_ADDRESS"}
+        variable
+        for variable in container["env"]
+        if variable["name"] not in {"DASK_WORKER_NAME", "DASK_SCHEDULER_ADDRESS"}
     ]
     spec["containers"] = [{**container, "env": environment, "volumeMounts": []}]
     return spec
 
 
-def without_what_goes_beyond_the_guide(spec: Object, name: str) -> Object:
-    """Return the spec without what the guide's lacks: the cluster's name, the zone and the spread. No more."""
+def without_additions_to_the_guide(spec: Object, name: str) -> Object:
+    """Return the spec without the fields that the guide lacks: the cluster's name, the zone and the spread."""
     copy = json.loads(json.dumps(spec))
-    host, zone = copy["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
-    level = {**host["podAffinityTerm"], "topologyKey": "topology.kubernetes.io/zone"}
-    assert zone == {"weight": 30, "podAffinityTerm": level}
+    node, zone = copy["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    zone_term = {**node["podAffinityTerm"], "topologyKey": "topology.kubernetes.io/zone"}
+    assert zone == {"weight": 30, "podAffinityTerm": zone_term}
     copy["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"].remove(zone)
-    expressions = host["podAffinityTerm"]["labelSelector"]["matchExpressions"]
+    expressions = node["podAffinityTerm"]["labelSelector"]["matchExpressions"]
     expressions.remove({"key": "dask.org/cluster-name", "operator": "In", "values": [name]})
     (constraint,) = copy.pop("topologySpreadConstraints")
     assert constraint["whenUnsatisfiable"] == "ScheduleAnyway"
@@ -44,82 +46,82 @@ def without_what_goes_beyond_the_guide(spec: Object, name: str) -> Object:
 
 
 def assert_colocated(pods: list[Object], cluster: str) -> None:
-    """Every worker pod has what the webhook gives it."""
+    """Assert that every worker pod was mutated."""
     for pod in pods:
         (container,) = pod["spec"]["containers"]
         assert container["args"][0] == "dask-cuda-worker"
         assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
         assert container["resources"]["requests"]["nvidia.com/gpu"] == "1"
-        without_what_goes_beyond_the_guide(pod["spec"], cluster)
+        without_additions_to_the_guide(pod["spec"], cluster)
 
 
 def test_plain_cluster_becomes_the_guides(
     bed: Bed, kubectl: Kubectl, enabled: str, namespace: str, gpu_nodes: list[str]
 ) -> None:
-    """The stripped manifest gives workers equal to the guide's own, and four of them stand on two nodes."""
+    """Workers of the stripped manifest equal those of the guide, and four of them run on two nodes."""
     kubectl("apply", "-n", enabled, "-f", "-", stdin=manifest("cluster"))
-    ours = bed.wait_for_workers(enabled, "rapids-dask-cluster", 4)
-    nodes = Counter(pod["spec"]["nodeName"] for pod in ours)
+    mutated = bed.wait_for_workers(enabled, "rapids-dask-cluster", 4)
+    nodes = Counter(pod["spec"]["nodeName"] for pod in mutated)
     assert nodes.keys() <= set(gpu_nodes)
     assert len(nodes) == 2, nodes
     kubectl("delete", "-n", enabled, "daskcluster", "rapids-dask-cluster")
-    bed.wait(lambda: not bed.pods(enabled), enabled, "the first cluster's pods are gone")
+    bed.wait(lambda: not bed.pods(enabled), enabled, "the first cluster's pods are deleted")
     kubectl("apply", "-n", namespace, "-f", "-", stdin=manifest("guide-cluster"))
-    guides = bed.wait_for_workers(namespace, "rapids-dask-cluster", 4)
-    expected = worker_spec(guides[0])
-    for pod in ours:
-        assert without_what_goes_beyond_the_guide(worker_spec(pod), "rapids-dask-cluster") == expected
+    originals = bed.wait_for_workers(namespace, "rapids-dask-cluster", 4)
+    expected = worker_spec(originals[0])
+    for pod in mutated:
+        assert without_additions_to_the_guide(worker_spec(pod), "rapids-dask-cluster") == expected
 
 
 def test_guide_manifest_is_admitted_unchanged(bed: Bed, kubectl: Kubectl, enabled: str, gpu_nodes: list[str]) -> None:
-    """The guide's manifest as it is gets no patch at all, from the cluster down to its pods."""
+    """The guide's manifest gets no patch, neither the cluster nor its worker groups and pods."""
     assert gpu_nodes
     kubectl("apply", "-n", enabled, "-f", "-", stdin=manifest("guide-cluster"))
     bed.wait_for_workers(enabled, "rapids-dask-cluster", 4)
     admitted = [event["annotations"] for event in bed.audit(enabled) if event["verb"] == "create"]
-    rounds = {key: json.loads(value) for each in admitted for key, value in each.items() if "/round_" in key}
+    rounds = [json.loads(value) for event in admitted for key, value in event.items() if "/round_" in key]
     assert rounds
-    assert not [each for each in rounds.values() if each["mutated"]]
+    assert not [call for call in rounds if call["mutated"]]
 
 
-def test_full_nodes_are_no_obstacle(bed: Bed, kubectl: Kubectl, enabled: str) -> None:
-    """With one free GPU on each node the workers still schedule: the preference stays soft."""
+def test_workers_start_on_full_nodes(bed: Bed, kubectl: Kubectl, enabled: str) -> None:
+    """With one free GPU on each node, all workers are scheduled: the placement rules are preferences."""
     with bed.nodes(4, gpus=1):
         kubectl("apply", "-n", enabled, "-f", "-", stdin=manifest("cluster", workers=3))
         pods = bed.wait_for_workers(enabled, "rapids-dask-cluster", 3)
         assert len({pod["spec"]["nodeName"] for pod in pods}) == 3
 
 
-@pytest.mark.parametrize("how", [(), ("--server-side",)], ids=["client-side", "server-side"])
-def test_applying_again_changes_nothing(bed: Bed, kubectl: Kubectl, enabled: str, how: tuple[str, ...]) -> None:
-    """The same manifest again: no error, and the stored spec, of cluster and group, is the same as before."""
+@pytest.mark.parametrize("flags", [(), ("--server-side",)], ids=["client-side", "server-side"])
+def test_applying_again_changes_nothing(bed: Bed, kubectl: Kubectl, enabled: str, flags: tuple[str, ...]) -> None:
+    """A second apply of the same manifest succeeds and leaves the stored spec unchanged."""
     text = manifest("cluster", workers=1)
-    kubectl("apply", "-n", enabled, *how, "-f", "-", stdin=text)
+    kubectl("apply", "-n", enabled, *flags, "-f", "-", stdin=text)
     path = CLUSTERS.format(enabled, "rapids-dask-cluster")
     before = bed.api.get(path)["spec"]
     assert before["worker"]["spec"]["containers"][0]["args"][0] == "dask-cuda-worker"
-    kubectl("apply", "-n", enabled, *how, "--dry-run=server", "-f", "-", stdin=text)
-    kubectl("apply", "-n", enabled, *how, "-f", "-", stdin=text)
+    kubectl("apply", "-n", enabled, *flags, "--dry-run=server", "-f", "-", stdin=text)
+    kubectl("apply", "-n", enabled, *flags, "-f", "-", stdin=text)
     assert bed.api.get(path)["spec"] == before
-    dry = kubectl("apply", "-n", enabled, *how, "--dry-run=server", "-o", "json", "-f", "-", stdin=text)
+    dry = kubectl("apply", "-n", enabled, *flags, "--dry-run=server", "-o", "json", "-f", "-", stdin=text)
     assert json.loads(dry.stdout)["spec"] == before
 
 
-def test_user_reads_what_is_lost(bed: Bed, kubectl: Kubectl, enabled: str) -> None:
-    """Each option that dask-cuda lacks is named in kubectl's output, in a line of at most 120 characters."""
+def test_dropped_options_are_warned_about(bed: Bed, kubectl: Kubectl, enabled: str) -> None:
+    """Each option that dask-cuda lacks gives a warning of at most 120 characters in kubectl's output."""
     cluster = json.loads(manifest("cluster", workers=0))
     (container,) = cluster["spec"]["worker"]["spec"]["containers"]
     container["args"] += ["--no-nanny", "--nworkers", "4", "--lifetime=1h", "--death-timeout", "60"]
-    told = kubectl("apply", "-n", enabled, "-f", "-", stdin=json.dumps(cluster)).warnings
+    warnings = kubectl("apply", "-n", enabled, "-f", "-", stdin=json.dumps(cluster)).warnings
     for option in ("--no-nanny", "--nworkers", "--lifetime", "--death-timeout"):
-        (line,) = (line for line in told if line.startswith(f"{option} dropped: "))
+        (line,) = (line for line in warnings if line.startswith(f"dask-colocate: {option} removed: "))
         assert len(line) <= 120
     spec = bed.api.get(CLUSTERS.format(enabled, "rapids-dask-cluster"))["spec"]["worker"]["spec"]
     assert spec["containers"][0]["args"] == ["dask-cuda-worker", "--name", "$(DASK_WORKER_NAME)"]
 
 
 def test_annotation_takes_effect_within_a_second(bed: Bed, kubectl: Kubectl, enabled: str) -> None:
-    """One second after the namespace's annotation changed, an admission follows it."""
+    """One second after an annotation of the namespace changed, admissions use its new value."""
     for limit in ("2", "3"):
         kubectl("annotate", "--overwrite", "namespace", enabled, f"colocate.dask.org/gpu-limit={limit}")
         time.sleep(1)
@@ -129,7 +131,7 @@ def test_annotation_takes_effect_within_a_second(bed: Bed, kubectl: Kubectl, ena
 
 
 def test_cluster_in_a_brand_new_namespace(bed: Bed, kubectl: Kubectl, webhook: Served) -> None:
-    """A namespace and a cluster applied together: the namespace is read live where the watch is behind."""
+    """A cluster that is applied together with its namespace is mutated, even if the informer lags behind."""
     assert webhook.url
     for index in range(5):
         name = f"brand-new-{index}"

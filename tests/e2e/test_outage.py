@@ -1,4 +1,4 @@
-"""The webhook is gone: other people's work goes on."""
+"""Admission while the webhook is down."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Kubectl, NamespaceFactory
 
 
-def test_webhook_down_stops_nobody(bed: Bed, kubectl: Kubectl, make_namespace: NamespaceFactory) -> None:
-    """With the webhook stopped clusters are still created, as their users wrote them."""
+def test_cluster_is_created_while_the_webhook_is_down(
+    bed: Bed, kubectl: Kubectl, make_namespace: NamespaceFactory
+) -> None:
+    """While the webhook is stopped, the API server creates clusters unmodified."""
     with installed(bed) as served:
         served.process.stop()
         name = make_namespace(ENABLED)

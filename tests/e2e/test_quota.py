@@ -1,4 +1,4 @@
-"""A GPU limit that is added meets a ResourceQuota."""
+"""Added GPU limits and a ResourceQuota."""
 
 from __future__ import annotations
 
@@ -19,25 +19,33 @@ if TYPE_CHECKING:
 QUOTA = {"metadata": {"name": "gpus"}, "spec": {"hard": {"requests.nvidia.com/gpu": "0"}}}
 
 
-def test_quota_says_no_and_the_object_says_who_asked(
+def test_quota_error_and_added_limit_are_both_reported(
     bed: Bed, kubectl: Kubectl, make_namespace: NamespaceFactory
 ) -> None:
-    """A pod is refused in the quota's words and ours; of a cluster they are at its ReplicaSet and in its Events."""
+    """A rejected pod's error and a cluster's Events contain the quota's message and the added limit."""
     with installed(bed, "--events"):
         namespace = make_namespace(ENABLED)
         path = f"/api/v1/namespaces/{namespace}/resourcequotas"
         bed.api.create(path, QUOTA)
-        bed.wait(lambda: bool(bed.api.items(path)[0].get("status", {}).get("used")), namespace, "the quota counts", 30)
+        bed.wait(
+            lambda: bool(bed.api.items(path)[0].get("status", {}).get("used")), namespace, "the quota is calculated", 30
+        )
         own = pod(name="own", namespace=namespace)
-        with pytest.raises(KubectlError, match=r"exceeded quota: gpus, requested: requests.nvidia.com/gpu=1") as said:
+        with pytest.raises(
+            KubectlError, match=r"exceeded quota: gpus, requested: requests.nvidia.com/gpu=1"
+        ) as rejected:
             kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(own))
-        asked = "gets 1 nvidia.com/gpu (colocate.dask.org/gpu-limit)"
-        assert f"Warning: container worker {asked}" in str(said.value)
+        added = "gets 1 nvidia.com/gpu (colocate.dask.org/gpu-limit)"
+        assert f"Warning: dask-colocate: container worker {added}" in str(rejected.value)
         kubectl("apply", "-n", namespace, "-f", "-", stdin=manifest("cluster", workers=1))
 
-        def notes() -> str:
-            return " ".join(each["message"] for each in bed.api.items(f"/api/v1/namespaces/{namespace}/events"))
+        def messages() -> str:
+            return " ".join(event["message"] for event in bed.api.items(f"/api/v1/namespaces/{namespace}/events"))
 
-        bed.wait(lambda: "exceeded quota: gpus" in notes(), namespace, "the ReplicaSet says why")
+        bed.wait(lambda: "exceeded quota: gpus" in messages(), namespace, "an Event of the ReplicaSet shows the quota")
         describe = ("describe", "-n", namespace, "daskcluster", "rapids-dask-cluster")
-        bed.wait(lambda: asked in kubectl(*describe).stdout, namespace, "the cluster says who asked")
+        bed.wait(
+            lambda: "(colocate.dask.org/gpu-limit)" in kubectl(*describe).stdout,
+            namespace,
+            "the Events show the added limit",
+        )

@@ -1,4 +1,4 @@
-"""The RAPIDS guide's scenario: three nodes of two GPUs, a Dask scheduler that holds one, two workers, then four."""
+"""The RAPIDS guide's scenario: three nodes of two GPUs, a Dask scheduler with one GPU, two workers, then four."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ CLUSTER = "rapids-dask-cluster"
 GROUP = f"{CLUSTER}-default"
 SCHEDULER = f"dask.org/component=scheduler,dask.org/cluster-name={CLUSTER}"
 RUNS = int(os.environ.get("GUIDE_RUNS", "5"))
-"""How often the scenario runs; set GUIDE_RUNS to count over more runs."""
+"""Number of runs of the scenario."""
 
 
 @pytest.fixture
 def three_nodes(bed: Bed) -> Iterator[list[str]]:
-    """Three nodes with two GPUs each, of this test alone; their names."""
+    """Create three nodes with two GPUs each for this test alone, and yield their names."""
     with bed.nodes(3, gpus=2) as names:
         yield names
 
@@ -72,8 +72,10 @@ def pod_of(component: str, number: int, spec: Object) -> Object:
 @pytest.mark.parametrize("apart", [True, False], ids=["one-by-one", "at-once"])
 @pytest.mark.parametrize("order", ["sww", "wws", "wsw"], ids=["scheduler-first", "workers-first", "scheduler-between"])
 @pytest.mark.usefixtures("three_nodes")
-def test_order_of_pods_does_not_matter(bed: Bed, kubectl: Kubectl, enabled: str, order: str, *, apart: bool) -> None:
-    """The scenario holds whichever pod is created first, and whether or not it is bound before the next one."""
+def test_scenario_holds_for_any_order_of_pods(
+    bed: Bed, kubectl: Kubectl, enabled: str, order: str, *, apart: bool
+) -> None:
+    """The scenario holds for any order of pods, with or without waiting until each pod is bound."""
     created = kubectl(
         "create", "-n", enabled, "--dry-run=server", "-o", "json", "-f", "-", stdin=manifest("cluster", workers=2)
     )

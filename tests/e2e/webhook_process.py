@@ -1,4 +1,4 @@
-"""The webhook under test: the real `serve` process, over TLS, called by the bed's API server."""
+"""The webhook under test: a real `serve` process that the bed's API server calls over TLS."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Served:
 
     Attributes:
         process: The process.
-        url: Where it answers, without a path.
+        url: Its base URL, without a path.
         client: An HTTP client that trusts its certificate.
-        argv: How it was started.
+        argv: Its command line.
     """
 
     process: Process
@@ -40,14 +40,14 @@ class Served:
     argv: list[str] = field(default_factory=list)
 
     def again(self, bed: Bed) -> None:
-        """Start it anew on its own port after it was stopped, and wait until it is ready. It ends with the bed."""
+        """Restart the stopped process on the same port and wait until it is ready. It ends with the bed."""
         process = bed.plane.spawn("webhook-again", self.argv)
         process.wait_until(lambda: _ready(self.client), 20)
 
 
 @contextmanager
-def serving(bed: Bed, *flags_more: str, name: str = "webhook") -> Iterator[Served]:
-    """Start `serve` against the bed's API server and wait until it is ready; nobody calls it yet."""
+def serving(bed: Bed, *more_flags: str, name: str = "webhook") -> Iterator[Served]:
+    """Start `serve` against the bed's API server and wait until it is ready, without a webhook configuration."""
     (port,) = free_ports(1)
     pair = bed.plane.authority.issue(name, ["127.0.0.1"])
     flags = {
@@ -58,7 +58,7 @@ def serving(bed: Bed, *flags_more: str, name: str = "webhook") -> Iterator[Serve
         "--tls-key": pair.key,
     }
     argv = [sys.executable, "-m", "webhook", "serve", *(str(part) for flag in flags.items() for part in flag)]
-    argv += flags_more
+    argv += more_flags
     process = bed.plane.spawn(name, argv)
     context = ssl.create_default_context(cafile=bed.plane.ca)
     url = f"https://127.0.0.1:{port}"
@@ -70,7 +70,7 @@ def serving(bed: Bed, *flags_more: str, name: str = "webhook") -> Iterator[Serve
 
 @contextmanager
 def installed(bed: Bed, *flags: str) -> Iterator[Served]:
-    """Serve, and have the API server call it by exactly the configuration that is deployed."""
+    """Start `serve` and register it with the API server by the deployed webhook configuration."""
     with (
         serving(bed, *flags) as served,
         bed.webhook_configuration(CONFIGURATION, f"{served.url}/mutate", bed.plane.ca),

@@ -1,6 +1,6 @@
 """Arbitrary reviews by the thousand a second: the fixture cases, bent in random places.
 
-Hypothesis finds small counterexamples (`tests/unit/test_properties.py`); this finds rare ones.
+Hypothesis finds small counterexamples (`tests/unit/admission/test_properties.py`); this finds rare ones.
 """
 
 from __future__ import annotations

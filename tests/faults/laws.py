@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import jsonpatch
 import orjson
 
-from webhook.admission.handler import LONGEST_UID, MalformedReviewError, Status
-from webhook.placement.model import MARKER, Hints, Hosts
+from webhook.admission.request import MAX_UID_LENGTH, MalformedReviewError
+from webhook.admission.response import Status
+from webhook.placement.model import MARKER, Hints, PreferredNodes
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
@@ -49,7 +50,9 @@ class Plenty:
 
     def hints(self, questions: Questions) -> Hints:  # noqa: ARG002 - the port's signature
         """Return two hosts for the workers and one for the Dask scheduler."""
-        return Hints(Hosts(("node-a", "node-b"), 4, "node-a, node-b"), Hosts(("node-c",), 1, "node-c"))
+        return Hints(
+            PreferredNodes(("node-a", "node-b"), 4, "node-a, node-b"), PreferredNodes(("node-c",), 1, "node-c")
+        )
 
 
 class BrokenLawError(AssertionError):
@@ -119,7 +122,7 @@ def is_review(body: bytes) -> bool:
         return False
     request = document.get("request")
     uid = request.get("uid") if isinstance(request, dict) else None
-    return isinstance(uid, str) and 0 < len(uid) <= LONGEST_UID
+    return isinstance(uid, str) and 0 < len(uid) <= MAX_UID_LENGTH
 
 
 def _written(review: Unstructured) -> bytes:

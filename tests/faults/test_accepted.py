@@ -11,7 +11,7 @@ import orjson
 from tests.e2e.bed.api import ApiError
 from tests.faults import arbitrary
 from tests.faults.laws import answer
-from webhook.admission import handler
+from webhook.admission.response import parse_response
 from webhook.http.app import Webhook
 from webhook.kube.namespaces.static import StaticNamespaces
 from webhook.policy import Policy
@@ -47,7 +47,7 @@ def test_patched_objects_are_accepted(bed: Bed, make_namespace: NamespaceFactory
             continue
         accepted += 1
         given = answer(webhook, orjson.dumps({**review, "request": {**review["request"], "object": item}}))
-        operations = handler.answered(given or b"{}").get("patch", [])
+        operations = parse_response(given or b"{}").get("patch", [])
         patched += bool(operations)
         if operations and (why := dry_run(bed, namespace, kind, jsonpatch.apply_patch(item, operations))):
             refused.append((why, operations))

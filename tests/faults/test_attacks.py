@@ -18,9 +18,9 @@ import pytest
 
 from tests.e2e.bed.process import free_ports
 from tests.faults.attacks import NAMESPACE
+from tests.unit.http.test_graceful_shutdown import until_ready
+from tests.unit.kube.test_namespaces_watched import KEY, Script, handler, namespace, page
 from tests.unit.objects import cluster, review
-from tests.unit.test_drain import until_ready
-from tests.unit.test_namespaces_watched import KEY, Script, handler, namespace, page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

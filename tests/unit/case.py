@@ -12,9 +12,11 @@ import jsonpatch
 import yaml
 
 from webhook.admission import handler
+from webhook.admission.request import parse_document
+from webhook.admission.response import AdmissionResponse, parse_response
 from webhook.http.app import Webhook
 from webhook.kube.capacity import NOT_WATCHED
-from webhook.kube.capacity.static import Static as StaticCapacity
+from webhook.kube.capacity.static import StaticCapacity
 from webhook.kube.namespaces import policy_annotations
 from webhook.kube.namespaces.static import StaticNamespaces
 from webhook.placement.model import Hints, NoHint, NoHintReason
@@ -25,7 +27,8 @@ from webhook.telemetry.recorder import Recorder
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from webhook.admission.handler import AdmissionRequest, AdmissionResponse
+    from webhook.admission.request import AdmissionRequest
+    from webhook.admission.response import AdmissionResponse
     from webhook.kube.capacity import Capacity
     from webhook.workloads.pod_templates import DaskObject
     from webhook.workloads.unstructured import Unstructured
@@ -90,24 +93,24 @@ class Case:
         """The response to `review` in this case's namespace, from bytes to bytes."""
         defaults = default_policy(self.settings.get("defaults", ""))
         webhook = Webhook(StaticNamespaces([self.namespace]), defaults, Recorder(), capacity=self.capacity)
-        return handler.answered(asyncio.run(webhook.answer(json.dumps(review).encode())))
+        return parse_response(asyncio.run(webhook.answer(json.dumps(review).encode())))
 
     def verdict(self, review: Unstructured) -> AdmissionResponse:
         """What the pure core decides on `review`."""
-        return self.decided(handler.review_of(review))
+        return self.decided(parse_document(review))
 
     def decided(self, review: AdmissionRequest) -> AdmissionResponse:
         """What the pure core decides on a parsed review."""
-        found = handler.consider(review)
-        if isinstance(found, handler.AdmissionResponse):
+        found = handler.match(review)
+        if isinstance(found, AdmissionResponse):
             return found
         asked = handler.questions(review, found, self.policy)
         return handler.decide(found, self.policy, asked if isinstance(asked, Hints) else self.capacity.hints(asked))
 
     def subject(self, review: Unstructured) -> DaskObject | None:
         """What concerns us in `review`."""
-        found = handler.consider(handler.review_of(review))
-        return None if isinstance(found, handler.AdmissionResponse) else found
+        found = handler.match(parse_document(review))
+        return None if isinstance(found, AdmissionResponse) else found
 
     def found(self) -> Unstructured:
         """What `expected.json` must hold, apart from `why`."""

@@ -10,8 +10,8 @@ import pytest
 
 from tests.e2e.record_cases import RECORDED
 from tests.unit.case import CASES, KEYS, NEEDED, OPTIONAL, Case, changed, every, patched
-from webhook.admission import handler
-from webhook.admission.handler import Status
+from webhook.admission.request import parse_document
+from webhook.admission.response import Status, render
 from webhook.mutators.decision import Outcome, Reason
 from webhook.policy import ANNOTATIONS, Policy
 
@@ -91,9 +91,9 @@ def test_second_pass_finds_nothing_to_do(case: Case) -> None:
 @each_case
 def test_input_is_unmodified(case: Case) -> None:
     """Deciding leaves the object as it was sent, and so does rendering the answer."""
-    review = handler.review_of(case.review)
+    review = parse_document(case.review)
     before = copy.deepcopy(review)
-    handler.render(review.uid, case.decided(review))
+    render(case.decided(review)).to(review.uid)
     assert review == before
 
 

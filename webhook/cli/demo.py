@@ -15,7 +15,8 @@ import jsonpatch
 from rich.console import Console
 from rich.text import Text
 
-from webhook.admission import handler
+from webhook.admission.request import API_VERSION
+from webhook.admission.response import parse_response
 from webhook.cli.options import ServeOptions
 from webhook.cli.wiring import WebhookServer, build_server
 from webhook.kube import manifests
@@ -109,11 +110,11 @@ def _send(client: httpx.Client, item: Unstructured) -> Unstructured:
         "namespace": text(item, "metadata", "namespace"),
         "object": item,
     }
-    body = {"apiVersion": handler.API_VERSION, "kind": "AdmissionReview", "request": request}
+    body = {"apiVersion": API_VERSION, "kind": "AdmissionReview", "request": request}
     response = client.post("/mutate", json=body)
     if not response.is_success:
         raise DemoError(f"the webhook returned {response.status_code}: {response.text.strip()}")
-    return handler.answered(response.content)
+    return parse_response(response.content)
 
 
 # ---- output ---------------------------------------------------------------------------------------

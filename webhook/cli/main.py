@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 
 from webhook.cli.options import NamespaceOptions, ReviewOptions, ServeOptions, StatusOptions
 from webhook.policy import ENABLED
-from webhook.policy.defaults import SettingsError, tried
+from webhook.policy.defaults import SettingsError, parse_set_options
 from webhook.policy.errors import InputError
 
 INVALID_INPUT = 2
@@ -99,7 +99,7 @@ def enable(
         annotations: Further annotation to set, such as `gpu-limit=2`; repeatable.
         options: Options.
     """
-    wanted = {ENABLED: "true", **tried(annotations)}
+    wanted = {ENABLED: "true", **parse_set_options(annotations)}
     if wanted[ENABLED] != "true":
         raise SettingsError(f"--set enabled={wanted[ENABLED]}: use `dask-colocate disable {namespace}`")
     return _annotate(replace(options or NamespaceOptions(), namespace=namespace, annotations=wanted))

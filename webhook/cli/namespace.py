@@ -24,7 +24,7 @@ from webhook.policy.defaults import default_policy
 from webhook.policy.errors import InputError
 from webhook.review import Reviewed, review
 from webhook.status import installation
-from webhook.status.installation import Parts
+from webhook.status.installation import InstallationParts
 from webhook.status.snapshot import Snapshot
 from webhook.workloads.unstructured import Unstructured, texts
 
@@ -104,26 +104,26 @@ def _plan(cluster: ClusterClient, options: NamespaceOptions) -> Change:
     )
 
 
-def _read_installation(cluster: ClusterClient) -> Sequence[Parts] | None:
+def _read_installation(cluster: ClusterClient) -> Sequence[InstallationParts] | None:
     """Return the installation, or None if the user has no permission to read it."""
     try:
         configurations = cluster.objects("admissionregistration.k8s.io", "mutatingwebhookconfigurations")
-        ours = tuple(filter(installation.is_ours, configurations))
-        namespaces = {namespace for namespace, _ in installation.services(ours)}
+        ours = tuple(filter(installation.has_webhooks, configurations))
+        namespaces = {namespace for namespace, _ in installation.called_services(ours)}
         services = tuple(item for name in namespaces for item in cluster.objects("", "services", name))
         deployments = tuple(item for name in namespaces for item in cluster.objects("apps", "deployments", name))
     except ClusterError:
         return None
     now = datetime.now(UTC)
-    return installation.parts_of(Snapshot(at=now, configurations=ours, services=services, deployments=deployments))
+    return installation.installations(Snapshot(at=now, configurations=ours, services=services, deployments=deployments))
 
 
-def _warning(namespace: Unstructured, parts: Sequence[Parts] | None) -> str:
+def _warning(namespace: Unstructured, parts: Sequence[InstallationParts] | None) -> str:
     if parts is None:
         return ""
     if not parts:
         return f"the webhook is not installed in this cluster; to install it: {installation.INSTALL}"
-    excluded = installation.leaves_out(namespace, parts)
+    excluded = installation.excludes(namespace, parts)
     return "the webhook configuration excludes this namespace: its objects are not mutated" if excluded else ""
 
 

@@ -8,9 +8,9 @@ from importlib.metadata import version
 from webhook.cli.options import ReviewOptions
 from webhook.cli.progress import console, progress
 from webhook.kube.capacity import NOT_WATCHED, Capacity
-from webhook.kube.capacity.static import Static
+from webhook.kube.capacity.static import StaticCapacity
 from webhook.kube.manifests import Manifest
-from webhook.policy.defaults import default_policy, tried
+from webhook.policy.defaults import default_policy, parse_set_options
 from webhook.policy.errors import InputError
 from webhook.review import Reviewed, any_changed, report, review, sources
 from webhook.review.sarif import sarif
@@ -35,7 +35,7 @@ def run(options: ReviewOptions) -> int:
 
 
 def _review(options: ReviewOptions, update: Callable[[str], None]) -> tuple[tuple[Manifest, ...], tuple[Reviewed, ...]]:
-    policy, annotations = default_policy(options.defaults), tried(options.tried)
+    policy, annotations = default_policy(options.defaults), parse_set_options(options.tried)
     manifests, namespaces = _read_cluster(options) if options.namespace else ((), ())
     if options.files or not options.namespace:
         manifests = sources.read(options.files or (sources.STDIN,), sys.stdin, update)
@@ -45,7 +45,7 @@ def _review(options: ReviewOptions, update: Callable[[str], None]) -> tuple[tupl
     if options.capacity_file:
         policy = replace(policy, capacity_hint=True)
         objects = sources.read((str(options.capacity_file),), sys.stdin, update)
-        capacity = Static(manifest.item for manifest in objects)
+        capacity = StaticCapacity(manifest.item for manifest in objects)
     update(f"reviewing {len(manifests)} objects")
     return manifests, review(manifests, namespaces, policy, annotations, capacity)
 

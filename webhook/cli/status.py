@@ -1,9 +1,10 @@
 """Command `status`: read the cluster, print or serve the report, and return an exit status for monitoring."""
 
+import os
+import select
 import signal
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
@@ -20,7 +21,7 @@ from webhook.status.document import as_json
 from webhook.status.model import Report
 from webhook.status.reading import Reader
 from webhook.status.report import report
-from webhook.status.terminal import show, verdict, write
+from webhook.status.terminal import print_report, render, summary
 
 UNREADABLE = 2
 INTERRUPTED = 130  # 128 + SIGINT, as in shells
@@ -60,20 +61,20 @@ def _write_page(result: Report, file: Path, scope: str | None) -> None:
         file.write_text(page(result, scope=scope), encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"{file}: {error.strerror}") from None
-    sys.stdout.write(f"{file}: {verdict(result)}\n")
+    sys.stdout.write(f"{file}: {summary(result)}\n")
 
 
 def _serve(reader: Reader, options: StatusOptions) -> int:
-    from webhook.status.serving import Latest, listen, serve
+    from webhook.status.serving import ReportCache, listen, serve
 
-    latest = Latest(lambda: report(reader.read(_ignore_progress)))
-    result = latest.get()  # fail before listening if the cluster cannot be read
+    reports = ReportCache(lambda: report(reader.read(_ignore_progress)))
+    result = reports.get()  # fail before listening if the cluster cannot be read
     with listen(options.port) as listener:
         host, port = listener.getsockname()
         sys.stdout.write(f"Serving the status page on http://{host}:{port}/ (stop with Ctrl-C)\n")
         sys.stdout.flush()
         with suppress(KeyboardInterrupt):
-            serve(latest, listener, options.namespace)
+            serve(reports, listener, options.namespace)
     return result.exit_status
 
 
@@ -85,10 +86,11 @@ def _watch(reader: Reader, options: StatusOptions) -> int:
     with _interrupt() as interrupted, nullcontext() if plain else Live(console=out, screen=True) as live:
         while True:
             if live:
-                live.update(show(shown, cut=True) if isinstance(shown, Report) else Text(shown), refresh=True)
+                screen = render(shown, findings_first=True) if isinstance(shown, Report) else Text(shown)
+                live.update(screen, refresh=True)
             else:
                 _print(out, shown, options)
-            if interrupted.wait(WATCH_INTERVAL):
+            if interrupted(WATCH_INTERVAL):
                 break
             shown = _refresh(reader)
     if live:
@@ -97,19 +99,24 @@ def _watch(reader: Reader, options: StatusOptions) -> int:
 
 
 @contextmanager
-def _interrupt() -> Iterator[threading.Event]:
-    """Yield an event that the first Ctrl-C sets, so that no screen update is interrupted; the second Ctrl-C exits."""
-    interrupted = threading.Event()
+def _interrupt() -> Iterator[Callable[[float], bool]]:
+    """Yield a function that waits for the first Ctrl-C, so that no screen update is interrupted; the second one exits.
+
+    The handler writes to a pipe. `threading.Event.set` could deadlock with `Event.wait`, which it interrupts.
+    """
+    reader, writer = os.pipe()
 
     def handle(_number: int, _frame: FrameType | None) -> None:
-        interrupted.set()
+        os.write(writer, b"\0")
         signal.signal(signal.SIGINT, before)
 
     before = signal.signal(signal.SIGINT, handle)
     try:
-        yield interrupted
+        yield lambda seconds: bool(select.select([reader], [], [], seconds)[0])
     finally:
         signal.signal(signal.SIGINT, before)
+        os.close(reader)
+        os.close(writer)
 
 
 def _refresh(reader: Reader) -> Report | str:
@@ -132,7 +139,7 @@ def _print_report(out: Console, result: Report, options: StatusOptions) -> None:
         sys.stdout.write(as_json(result, indent=not options.watch) + "\n")
         sys.stdout.flush()
     else:
-        write(out, result)
+        print_report(out, result)
 
 
 def _ignore_progress(_: str) -> None:

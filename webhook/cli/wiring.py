@@ -37,7 +37,7 @@ from webhook.policy.defaults import SettingsError, default_policy
 from webhook.telemetry.recorder import Recorder
 
 if TYPE_CHECKING:
-    from webhook.kube.capacity.watched import Watched as WatchedCapacity
+    from webhook.kube.capacity.watched import WatchedCapacity
 
 # Seconds after which an idle connection is closed. The API server closes its own after 90 s (IdleConnTimeout of Go's
 # http.DefaultTransport, see apimachinery's pkg/util/net/http.go). With a shorter timeout a POST could meet the close,
@@ -200,8 +200,8 @@ def _watched_capacity(options: ServeOptions, recorder: Recorder, hinted: HintedN
         return None
     from webhook.kube.capacity import watched as capacity
 
-    watched = capacity.Watched(_client(options.kubeconfig), hinted)
-    recorder.registry.register(capacity.Metrics(watched))
+    watched = capacity.WatchedCapacity(_client(options.kubeconfig), hinted)
+    recorder.registry.register(capacity.CapacityMetrics(watched))
     return watched
 
 

@@ -14,12 +14,8 @@ from starlette.types import Receive, Scope, Send
 
 from webhook.admission import handler
 from webhook.admission.decision_cache import DecisionCache
-from webhook.admission.handler import (
-    AdmissionRequest,
-    AdmissionResponse,
-    MalformedReviewError,
-    RenderedResponse,
-)
+from webhook.admission.request import AdmissionRequest, MalformedReviewError, parse
+from webhook.admission.response import AdmissionResponse, RenderedResponse, render
 from webhook.http.limits import (
     CLIENT_VERIFIED,
     LARGE_BODY,
@@ -115,15 +111,15 @@ class Webhook:
             return self._respond_now(body, started, read)
 
     def _respond_now(self, body: bytes, started: float, read: Read | None) -> "bytes | NotCached":
-        request = handler.parse(body)
+        request = parse(body)
         try:
             rendered = self._decide(request, read)
         except Exception:  # noqa: BLE001 - an error of the webhook must not block the user's object
             self._recorder.record_failure(request)
-            rendered = handler.answer(handler.failed())
+            rendered = render(handler.failed())
         if isinstance(rendered, NotCached):
             return rendered
-        self._on_response(request, rendered.verdict)
+        self._on_response(request, rendered.response)
         self._recorder.record_admission(request, rendered, time.monotonic() - started)
         rendered.sent += 1
         return rendered.to(request.uid)
@@ -131,13 +127,13 @@ class Webhook:
     def _decide(self, request: AdmissionRequest, read: Read | None) -> "RenderedResponse | NotCached":
         subject = self._decisions.consider(request)
         if isinstance(subject, AdmissionResponse):
-            return handler.answer(subject)
+            return render(subject)
         annotations = self._namespaces.cached(request.namespace) if read is None else read
         if annotations is None:
             return NotCached(request.namespace)
         if isinstance(annotations, NamespaceUnknownError):
             self._recorder.record_unknown_namespace(str(annotations))
-            return handler.answer(handler.decide(subject, None))
+            return render(handler.decide(subject, None))
         if isinstance(annotations, BaseException):
             raise annotations
         return self._decisions.answer(request, subject, annotations)

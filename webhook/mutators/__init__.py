@@ -22,7 +22,6 @@ from webhook.mutators.decision import (
     Outcome,
     Reason,
     Rule,
-    told,
 )
 from webhook.mutators.gpu import gpu, scheduler_gpu
 from webhook.mutators.gpu_workers import Classification, Kind, classify
@@ -135,7 +134,7 @@ def of_container(target: PodTemplate, policy: Policy) -> Contained:
         decisions = {name: DecisionBuilder(name, target).skipped(Reason.CPU_WORKER, str(worker)) for name in rules}
         decisions[DASK_CLI] = _decide(DASK_CLI, dask_cli, target, policy)  # also plain workers start again
     if warning := _warning(worker, policy):
-        decisions["gpu"] = decisions["gpu"]._replace(warnings=(*decisions["gpu"].warnings, told(warning)))
+        decisions["gpu"] = decisions["gpu"]._replace(warnings=(*decisions["gpu"].warnings, warning))
     return Contained(worker, decisions)
 
 
@@ -182,7 +181,7 @@ def plan(
         )
     )
     return Plan(
-        tuple(map(_only_told, decisions) if policy.mode is Mode.WARN else decisions),
+        tuple(map(_report_only, decisions) if policy.mode is Mode.WARN else decisions),
         next((of.worker for _, of in said if of.worker), None),
     )
 
@@ -220,15 +219,15 @@ def _decide(name: str, rule: Rule, target: PodTemplate, policy: Policy) -> Decis
         return DecisionBuilder(name, target).refused(Reason.MALFORMED, str(error))
 
 
-def _only_told(decision: Decision) -> Decision:
-    """In mode `warn` a change is told, not made; what the rule says of it as made is left out."""
+def _report_only(decision: Decision) -> Decision:
+    """Return the decision in mode `warn`: a warning that replaces the change and the warnings of the applied rule."""
     if decision.outcome is not Outcome.APPLIED:
         return decision
-    text = f"mode is warn, not done: {decision.detail}"
+    text = f"not applied (mode is warn): would {decision.detail}"
     return decision._replace(
         outcome=Outcome.SKIPPED,
         reason=Reason.WARN_MODE,
         detail=text,
         operations=(),
-        warnings=(told(text),),
+        warnings=(text,),
     )

@@ -1,104 +1,93 @@
-"""Rule `affinity`: workers are drawn to the nodes, racks, ... that hold their cluster's other workers.
+"""Rule `affinity`: workers prefer the nodes, racks or zones that already run workers of their cluster.
 
-Owns: `/affinity/podAffinity/preferredDuringSchedulingIgnoredDuringExecution`, to which it appends one term for
-each topology level. It never touches an item that stands there, but for the RAPIDS guide's own term where the
-namespace says `guide-affinity: upgrade`.
+Owns: `/affinity/podAffinity/preferredDuringSchedulingIgnoredDuringExecution`. It appends one term for each topology
+level. It modifies no existing item, except the RAPIDS guide's term if the namespace sets `guide-affinity: upgrade`.
 
-A level is left alone where the user already said how workers stand to workers at its topology key: by any pod
-affinity or anti-affinity term, preferred or required, or spread constraint, whose selector takes in this cluster's
-workers. The guide's own term and an earlier pass of this rule are two such terms. Who spoke for the nearest level
-spoke for the farther ones too: the guide's manifest stays as it is.
+The user's own terms take precedence. A term or spread constraint whose selector selects the cluster's workers covers
+its topology key, and the rule adds none for that key. One for the first topology key covers all further keys too: the
+guide's manifest therefore stays as it is. The term of an earlier admission covers only its own key.
 
-The cluster's name is spelled out in the selector: `matchLabelKeys` is pruned from Dask's CRDs, whose pod spec
-is that of Kubernetes 1.21.
+The selector contains the cluster's name, since Dask's CRDs prune `matchLabelKeys`: their pod spec is that of
+Kubernetes 1.21.
 """
 
 from collections.abc import Sequence
 
 from webhook.mutators.decision import Decision, DecisionBuilder, Reason
-from webhook.mutators.patch import Operation, append, put
-from webhook.mutators.selector import PREFERRED, Term, about_workers
+from webhook.mutators.patch import append, put
+from webhook.mutators.selector import PREFERRED, Term, worker_terms
 from webhook.mutators.terms import (
     GUIDE_TERM,
-    Upgrades,
-    own,
-    spoken_for,
-    upgrades,
+    GuideUpgrades,
+    affinity_term,
+    guide_upgrades,
+    user_placed,
 )
 from webhook.policy import AffinityScope, Policy, TopologyLevel
 from webhook.workloads.pod_templates import PodTemplate
 
 NAME = "affinity"
+_LIST = ("affinity", "podAffinity", PREFERRED)
 
 
-def affinity(target: PodTemplate, policy: Policy) -> Decision:
-    """Draw the target's pods together at each level of `policy.topology` that the user left open."""
-    rule = DecisionBuilder(NAME, target)
+def affinity(template: PodTemplate, policy: Policy) -> Decision:
+    """Add a preferred pod affinity for each topology level that the manifest does not cover."""
+    rule = DecisionBuilder(NAME, template)
     if not policy.topology:
-        return rule.skipped(Reason.TOPOLOGY_NONE, "the namespace's topology is none")
-    standing = about_workers(target)
-    replaced = upgrades(standing, policy)
-    missing = () if spoken_for(target, policy, standing) else _missing(policy, standing)
-    if not missing and not replaced:
-        return _kept(rule, standing)
+        return rule.skipped(Reason.TOPOLOGY_NONE, "topology is none")
+    existing = worker_terms(template)
+    upgrades = guide_upgrades(existing, policy)
+    missing = () if user_placed(template, policy, existing) else _missing(policy, existing)
+    if not missing and not upgrades:
+        return _kept(rule, existing)
     if policy.affinity_scope is AffinityScope.CLUSTER:
-        if target.cluster is None:
-            return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster has no name yet; its pods will")
-        if not target.selectable:
-            return rule.refused(Reason.CLUSTER_NAME_INVALID, f"no affinity: {target.cluster[:63]!a} is no label value")
-    return _applied(rule, policy, replaced, missing)
+        if template.cluster is None:
+            return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster's name is not generated yet")
+        if not template.selectable:
+            detail = f"no affinity added: cluster name {template.cluster[:63]!a} is not a valid label value"
+            return rule.refused(Reason.CLUSTER_NAME_INVALID, detail)
+    return _applied(rule, policy, upgrades, missing)
 
 
-def _missing(policy: Policy, standing: Sequence[Term]) -> tuple[TopologyLevel, ...]:
-    if not standing:
-        return policy.topology
-    covered = {term.topology_key for term in standing}
+def _missing(policy: Policy, existing: Sequence[Term]) -> tuple[TopologyLevel, ...]:
+    covered = {term.topology_key for term in existing}
     return tuple(level for level in policy.topology if level.key not in covered)
 
 
-def _kept(rule: DecisionBuilder, standing: Sequence[Term]) -> Decision:
-    apart = [term for term in standing if not term.attracts]
-    if apart and all(term.spreads for term in apart):
-        return rule.kept(Reason.SPREAD_PRESENT, f"the manifest spreads workers itself at {apart[0].topology_key}")
-    if apart:
-        return rule.kept(Reason.ANTI_AFFINITY_PRESENT, "the manifest keeps workers apart itself")
-    if any(term.item == GUIDE_TERM for term in standing):
-        return rule.kept(Reason.GUIDE_AFFINITY_PRESENT, "the manifest carries the guide's own affinity")
-    return rule.kept(Reason.AFFINITY_PRESENT, "an affinity to the cluster's workers is there already")
+def _kept(rule: DecisionBuilder, existing: Sequence[Term]) -> Decision:
+    anti = [term for term in existing if not term.is_affinity]
+    if anti and all(term.is_spread_constraint for term in anti):
+        return rule.kept(Reason.SPREAD_PRESENT, f"the manifest already sets spreading for {anti[0].topology_key}")
+    if anti:
+        return rule.kept(Reason.ANTI_AFFINITY_PRESENT, "the manifest sets an anti-affinity between the workers")
+    if any(term.item == GUIDE_TERM for term in existing):
+        return rule.kept(Reason.GUIDE_AFFINITY_PRESENT, "the manifest sets the RAPIDS guide's affinity")
+    return rule.kept(Reason.AFFINITY_PRESENT, "an affinity to the cluster's workers is already set")
 
 
 def _applied(
     rule: DecisionBuilder,
     policy: Policy,
-    upgraded: Upgrades,
+    upgrades: GuideUpgrades,
     missing: Sequence[TopologyLevel],
 ) -> Decision:
-    appended = _append(rule.target, missing, policy)
-    added = f"drawn to {_whom(rule.target, policy)} at {', '.join([level.key for level in missing])}"
-    if not upgraded:
-        return rule.applied(Reason.AFFINITY_ADDED, added, *appended)
-    replaced = f"the guide's own affinity now names cluster {rule.target.cluster}"
-    return rule.applied(
-        Reason.GUIDE_AFFINITY_UPGRADED,
-        f"{replaced}; {added}" if missing else replaced,
-        *(_upgrade(rule.target, place, level, policy) for place, level in upgraded),
-        *appended,
-        warnings=(f"{replaced} (guide-affinity: upgrade)",),
-    )
+    template = rule.template
+    operations = [
+        put(template.spec, template.pointer, (*_LIST, index), affinity_term(template, level, policy))
+        for index, level in upgrades
+    ]
+    if missing:
+        terms = [affinity_term(template, level, policy) for level in missing]
+        operations += append(template.spec, template.pointer, _LIST, terms)
+    added = f"add affinity to {_selected(rule, policy)} ({', '.join([level.key for level in missing])})"
+    if not upgrades:
+        return rule.applied(Reason.AFFINITY_ADDED, added, *operations)
+    upgrade = f"limit the RAPIDS guide's affinity to cluster {template.cluster}"
+    detail = f"{upgrade}; {added}" if missing else upgrade
+    warning = f"the RAPIDS guide's affinity is limited to cluster {template.cluster} (guide-affinity: upgrade)"
+    return rule.applied(Reason.GUIDE_AFFINITY_UPGRADED, detail, *operations, warnings=(warning,))
 
 
-def _whom(target: PodTemplate, policy: Policy) -> str:
-    own = policy.affinity_scope is AffinityScope.CLUSTER
-    return f"workers of cluster {target.cluster}" if own else "any Dask worker of the namespace"
-
-
-_LIST = ("affinity", "podAffinity", PREFERRED)
-
-
-def _upgrade(target: PodTemplate, place: str, level: TopologyLevel, policy: Policy) -> Operation:
-    return put(target.spec, target.pointer, (*_LIST, place), own(target, level, policy))
-
-
-def _append(target: PodTemplate, levels: Sequence[TopologyLevel], policy: Policy) -> tuple[Operation, ...]:
-    terms = [own(target, level, policy) for level in levels]
-    return append(target.spec, target.pointer, _LIST, terms) if terms else ()
+def _selected(rule: DecisionBuilder, policy: Policy) -> str:
+    one_cluster = policy.affinity_scope is AffinityScope.CLUSTER
+    return f"workers of cluster {rule.template.cluster}" if one_cluster else "all Dask workers of the namespace"

@@ -1,9 +1,8 @@
-"""Rule `apart`: workers prefer hosts that hold no other cluster's workers.
+"""Rule `apart`: workers prefer nodes that run no workers of other clusters.
 
-Owns: `/affinity/podAntiAffinity/preferredDuringSchedulingIgnoredDuringExecution`, to which it appends one term
-for the nearest topology level. The term looks at all namespaces (`namespaceSelector: {}`), since a term
-without one sees only its own; where a ResourceQuota with scope CrossNamespacePodAffinity forbids that, leave
-the annotation out.
+Owns: `/affinity/podAntiAffinity/preferredDuringSchedulingIgnoredDuringExecution`. It appends one term for the first
+topology level. The term selects pods of all namespaces (`namespaceSelector: {}`). Where a ResourceQuota with scope
+CrossNamespacePodAffinity forbids that, do not set the annotation.
 """
 
 from webhook.mutators.decision import Decision, DecisionBuilder, Reason
@@ -21,25 +20,26 @@ from webhook.workloads.unstructured import Unstructured, mapping, sequence
 NAME = "apart"
 
 
-def apart(target: PodTemplate, policy: Policy) -> Decision:
-    """Keep the target's pods off hosts of other clusters, with weight `policy.apart`; 0 is off."""
-    rule = DecisionBuilder(NAME, target)
+def apart(template: PodTemplate, policy: Policy) -> Decision:
+    """Add a preferred anti-affinity to workers of other clusters, with the weight in `apart`; 0 turns it off."""
+    rule = DecisionBuilder(NAME, template)
     if not policy.apart:
         return rule.skipped(Reason.APART_OFF, "apart is 0")
     if not policy.topology:
-        return rule.skipped(Reason.TOPOLOGY_NONE, "the namespace's topology is none")
-    if target.cluster is None:
-        return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster has no name yet; its pods will")
-    if not target.selectable:
-        return rule.skipped(Reason.CLUSTER_NAME_INVALID, f"{target.cluster[:63]!a} is no label value")
-    term = _term(target.cluster, policy.topology[0].key)
-    standing = sequence(mapping(target.spec, "affinity", "podAntiAffinity"), PREFERRED)
-    if any(mapping(item, "podAffinityTerm") == term for item in standing):
-        return rule.kept(Reason.AFFINITY_PRESENT, "the anti-affinity to other clusters is there already")
+        return rule.skipped(Reason.TOPOLOGY_NONE, "topology is none")
+    if template.cluster is None:
+        return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster's name is not generated yet")
+    if not template.selectable:
+        detail = f"cluster name {template.cluster[:63]!a} is not a valid label value"
+        return rule.skipped(Reason.CLUSTER_NAME_INVALID, detail)
+    key = policy.topology[0].key
+    term = _term(template.cluster, key)
+    existing = sequence(template.spec, "affinity", "podAntiAffinity", PREFERRED)
+    if any(mapping(item, "podAffinityTerm") == term for item in existing):
+        return rule.kept(Reason.AFFINITY_PRESENT, "the anti-affinity to other clusters is already set")
     item = {"weight": policy.apart, "podAffinityTerm": term}
-    tokens = ("affinity", "podAntiAffinity", PREFERRED, END)
-    detail = f"kept apart from workers of other clusters at {policy.topology[0].key}"
-    return rule.applied(Reason.APART_ADDED, detail, put(target.spec, target.pointer, tokens, item))
+    operation = put(template.spec, template.pointer, ("affinity", "podAntiAffinity", PREFERRED, END), item)
+    return rule.applied(Reason.APART_ADDED, f"add anti-affinity to workers of other clusters ({key})", operation)
 
 
 def _term(cluster: str, topology_key: str) -> Unstructured:

@@ -1,50 +1,49 @@
-"""Rule `capacity-hint`: prefer the hosts where the whole cluster fits.
+"""Rule `capacity-hint`: prefer the nodes on which the whole cluster fits.
 
-Owns: the one item of `/affinity/nodeAffinity/preferredDuringSchedulingIgnoredDuringExecution` that carries its marker.
-The user's own items are never changed, and count beside it.
+Owns: the one item of `/affinity/nodeAffinity/preferredDuringSchedulingIgnoredDuringExecution` that contains its marker.
+The rule never changes the user's own items, and kube-scheduler adds up the weights of both.
 
-The item names hosts. Its second expression is the marker: `colocate.dask.org/hint NotIn [SIZE]`, where SIZE is the
-number of pods for which the hosts were planned. No node carries that label, so the expression is always true; by it the
-rule finds its item wherever it stands in the list. Items of earlier versions say `DoesNotExist` and name no size.
+The item selects nodes by `kubernetes.io/hostname`. Its second expression is the marker:
+`colocate.dask.org/hint NotIn [SIZE]`, where SIZE is the number of pods for which the nodes were planned. No node has
+that label, so the expression is always true. The marker identifies the item at any index of the list. Items of earlier
+versions use `DoesNotExist` and contain no size.
 
-| object | question |
+| object | hint |
 |---|---|
-| DaskCluster, DaskJob created | hosts for all its workers and for its Dask scheduler; the operator copies both items |
-| DaskWorkerGroup created | hosts for all its workers, beside those of the cluster's other groups |
-| DaskWorkerGroup whose `replicas` grew | hosts for the added workers; the item is replaced, and only new pods get it |
-| any other update | none: an item that the update removed is put back as it was |
-| Pod created | hosts for its group's missing pods, where the pod has no item or its group outgrew the item's size |
+| DaskCluster, DaskJob created | for all workers, and for the Dask scheduler; the operator copies both items |
+| DaskWorkerGroup created | for all workers of the group, in addition to those of the cluster's other groups |
+| DaskWorkerGroup with increased `replicas` | for the added workers; replaces the item, for new pods only |
+| any other update | none; the rule restores an item that the update removed |
+| Pod created | for the missing pods of its group, if the pod has no item or the group outgrew the item's size |
 
-Hosts in a manifest stay while they are reserved for the group or have room for it: so the operator's copy and a
-reinvocation change nothing, while hosts out of an export or a backup are planned anew.
+The nodes in a manifest stay as long as they are reserved for the group or have enough free GPUs for it. The operator's
+copy and a reinvocation therefore change nothing, while the nodes in an exported or restored manifest are planned again.
 
-`kubectl scale daskworkergroup` updates the scale subresource, which carries no pod spec. The group's item then stays as
-it was, and the pods that the operator copies it into get a fresh one when they are created.
+`kubectl scale daskworkergroup` updates the scale subresource, which has no pod spec. The group's item then stays as it
+is, and the pods that the operator creates from it get a new item.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from webhook.mutators.decision import Decision, DecisionBuilder, Reason
 from webhook.mutators.gpu_workers import Kind, classify, requests
-from webhook.mutators.hint_item import Items, hosts_of, item_for, items_of, size_of
-from webhook.mutators.patch import END, put
-from webhook.mutators.selector import PREFERRED, about_workers
-from webhook.mutators.terms import about_dask_pods
+from webhook.mutators.patch import END, Operation, put
+from webhook.mutators.selector import PREFERRED, worker_terms
+from webhook.mutators.terms import dask_pod_terms
 from webhook.placement import objects
 from webhook.placement.constraints import constraints
+from webhook.placement.hint_item import Items, hint_hostnames, hint_items, make_item, planned_size
 from webhook.placement.model import (
     UNWATCHED,
-    Arrival,
     Demand,
-    Group,
     Hint,
-    Hosts,
+    NewPod,
     NoHint,
     NoHintReason,
+    PreferredNodes,
     Question,
     Questions,
-    scheduler_of,
 )
 from webhook.policy import Mode, Policy, SchedulerPlacement
 from webhook.policy.topology_presets import HOSTNAME
@@ -52,7 +51,6 @@ from webhook.workloads.pod_templates import (
     DaskObject,
     PodTemplate,
     Role,
-    read,
 )
 from webhook.workloads.unstructured import (
     TooLargeError,
@@ -64,204 +62,172 @@ from webhook.workloads.unstructured import (
 NAME = "capacity-hint"
 
 
-def capacity_hint(target: PodTemplate, policy: Policy, hint: Hint = UNWATCHED.worker) -> Decision:
-    """Prefer the hosts of the hint; where there are none, say why."""
-    rule = DecisionBuilder(NAME, target)
+def capacity_hint(template: PodTemplate, policy: Policy, hint: Hint = UNWATCHED.worker) -> Decision:
+    """Prefer the nodes on which all pods of the group fit, by one node affinity item."""
+    rule = DecisionBuilder(NAME, template)
     if not policy.capacity_hint:
-        return rule.skipped(Reason.CAPACITY_HINT_OFF, "capacity-hint is off")
-    return _unhinted(rule, policy) or _ruled(rule, items_of(target), items_of(target.before), hint)
+        return rule.skipped(Reason.CAPACITY_HINT_OFF, "capacity-hint is false")
+    return _without_hint(rule, policy) or _decide(rule, hint_items(template), hint_items(template.before), hint)
 
 
-def _unhinted(rule: DecisionBuilder, policy: Policy) -> Decision | None:
-    """Return the decision on pods that get no hint, whatever is free; None for all other pods."""
-    target = rule.target
+def _without_hint(rule: DecisionBuilder, policy: Policy) -> Decision | None:
+    """Return the decision on pods that get no hint whatever the free capacity; None for all other pods."""
+    template = rule.template
     if not policy.topology:
-        return rule.skipped(Reason.TOPOLOGY_NONE, "the namespace's topology is none")
-    if target.role is Role.SCHEDULER and policy.scheduler_placement is SchedulerPlacement.KEEP:
+        return rule.skipped(Reason.TOPOLOGY_NONE, "topology is none")
+    if template.role is Role.SCHEDULER and policy.scheduler_placement is SchedulerPlacement.KEEP:
         return rule.skipped(Reason.SCHEDULER_PLACEMENT_KEEP, "scheduler-placement is keep")
-    if _placed(target, policy):
-        if target.role is Role.WORKER:
-            return rule.kept(Reason.ANTI_AFFINITY_PRESENT, "the manifest keeps workers apart itself")
+    if _is_placed(template, policy):
+        if template.role is Role.WORKER:
+            return rule.kept(Reason.ANTI_AFFINITY_PRESENT, "the manifest separates the workers")
         return rule.kept(Reason.SCHEDULER_PLACEMENT_PRESENT, "the manifest already places the Dask scheduler")
-    if target.cluster is None:
-        return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster has no name yet; its worker group will")
+    if template.cluster is None:
+        return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster's name is not generated yet")
     return None
+
+
+def _decide(rule: DecisionBuilder, existing: Items, before: Items, hint: Hint) -> Decision:
+    match hint:
+        case PreferredNodes(names, size, detail) if _differs(existing, names, size):
+            added = Reason.HINT_REPLACED if existing else Reason.HINT_ADDED
+            return rule.applied(added, f"prefer nodes: {detail}", _put(rule, existing, make_item(names, size)))
+        case NoHint(_, detail) if before and not existing:
+            operation = _put(rule, (), before[0][1])
+            return rule.applied(Reason.HINT_RESTORED, f"restore the preferred nodes: {detail}", operation)
+        case NoHint(reason, detail) if not existing:
+            return rule.skipped(_REASONS[reason.value], detail)
+    return rule.kept(Reason.HINT_PRESENT, f"the preferred nodes are already set: {hint.detail}")
 
 
 _REASONS = {reason.value: reason for reason in Reason}
 
 
-def _ruled(rule: DecisionBuilder, standing: Items, before: Items, hint: Hint) -> Decision:
-    match hint:
-        case Hosts(names, size, detail) if list(names) != hosts_of(standing) or size_of(standing) not in {None, size}:
-            reason = Reason.HINT_REPLACED if standing else Reason.HINT_ADDED
-            return _put(rule, reason, detail, (standing, item_for(names, size)))
-        case NoHint(_, detail) if before and not standing:
-            return _put(rule, Reason.HINT_RESTORED, f"hosts are named as before: {detail}", ((), before[0][1]))
-        case NoHint(lack, detail) if not standing:
-            return rule.skipped(_REASONS[lack.value], detail)
-    return rule.kept(Reason.HINT_PRESENT, f"hosts stay as they were: {hint.detail}")
+def _differs(existing: Items, names: Sequence[str], size: int) -> bool:
+    """Return whether the existing item has other hosts, or another size; items of earlier versions have no size."""
+    return hint_hostnames(existing) != list(names) or planned_size(existing) not in {None, size}
 
 
-# ---- questions about an object that is being admitted ---------------------------------------------
+def _put(rule: DecisionBuilder, existing: Items, item: Unstructured) -> Operation:
+    """Return the operation that replaces the existing item, or appends the item if there is none."""
+    index = str(existing[0][0]) if existing else END
+    return put(rule.template.spec, rule.template.pointer, ("affinity", "nodeAffinity", PREFERRED, index), item)
+
+
+# ---- admitted objects -----------------------------------------------------------------------------
 
 
 class _Request(NamedTuple):
-    """An object's namespace, the policy there, and whether the object is stored."""
+    """Context of an object: the policy, its namespace, and whether the API server will store it."""
 
     policy: Policy
     namespace: str
-    binding: bool
+    stored: bool
 
 
-def questions(subject: DaskObject, policy: Policy, namespace: str, *, dry_run: bool) -> Questions:
-    """Return what the rule has to ask about an object, for each role. Total, like the rules.
+def questions(dask_object: DaskObject, policy: Policy, namespace: str, *, dry_run: bool) -> Questions:
+    """Return the capacity questions of an object's pods, for each role; raise no exception.
 
     Args:
-        subject: The object.
-        policy: Of its namespace.
+        dask_object: The object.
+        policy: The policy of its namespace.
         namespace: Its namespace.
-        dry_run: Whether nothing will be stored.
+        dry_run: True if the API server will not store the object.
     """
-    request = _Request(policy, namespace, binding=not dry_run and policy.mode is Mode.ENFORCE)
-    targets = {target.role: target for target in subject.targets}
-    return Questions(*(_readable(subject.kind, targets.get(role), request) for role in (Role.WORKER, Role.SCHEDULER)))
+    request = _Request(policy, namespace, stored=not dry_run and policy.mode is Mode.ENFORCE)
+    templates = {template.role: template for template in dask_object.targets}
+    worker, scheduler = templates.get(Role.WORKER), templates.get(Role.SCHEDULER)
+    kind = dask_object.kind
+    return Questions(_question_or_reason(kind, worker, request), _question_or_reason(kind, scheduler, request))
 
 
-def _readable(kind: str, target: PodTemplate | None, request: _Request) -> Question | NoHint:
+def _question_or_reason(kind: str, template: PodTemplate | None, request: _Request) -> Question | NoHint:
     try:
-        return _question(kind, target, request)
+        return _question(kind, template, request)
     except TooLargeError as error:
         return NoHint(NoHintReason.UNREADABLE, str(error))
 
 
-def _question(kind: str, target: PodTemplate | None, request: _Request) -> Question | NoHint:
+def _question(kind: str, template: PodTemplate | None, request: _Request) -> Question | NoHint:
     policy = request.policy
-    if target is None or target.cluster is None or not policy.topology or _placed(target, policy):
+    if template is None or template.cluster is None or not policy.topology or _is_placed(template, policy):
         return NOTHING_ADDED
-    if target.role is Role.WORKER and not classify(target, policy).gpu:
+    if template.role is Role.WORKER and not classify(template, policy).gpu:
         return NOTHING_ADDED
-    if target.role is Role.SCHEDULER and request.policy.scheduler_placement is SchedulerPlacement.KEEP:
+    if template.role is Role.SCHEDULER and policy.scheduler_placement is SchedulerPlacement.KEEP:
         return NOTHING_ADDED
     if kind == "Pod":
-        demand = _demand(target, request, 1)
-        return Arrival(demand) if isinstance(demand, Demand) else demand
-    added = target.replicas - (target.before.replicas if target.before else 0)
-    if added <= 0 or (target.before and kind != "DaskWorkerGroup"):
+        demand = _demand(template, request, 1)
+        return NewPod(demand) if isinstance(demand, Demand) else demand
+    added = template.replicas - (template.before.replicas if template.before else 0)
+    if added <= 0 or (template.before and kind != "DaskWorkerGroup"):
         return NOTHING_ADDED
-    return _demand(target, request, added)
+    return _demand(template, request, added)
 
 
 NOTHING_ADDED = NoHint(NoHintReason.NO_WORKERS_ADDED, "no workers are added")
 
 
-def _demand(target: PodTemplate, request: _Request, pods: int) -> Demand | NoHint:
-    resource, gpus = _takes(target, request.policy)
+def _demand(template: PodTemplate, request: _Request, pods: int) -> Demand | NoHint:
+    resource, gpus = _gpu_request(template, request.policy)
     if gpus <= 0:
-        return NoHint(NoHintReason.NO_GPU, f"the {target.role}s request no GPU, or several kinds")
-    standing = items_of(target)
-    # Hosts that this request, or the object's creator, wrote: what stood there before the update is an earlier answer.
-    told = tuple(hosts_of(standing)) if hosts_of(standing) != hosts_of(items_of(target.before)) else ()
+        return NoHint(NoHintReason.NO_GPU, f"the {template.role} pods request no GPU, or several kinds of GPUs")
+    existing = hint_items(template)
+    hostnames = tuple(hint_hostnames(existing))
+    if hostnames == tuple(hint_hostnames(hint_items(template.before))):  # unchanged by the update: an earlier hint
+        hostnames = ()
     return Demand(
-        group=_group(target, request.namespace),
+        group=objects.template_group(template, request.namespace),
         workers=pods,
-        before=target.replicas - pods,
+        replicas_before=template.replicas - pods,
         gpus=gpus,
         resource=resource,
-        constraints=constraints(target.spec),
-        rack=next((level.key for level in request.policy.topology if level.key != HOSTNAME), ""),
-        binding=request.binding,
-        told=told,
-        planned=size_of(standing) if told else None,
+        constraints=constraints(template.spec),
+        rack_label=next((level.key for level in request.policy.topology if level.key != HOSTNAME), ""),
+        stored=request.stored,
+        hostnames=hostnames,
+        planned_size=planned_size(existing) if hostnames else None,
     )
 
 
-def _group(target: PodTemplate, namespace: str) -> Group:
-    cluster = target.cluster or ""
-    if target.role is Role.SCHEDULER:
-        return scheduler_of(namespace, cluster)
-    return objects.worker_group(namespace, cluster, target.labels)
-
-
-def _takes(target: PodTemplate, policy: Policy) -> tuple[str, int]:
-    """Return the GPU resource and how much of it one pod requests once rules `gpu` and `scheduler-gpu` have applied."""
-    stated = tuple(requests(target, policy))
-    wanted = [each for each in stated if each.device is not None]
+def _gpu_request(template: PodTemplate, policy: Policy) -> tuple[str, int]:
+    """Return the GPU resource of one pod and its quantity, as after rules `gpu` and `scheduler-gpu`."""
+    evidence = tuple(requests(template, policy))
+    devices = [request for request in evidence if request.device is not None]
     resource = policy.gpu_resource
-    if target.container is None or any(each.kind is not Kind.RESOURCE for each in wanted):
+    if template.container is None or any(request.kind is not Kind.RESOURCE for request in devices):
         return resource, 0
-    names = {each.field for each in wanted}
+    names = {request.field for request in devices}
     if names and resource not in names:
         resource = names.pop() if len(names) == 1 else ""
-    limit = 0 if stated else policy.gpu_limit if target.role is Role.WORKER else policy.scheduler_gpu or 0
-    return resource, objects.requests(_limited(target, resource, limit)).get(resource, 0)
+    limit = 0
+    if not evidence:
+        limit = policy.gpu_limit if template.role is Role.WORKER else policy.scheduler_gpu or 0
+    return resource, objects.requests(_limited(template, resource, limit)).get(resource, 0)
 
 
-def _limited(target: PodTemplate, resource: str, limit: int) -> Unstructured:
-    """Return the pod spec with a limit on the Dask container."""
-    if not limit or target.container is None:
-        return target.spec
-    index, raw = target.container.index, target.container.raw
+def _limited(template: PodTemplate, resource: str, limit: int) -> Unstructured:
+    """Return the pod spec with a limit added to the Dask container."""
+    if not limit or template.container is None:
+        return template.spec
+    index, raw = template.container.index, template.container.raw
     limits = {**mapping(raw, "resources", "limits"), resource: str(limit)}
-    containers = list(sequence(target.spec, "containers"))
+    containers = list(sequence(template.spec, "containers"))
     containers[index] = {**raw, "resources": {**mapping(raw, "resources"), "limits": limits}}
-    return {**target.spec, "containers": containers}
+    return {**template.spec, "containers": containers}
 
 
-def _kept_apart(target: PodTemplate, policy: Policy) -> bool:
-    """Return whether the manifest keeps workers apart at the nearest level, or by an anti-affinity at any."""
-    nearest = policy.topology[0].key
+def _is_placed(template: PodTemplate, policy: Policy) -> bool:
+    """Return whether the manifest separates the workers, or relates the Dask scheduler to Dask pods by node."""
+    if template.role is Role.WORKER:
+        return _workers_separated(template, policy)
+    workers = template.workers
+    return bool(dask_pod_terms(template, *Role) or (workers and dask_pod_terms(workers, Role.SCHEDULER)))
+
+
+def _workers_separated(template: PodTemplate, policy: Policy) -> bool:
+    """Return whether the manifest has an anti-affinity between workers, or spreads them at the first level."""
+    first = policy.topology[0].key
     return any(
-        not term.attracts and (not term.spreads or term.topology_key == nearest) for term in about_workers(target)
+        not term.is_affinity and (not term.is_spread_constraint or term.topology_key == first)
+        for term in worker_terms(template)
     )
-
-
-def _placed(target: PodTemplate, policy: Policy) -> bool:
-    """Return whether the manifest keeps workers apart, or relates the Dask scheduler to Dask pods on the same node."""
-    if target.role is Role.WORKER:
-        return _kept_apart(target, policy)
-    workers = target.workers
-    return bool(about_dask_pods(target, *Role) or (workers and about_dask_pods(workers, Role.SCHEDULER)))
-
-
-# ---- stored objects -------------------------------------------------------------------------------
-
-
-class Stored(NamedTuple):
-    """A group in a stored object.
-
-    Attributes:
-        group: The worker group, or the Dask scheduler.
-        size: Pods that it wants.
-        demand: For all its pods, with the hosts that its item names; None without an item.
-    """
-
-    group: Group
-    size: int
-    demand: Demand | None
-
-
-def stored(item: Unstructured) -> Iterator[Stored]:
-    """Yield the groups of a stored DaskCluster or DaskWorkerGroup."""
-    subject = read(item)
-    for target in subject.targets if subject else ():
-        if target.cluster:
-            yield Stored(_group(target, target.namespace), target.replicas, _hinted(target))
-
-
-def _hinted(target: PodTemplate) -> Demand | None:
-    try:
-        if not items_of(target):
-            return None
-        # A stored object carries its GPU limits, so the namespace's policy is not needed to count them.
-        found = _demand(target, _Request(Policy(), target.namespace, binding=True), target.replicas)
-    except TooLargeError:  # it got no hint: see `_question`
-        return None
-    return found if isinstance(found, Demand) else None
-
-
-def _put(rule: DecisionBuilder, reason: Reason, detail: str, change: tuple[Items, Unstructured]) -> Decision:
-    """Put an item where the standing one is, else at the end."""
-    standing, item = change
-    tokens = ("affinity", "nodeAffinity", PREFERRED, str(standing[0][0]) if standing else END)
-    return rule.applied(reason, detail, put(rule.target.spec, rule.target.pointer, tokens, item))

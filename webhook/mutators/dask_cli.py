@@ -2,16 +2,16 @@
 
 Owns: `/containers/N/command` and `/containers/N/args` of the Dask container, unless rule `command` changes them.
 
-distributed 2026.6 removed both scripts; `dask scheduler` and `dask worker` exist since 2022.10 and take the same
-options, since script and subcommand are one click command. `python -m distributed.cli.dask_scheduler` works in all
-versions and stays.
+distributed 2026.6 removed both scripts. `dask scheduler` and `dask worker` exist since 2022.10 and accept the same
+options, since script and subcommand are the same click command. `python -m distributed.cli.dask_scheduler` works in all
+versions and is kept.
 """
 
 from webhook.mutators.decision import Decision, DecisionBuilder, Reason
 from webhook.mutators.patch import put
 from webhook.policy import DaskCli, Policy
 from webhook.workloads import argv
-from webhook.workloads.argv import Form, Program, Start
+from webhook.workloads.argv import DaskCommand, Form, Program
 from webhook.workloads.container import Container
 from webhook.workloads.pod_templates import PodTemplate, Role
 
@@ -19,38 +19,41 @@ NAME = "dask-cli"
 _SUBCOMMANDS = {Program.DASK: ("dask", "worker"), Program.SCHEDULER: ("dask", "scheduler")}
 
 
-def dask_cli(target: PodTemplate, policy: Policy) -> Decision:
-    """Replace the script of a Dask scheduler or a plain worker, as `policy.dask_cli` says."""
-    rule = DecisionBuilder(NAME, target)
+def dask_cli(template: PodTemplate, policy: Policy) -> Decision:
+    """Replace the script of a Dask scheduler or a plain worker, unless `dask-cli` is keep."""
+    rule = DecisionBuilder(NAME, template)
     if policy.dask_cli is DaskCli.KEEP:
         return rule.skipped(Reason.DASK_CLI_OFF, "dask-cli is keep")
-    if target.container is None:
+    if template.container is None:
         return rule.without_container()
-    return _decide(rule, target.container)
+    return _decide(rule, template.container)
 
 
 def _decide(rule: DecisionBuilder, container: Container) -> Decision:
-    vector = argv.words(container.raw) or ()
-    is_scheduler = rule.target.role is Role.SCHEDULER
-    start = argv.scheduler_start(container.raw) if is_scheduler else argv.start(container.raw)
+    role = rule.template.role
+    is_scheduler = role is Role.SCHEDULER
+    start = argv.find_scheduler(container.raw) if is_scheduler else argv.find_worker(container.raw)
     if start is not None:
         return _replace(rule, container, start)
-    if not argv.names_script(vector, f"dask-{rule.target.role}"):
-        return rule.kept(Reason.DASK_CLI_NO_SCRIPT, f"container {container.name} starts no script of Dask")
-    word = argv.shown(argv.unread(container.raw, scheduler=is_scheduler))
-    wanted = f"dask {rule.target.role}"
-    detail = f"container {container.name}: {word} not understood; write {wanted!r} yourself"
+    if not argv.mentions_script(argv.arguments(container.raw) or (), f"dask-{role}"):
+        return _no_script(rule, container)
+    word = argv.quoted(argv.unrecognized(container.raw, scheduler=is_scheduler))
+    detail = f"container {container.name}: cannot parse {word} in the command; use 'dask {role}'"
     return rule.refused(Reason.DASK_CLI_UNSURE, detail)
 
 
-def _replace(rule: DecisionBuilder, container: Container, start: Start) -> Decision:
-    form, target = start.spelling, rule.target
-    words = _SUBCOMMANDS.get(form.program)
-    if form.form is not Form.SCRIPT or words is None:
-        return rule.kept(Reason.DASK_CLI_NO_SCRIPT, f"container {container.name} starts no script of Dask")
+def _no_script(rule: DecisionBuilder, container: Container) -> Decision:
+    return rule.kept(Reason.DASK_CLI_NO_SCRIPT, f"container {container.name} starts no Dask script")
+
+
+def _replace(rule: DecisionBuilder, container: Container, start: DaskCommand) -> Decision:
+    form, template = start.command_form, rule.template
+    subcommand = _SUBCOMMANDS.get(form.program)
+    if form.form is not Form.SCRIPT or subcommand is None:
+        return _no_script(rule, container)
     operations = (
-        put(target.spec, target.pointer, ("containers", str(container.index), field), texts)
-        for field, texts in start.line.rewritten({form.first: words}).items()
+        put(template.spec, template.pointer, ("containers", str(container.index), field), words)
+        for field, words in start.arguments.apply_edits({form.first: subcommand}).items()
     )
-    script = start.line.texts[form.first]
-    return rule.applied(Reason.DASK_CLI_REPLACED, f"{script!a} becomes '{' '.join(words)}'", *operations)
+    detail = f"replace {start.arguments.texts[form.first]!a} by '{' '.join(subcommand)}'"
+    return rule.applied(Reason.DASK_CLI_REPLACED, detail, *operations)

@@ -12,7 +12,6 @@ from webhook.mutators.decision import (
     DecisionBuilder,
     Outcome,
     Reason,
-    told,
 )
 from webhook.mutators.gpu_workers import (
     Classification,
@@ -25,7 +24,7 @@ from webhook.policy import PREFIX, Policy, WorkerCommand
 from webhook.workloads import accelerators, argv
 from webhook.workloads.container import Container
 from webhook.workloads.pod_templates import PodTemplate
-from webhook.workloads.unstructured import Unstructured, mapping, written
+from webhook.workloads.unstructured import Unstructured, mapping, to_text
 
 WORKER = "gpu"
 SCHEDULER = "scheduler-gpu"
@@ -51,10 +50,10 @@ def scheduler_gpu(target: PodTemplate, policy: Policy) -> Decision:
 
 
 def _limit(rule: DecisionBuilder, count: int, resource: str, elsewhere: Evidence | None = None) -> Decision:
-    container = rule.target.container
+    container = rule.template.container
     if container is None:
         return rule.without_container()
-    if any(claim.device for claim in accelerators.claims(container.raw, rule.target.spec)):
+    if any(claim.device for claim in accelerators.claims(container.raw, rule.template.spec)):
         return rule.kept(Reason.RESOURCE_CLAIM_PRESENT, f"container {container.name} uses a resource claim")
     asked = accelerators.asked(container.raw, resource)
     if not asked and elsewhere:
@@ -63,21 +62,22 @@ def _limit(rule: DecisionBuilder, count: int, resource: str, elsewhere: Evidence
     if not asked:
         # The key leads a user whom a ResourceQuota refuses the GPUs to who decides on them. Controllers read no
         # warnings, and quotas count no custom resources: only who creates a pod by hand is told at once.
-        detail = f"container {container.name} gets {count} {resource} ({_KEYS[rule.rule]})"
-        warnings = (detail,) if rule.target.alone else ()
-        added = _put(rule.target, container, resource, count)
+        warning = f"container {container.name} gets {count} {resource} ({_KEYS[rule.rule]})"
+        warnings = (warning,) if rule.template.alone else ()
+        detail = f"limit container {container.name} to {count} {resource} ({_KEYS[rule.rule]})"
+        added = _put(rule.template, container, resource, count)
         return rule.applied(Reason.GPU_LIMIT_ADDED, detail, added, warnings=warnings)
     if resource in asked and mapping(container.raw, "resources", "limits").get(resource) is None:
         # A request alone is invalid: "Limit must be set for non overcommitable resources".
-        detail = f"container {container.name} gets its request for {resource} as limit too"
-        completed = _put(rule.target, container, resource, asked[resource])
+        detail = f"copy the request for {resource} of container {container.name} to its limits"
+        completed = _put(rule.template, container, resource, asked[resource])
         return rule.applied(Reason.GPU_LIMIT_COMPLETED, detail, completed)
     return _standing(rule, container, asked, resource)
 
 
 def _standing(rule: DecisionBuilder, container: Container, asked: dict[str, Unstructured], resource: str) -> Decision:
     reason = Reason.GPU_PRESENT if resource in asked else Reason.OTHER_DEVICE_PRESENT
-    listed = ", ".join(f"{name}={written(quantity)}" for name, quantity in asked.items())
+    listed = ", ".join(f"{name}={to_text(quantity)}" for name, quantity in asked.items())
     detail = f"container {container.name} asks for {listed} itself"
     return rule.kept(reason, detail)
 
@@ -92,13 +92,13 @@ def _warned(decision: Decision, target: PodTemplate, policy: Policy, count: int)
     if container is None or decision.outcome is Outcome.SKIPPED or count <= 1 or not _runs_cuda(container, policy):
         return decision
     line = f"{count} GPUs make {count} Dask workers in one pod: the operator cannot scale them down by name"
-    return decision._replace(warnings=(*decision.warnings, told(line)))
+    return decision._replace(warnings=(*decision.warnings, line))
 
 
 def _runs_cuda(container: Container, policy: Policy) -> bool:
     """Whether the container may start dask-cuda: all but a plain worker that the namespace leaves so."""
-    start = argv.start(container.raw)
-    plain = start is not None and start.spelling.program is argv.Program.DASK
+    start = argv.find_worker(container.raw)
+    plain = start is not None and start.command_form.program is argv.Program.DASK
     return not plain or policy.worker_command is not WorkerCommand.KEEP
 
 

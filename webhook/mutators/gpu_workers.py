@@ -26,7 +26,7 @@ from webhook.workloads.unstructured import (
     mapping,
     sequence,
     text,
-    written,
+    to_text,
 )
 
 # The operator's names, unknown at the admission of an object with `generateName`; its pods carry them.
@@ -185,7 +185,7 @@ def _in_resources(holder: Unstructured, name: str, *, own: bool, policy: Policy)
         zero = quantities.is_zero(quantity)
         if own or not zero:
             device = None if zero else accelerators.device(resource, policy.gpu_resource)
-            yield Evidence(Kind.RESOURCE, name, resource, written(quantity), device, own)
+            yield Evidence(Kind.RESOURCE, name, resource, to_text(quantity), device, own)
 
 
 def _of_share(kind: Kind, share: accelerators.Share, target: PodTemplate) -> Evidence:
@@ -194,15 +194,15 @@ def _of_share(kind: Kind, share: accelerators.Share, target: PodTemplate) -> Evi
     own = container is not None and (
         share.container == _name(container.raw) if share.container else container.index == 0
     )
-    return Evidence(kind, "", share.key, written(share.value), None if zero else Device.CUDA, own)
+    return Evidence(kind, "", share.key, to_text(share.value), None if zero else Device.CUDA, own)
 
 
 # ---- evidence without a request ---------------------------------------------------------------------
 
 
 def _dask_cuda(target: PodTemplate) -> Evidence | None:
-    start = argv.start(target.container.raw) if target.container else None
-    if target.container is None or start is None or start.spelling.program is not Program.DASK_CUDA:
+    start = argv.find_worker(target.container.raw) if target.container else None
+    if target.container is None or start is None or start.command_form.program is not Program.DASK_CUDA:
         return None
     return Evidence(Kind.COMMAND, _name(target.container.raw), "", "dask-cuda")
 
@@ -212,7 +212,7 @@ def hidden(target: PodTemplate) -> Iterator[Evidence]:
     for name, value in variables(target).items():
         if value is not None and value.partition(",")[0].strip().lower() in _SHOWS_NONE[name]:
             container = target.container and _name(target.container.raw)
-            yield Evidence(Kind.VARIABLE, container or "", name, written(value))
+            yield Evidence(Kind.VARIABLE, container or "", name, to_text(value))
 
 
 def _excluded(target: PodTemplate) -> Iterator[Evidence]:
@@ -230,17 +230,17 @@ def lacks_dask_cuda(target: PodTemplate) -> str | None:
     if target.container is None:
         return None
     image = images.lacks_dask_cuda(target.container.raw, sequence(target.spec, "initContainers"))
-    return written(image) if image else None
+    return to_text(image) if image else None
 
 
 def _by_policy(target: PodTemplate, policy: Policy) -> Classification:
     chosen = policy.gpu_workers
     if not isinstance(chosen, LabelSelector):
         return Classification(chosen is GpuWorkers.ALL, (Evidence(Kind.POLICY, "", "", chosen.value),))
-    named = target.cluster is not None or not chosen.reads(_NAMES)
+    named = target.cluster is not None or not chosen.uses_any(_NAMES)
     matched = named and chosen.matches(target.labels)
     verb = "labels match" if matched else "labels do not match" if named else "names are not known yet to match"
-    return Classification(matched, (Evidence(Kind.POLICY, "", verb, written(chosen)),))
+    return Classification(matched, (Evidence(Kind.POLICY, "", verb, to_text(chosen)),))
 
 
 def variables(target: PodTemplate) -> Mapping[str, str | None]:
@@ -257,4 +257,4 @@ def variables(target: PodTemplate) -> Mapping[str, str | None]:
 
 
 def _name(container: Unstructured) -> str:
-    return written(mapping(container).get("name", ""))
+    return to_text(mapping(container).get("name", ""))

@@ -1,4 +1,4 @@
-"""JSON patch operations (RFC 6902) on JSON pointers (RFC 6901), said one by one and never found by a diff."""
+"""JSON Patch operations (RFC 6902) with JSON pointers (RFC 6901), built directly instead of computed as a diff."""
 
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
@@ -6,16 +6,16 @@ from typing import Literal, NamedTuple
 from webhook.workloads.unstructured import Unstructured
 
 END = "-"
-"""The pointer token for the place behind a list's last item."""
+"""The pointer token for the position after a list's last item."""
 
 
 class Operation(NamedTuple):
     """One operation of a patch.
 
     Attributes:
-        op: `add` or `replace`; nothing here ever removes.
-        path: A JSON pointer from the root of the object.
-        value: What stands there afterwards.
+        op: `add` or `replace`; the webhook removes nothing.
+        path: JSON pointer from the root of the object.
+        value: The new value.
     """
 
     op: Literal["add", "replace"]
@@ -23,56 +23,56 @@ class Operation(NamedTuple):
     value: Unstructured
 
     def as_json(self) -> dict[str, Unstructured]:
-        """The operation as it goes into a patch document."""
+        """Return the operation as an item of a patch document."""
         return {"op": self.op, "path": self.path, "value": self.value}
 
 
 class UnpatchableError(Exception):
-    """A field on the way holds something of another type than Kubernetes gives it.
+    """A parent field has a type that differs from the Kubernetes API.
 
     Attributes:
-        path: JSON pointer of that field.
+        path: JSON pointer of the parent field.
     """
 
     def __init__(self, path: str) -> None:
-        """The field at `path` cannot be patched."""
-        super().__init__(f"{path} is not of the type that Kubernetes gives it; left alone")
+        """Name the field that has the wrong type."""
+        super().__init__(f"{path} has the wrong type; not modified")
         self.path = path
 
 
 def put(spec: Unstructured, base: str, tokens: Sequence[str], value: Unstructured) -> Operation:
-    """The operation that puts `value` at `tokens` below `spec`, making whatever parents are missing or null.
+    """Return the operation that sets `value`, together with all parents that are missing or null.
 
     Args:
-        spec: The raw pod spec.
-        base: Its JSON pointer.
-        tokens: Unescaped keys, list indices, or `END`.
-        value: What to put.
+        spec: The pod spec.
+        base: JSON pointer of the pod spec.
+        tokens: Path below the pod spec: unescaped keys, list indices, or `END`.
+        value: The new value.
 
     Raises:
         UnpatchableError: A parent is neither missing, null, nor of the right type.
     """
-    path, below = _way(spec, base, tokens)
+    path, below = _first_missing(spec, base, tokens)
     return Operation("replace", path, value) if below is None else Operation("add", path, _nested(below, value))
 
 
 def append(
     spec: Unstructured, base: str, tokens: Sequence[str], items: Sequence[Unstructured]
 ) -> tuple[Operation, ...]:
-    """The operations that put `items` at the end of the list at `tokens`; one where the list is missing or null.
+    """Return the operations that append `items` to a list; a single operation if the list is missing or null.
 
-    Raises like `put`.
+    Takes the arguments of `put` and raises its exception.
     """
-    path, below = _way(spec, base, (*tokens, END))
-    if below:  # down to the list's end
+    path, below = _first_missing(spec, base, (*tokens, END))
+    if below:
         return (Operation("add", path, _nested(below[:-1], list(items))),)
     return tuple(Operation("add", path, item) for item in items)
 
 
-def _way(spec: Unstructured, base: str, tokens: Sequence[str]) -> tuple[str, Sequence[str] | None]:
-    """The pointer of the first of `tokens` that is missing or null and the tokens below it; None where all are there.
+def _first_missing(spec: Unstructured, base: str, tokens: Sequence[str]) -> tuple[str, Sequence[str] | None]:
+    """Return the pointer of the first missing or null field on a path, and the tokens below it.
 
-    Raises like `put`.
+    If all fields exist, return the pointer of the last one, and None.
     """
     node, path = spec, base
     for depth, token in enumerate(tokens, 1):
@@ -84,17 +84,14 @@ def _way(spec: Unstructured, base: str, tokens: Sequence[str]) -> tuple[str, Seq
 
 
 def combine(operations: Iterable[Operation]) -> tuple[Operation, ...]:
-    """The operations of several rules as one patch.
+    """Return the operations of several rules as one patch.
 
-    Two rules that both found a parent missing each add it whole; such a pair becomes one addition of both
-    contents, where the second would otherwise have replaced the first.
+    If two rules add the same missing parent, the second operation would replace the first. Such a pair becomes one
+    operation with the contents of both.
     """
-    said = tuple(operations)
-    if len({operation.path for operation in said}) == len(said):  # no two meet
-        return said
     combined: dict[str | int, Operation] = {}
-    for operation in said:
-        # Appending to an existing list is never a pair: each append is an item of its own.
+    for operation in operations:
+        # Each append to an existing list is an item of its own.
         appends = operation.path.endswith(f"/{END}")
         key = len(combined) if appends or operation.op != "add" else operation.path
         if before := combined.get(key):
@@ -105,7 +102,7 @@ def combine(operations: Iterable[Operation]) -> tuple[Operation, ...]:
 
 
 def escape(token: str) -> str:
-    """A key as a token of a JSON pointer: `~` and `/` are escaped, in this order."""
+    """Return a key as a token of a JSON pointer; `~` is escaped before `/`."""
     return token.replace("~", "~0").replace("/", "~1")
 
 
@@ -129,6 +126,6 @@ def _merged(first: Unstructured, second: Unstructured) -> Unstructured:
     if isinstance(first, list) and isinstance(second, list):
         return [*first, *second]
     if isinstance(first, dict) and isinstance(second, dict):
-        both = {key: _merged(first[key], second[key]) for key in first if key in second}
-        return {**first, **second, **both}
+        shared = {key: _merged(first[key], second[key]) for key in first if key in second}
+        return {**first, **second, **shared}
     return second

@@ -1,34 +1,34 @@
-"""Rule `scheduler-placement`: a Dask scheduler that holds a GPU shares nodes with other Dask schedulers.
+"""Rule `scheduler-placement`: a Dask scheduler that requests a GPU shares nodes with other Dask schedulers.
 
 Owns: `/affinity/podAffinity/preferredDuringSchedulingIgnoredDuringExecution` and
-`/affinity/podAntiAffinity/preferredDuringSchedulingIgnoredDuringExecution` of the scheduler's pod spec. To each it
-appends one term for `kubernetes.io/hostname`:
+`/affinity/podAntiAffinity/preferredDuringSchedulingIgnoredDuringExecution` of the scheduler's pod spec. It appends one
+term for `kubernetes.io/hostname` to each:
 
 | term | selects | effect |
 |---|---|---|
-| affinity, weight 100 | Dask schedulers of all namespaces | schedulers share nodes, others stay whole for workers |
+| affinity, weight 100 | Dask schedulers of all namespaces | schedulers share nodes and leave whole nodes to workers |
 | anti-affinity, weight 1 | workers of the own cluster | a cluster's first worker avoids the node of its scheduler |
 
-kube-scheduler applies the preferred terms of running pods to a new pod as well (`interpodaffinity/scoring.go`). The
-anti-affinity therefore also keeps workers away from a scheduler that runs already, and the order in which the operator
-creates the pods does not matter. On the scheduler it costs kube-scheduler one term for each cluster; on the workers it
-would cost one for each worker.
+kube-scheduler also applies the preferred terms of running pods to a new pod (`interpodaffinity/scoring.go`). The
+anti-affinity therefore also keeps workers away from a running scheduler, and the order in which the operator creates
+the pods does not matter. On the scheduler it costs kube-scheduler one term per cluster; on the workers it would cost
+one per worker.
 
-The key is the node's whatever `topology` says: a scheduler takes GPUs of a node, and a cluster that avoids the zone of
-its scheduler pays for the traffic between zones.
+The topology key does not depend on `topology`: a scheduler uses GPUs of one node, and a cluster that avoids its
+scheduler's zone pays for traffic between zones.
 
-| the pod spec | decision |
+| pod spec | decision |
 |---|---|
 | requests no accelerator, and rule `scheduler-gpu` adds none | skipped |
 | has a term or spread constraint for Dask schedulers or workers at `kubernetes.io/hostname` | kept |
-| stands beside a worker spec with a user's term for workers, such as the RAPIDS guide's, or for schedulers | kept |
-| gets or has a capacity hint | skipped: a term for other nodes would weigh as much as the hint |
-| is that of a Pod, where `targets` includes `resources` | skipped: the DaskCluster or DaskJob decides |
+| has a worker spec beside it with terms for workers, as in the RAPIDS guide, or for Dask schedulers | kept |
+| gets or has a capacity hint | skipped: a term for other nodes would have as much weight as the hint |
+| is that of a Pod, and `targets` includes `resources` | skipped: the rule decides on the DaskCluster or DaskJob |
 
-A Pod does not show what its DaskCluster says about workers. A Pod that carries the first term, from its DaskCluster,
-gets the second one when the DaskCluster had no name yet (`generateName`).
+A Pod does not contain its DaskCluster's worker spec. If a Pod has the affinity from its DaskCluster, but the
+DaskCluster had no name yet (`generateName`), the rule adds the anti-affinity to the Pod.
 
-Where a ResourceQuota with scope CrossNamespacePodAffinity forbids the first term, set `scheduler-placement: keep`.
+Where a ResourceQuota with scope CrossNamespacePodAffinity forbids the affinity, set `scheduler-placement: keep`.
 """
 
 from collections.abc import Sequence
@@ -36,46 +36,46 @@ from typing import NamedTuple
 
 from webhook.mutators.decision import Decision, DecisionBuilder, Reason
 from webhook.mutators.gpu_workers import requests
-from webhook.mutators.hint_item import carries_hint
 from webhook.mutators.patch import END, Operation, put
-from webhook.mutators.selector import PREFERRED, Term, about_workers
-from webhook.mutators.terms import about_dask_pods, spoken_for
-from webhook.placement.model import UNWATCHED, Hint, Hosts
+from webhook.mutators.selector import PREFERRED, Term, worker_terms
+from webhook.mutators.terms import dask_pod_terms, user_placed
+from webhook.placement.hint_item import carries_hint
+from webhook.placement.model import UNWATCHED, Hint, PreferredNodes
 from webhook.policy import Policy, SchedulerPlacement, TargetGroup
 from webhook.policy.topology_presets import HOSTNAME
 from webhook.workloads.pod_templates import CLUSTER_NAME, COMPONENT, PodTemplate, Role
 from webhook.workloads.unstructured import Unstructured
 
 NAME = "scheduler-placement"
-# The highest weight that Kubernetes accepts: one Dask scheduler on a node outweighs a hundred workers there.
+# The maximum weight: one Dask scheduler on a node outweighs the anti-affinity to a hundred workers there.
 SHARE_WEIGHT = 100
-# The lowest weight that Kubernetes accepts. kube-scheduler scales the sums of all weights to 0-100 for each pod, so the
-# lowest weight decides where no other term applies: for a cluster's first worker. For its later workers an affinity to
-# running workers (100 for a node, 30 for a zone) outweighs it, since a cluster has one scheduler.
+# The minimum weight. kube-scheduler scales the sum of all weights to 0-100 for each pod, so this term decides only
+# where no other term applies: for a cluster's first worker. For later workers the affinity to running workers (100 for
+# a node, 30 for a zone) outweighs it, since a cluster has one scheduler.
 AVOID_WEIGHT = 1
 
 
-class OwnTerm(NamedTuple):
+class PlacementTerm(NamedTuple):
     """A preferred term that the rule adds.
 
     Attributes:
-        attracts: Whether it belongs into `podAffinity`; else into `podAntiAffinity`.
-        weight: Its weight.
+        is_affinity: True for `podAffinity`, False for `podAntiAffinity`.
+        weight: The weight.
         raw: The pod affinity term.
     """
 
-    attracts: bool
+    is_affinity: bool
     weight: int
     raw: Unstructured
 
     def equals(self, term: Term) -> bool:
-        """Return whether a term of a manifest is this one; a user may have changed its weight."""
-        return term.attracts is self.attracts and term.index is not None and bool(term.raw == self.raw)
+        """Return whether a term of a manifest equals this one, except for its weight."""
+        return term.is_affinity is self.is_affinity and term.index is not None and bool(term.raw == self.raw)
 
-    def append(self, target: PodTemplate) -> Operation:
+    def append(self, template: PodTemplate) -> Operation:
         """Return the operation that adds the term to a pod spec."""
-        tokens = ("affinity", "podAffinity" if self.attracts else "podAntiAffinity", PREFERRED, END)
-        return put(target.spec, target.pointer, tokens, {"weight": self.weight, "podAffinityTerm": self.raw})
+        tokens = ("affinity", "podAffinity" if self.is_affinity else "podAntiAffinity", PREFERRED, END)
+        return put(template.spec, template.pointer, tokens, {"weight": self.weight, "podAffinityTerm": self.raw})
 
 
 def _term(role: Role, *expressions: Unstructured, **fields: Unstructured) -> Unstructured:
@@ -83,67 +83,67 @@ def _term(role: Role, *expressions: Unstructured, **fields: Unstructured) -> Uns
     return {"labelSelector": {"matchExpressions": [component, *expressions]}, "topologyKey": HOSTNAME, **fields}
 
 
-SHARE = OwnTerm(attracts=True, weight=SHARE_WEIGHT, raw=_term(Role.SCHEDULER, namespaceSelector={}))
+SHARE = PlacementTerm(is_affinity=True, weight=SHARE_WEIGHT, raw=_term(Role.SCHEDULER, namespaceSelector={}))
 
 
-def scheduler_placement(target: PodTemplate, policy: Policy, hint: Hint = UNWATCHED.scheduler) -> Decision:
+def scheduler_placement(template: PodTemplate, policy: Policy, hint: Hint = UNWATCHED.scheduler) -> Decision:
     """Add a preferred affinity to other Dask schedulers and an anti-affinity to the cluster's own workers."""
-    rule = DecisionBuilder(NAME, target)
-    if isinstance(hint, Hosts) or carries_hint(target):
+    rule = DecisionBuilder(NAME, template)
+    if isinstance(hint, PreferredNodes) or carries_hint(template):
         return rule.skipped(Reason.SCHEDULER_HINTED, "a capacity hint places the Dask scheduler")
-    return _unplaced(rule, policy) or _added(rule, policy)
+    return _without_terms(rule, policy) or _added(rule, policy)
 
 
-def _unplaced(rule: DecisionBuilder, policy: Policy) -> Decision | None:
-    """Return the decision on a Dask scheduler that needs no terms; None for any other."""
+def _without_terms(rule: DecisionBuilder, policy: Policy) -> Decision | None:
+    """Return the decision on a Dask scheduler that gets no terms; None for all others."""
     if policy.scheduler_placement is SchedulerPlacement.KEEP:
         return rule.skipped(Reason.SCHEDULER_PLACEMENT_KEEP, "scheduler-placement is keep")
     if not policy.topology:
-        return rule.skipped(Reason.TOPOLOGY_NONE, "the namespace's topology is none")
-    if not _holds_gpu(rule.target, policy):
-        return rule.skipped(Reason.SCHEDULER_WITHOUT_GPU, "the Dask scheduler holds no GPU")
+        return rule.skipped(Reason.TOPOLOGY_NONE, "topology is none")
+    if not _gets_gpu(rule.template, policy):
+        return rule.skipped(Reason.SCHEDULER_WITHOUT_GPU, "the Dask scheduler requests no GPU")
     return None
 
 
 def _added(rule: DecisionBuilder, policy: Policy) -> Decision:
-    target = rule.target
-    present = about_dask_pods(target, *Role)
-    if target.workers is None and TargetGroup.RESOURCES in policy.targets and not any(map(SHARE.equals, present)):
-        return rule.skipped(Reason.SCHEDULER_POD, "the DaskCluster or DaskJob decides, and its pods copy it")
-    missing = () if _placed(target, policy, present) else _missing(target, present)
+    template = rule.template
+    present = dask_pod_terms(template, *Role)
+    if template.workers is None and TargetGroup.RESOURCES in policy.targets and not any(map(SHARE.equals, present)):
+        return rule.skipped(Reason.SCHEDULER_POD, "the pod copies the template of its DaskCluster or DaskJob")
+    missing = () if _is_placed(template, policy, present) else _missing(template, present)
     if not missing:
         detail = f"the manifest already places Dask schedulers or workers at {HOSTNAME}"
         return rule.kept(Reason.SCHEDULER_PLACEMENT_PRESENT, detail)
-    detail = "prefers nodes that run other Dask schedulers and none of its own workers"
-    return rule.applied(Reason.SCHEDULER_PLACEMENT_ADDED, detail, *(own.append(target) for own in missing))
+    detail = "add affinity to Dask schedulers and anti-affinity to the cluster's workers"
+    return rule.applied(Reason.SCHEDULER_PLACEMENT_ADDED, detail, *(term.append(template) for term in missing))
 
 
-def _holds_gpu(target: PodTemplate, policy: Policy) -> bool:
-    """Return whether the pods request an accelerator, or get one by `scheduler-gpu`."""
-    stated = tuple(requests(target, policy))
-    if any(each.device is not None for each in stated):
+def _gets_gpu(template: PodTemplate, policy: Policy) -> bool:
+    """Return whether the pods request an accelerator, or get one from rule `scheduler-gpu`."""
+    evidence = tuple(requests(template, policy))
+    if any(request.device is not None for request in evidence):
         return True
-    return bool(policy.scheduler_gpu and target.container and not stated)
+    return bool(policy.scheduler_gpu and template.container and not evidence)
 
 
-def _placed(target: PodTemplate, policy: Policy, present: Sequence[Term]) -> bool:
-    """Return whether a user placed the scheduler, or its cluster's workers."""
-    own = _own_terms(target)
-    if not all(any(each.equals(term) for each in own) for term in present):
+def _is_placed(template: PodTemplate, policy: Policy, present: Sequence[Term]) -> bool:
+    """Return whether the user placed the scheduler, or the workers of its cluster."""
+    added = _placement_terms(template)
+    if not all(any(own.equals(term) for own in added) for term in present):
         return True
-    workers = target.workers
+    workers = template.workers
     return workers is not None and bool(
-        about_dask_pods(workers, Role.SCHEDULER) or spoken_for(workers, policy, about_workers(workers))
+        dask_pod_terms(workers, Role.SCHEDULER) or user_placed(workers, policy, worker_terms(workers))
     )
 
 
-def _missing(target: PodTemplate, present: Sequence[Term]) -> Sequence[OwnTerm]:
-    return [own for own in _own_terms(target) if not any(map(own.equals, present))]
+def _missing(template: PodTemplate, present: Sequence[Term]) -> Sequence[PlacementTerm]:
+    return [term for term in _placement_terms(template) if not any(map(term.equals, present))]
 
 
-def _own_terms(target: PodTemplate) -> tuple[OwnTerm, ...]:
-    """The terms for a scheduler; while its cluster has no name that a selector accepts, the first one alone."""
-    if not target.selectable:
+def _placement_terms(template: PodTemplate) -> tuple[PlacementTerm, ...]:
+    """Return the terms for a scheduler; only the affinity if its cluster has no name or an invalid label value."""
+    if not template.selectable:
         return (SHARE,)
-    cluster = {"key": CLUSTER_NAME, "operator": "In", "values": [target.cluster]}
-    return SHARE, OwnTerm(attracts=False, weight=AVOID_WEIGHT, raw=_term(Role.WORKER, cluster))
+    cluster = {"key": CLUSTER_NAME, "operator": "In", "values": [template.cluster]}
+    return SHARE, PlacementTerm(is_affinity=False, weight=AVOID_WEIGHT, raw=_term(Role.WORKER, cluster))

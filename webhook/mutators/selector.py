@@ -1,6 +1,6 @@
-"""Whether a pod affinity term takes in the workers of a target's own cluster, as the scheduler would see it.
+"""Pod affinity terms and spread constraints of a manifest, matched against labels as kube-scheduler does.
 
-Source: Kubernetes API reference, `PodAffinityTerm` and `LabelSelector` v1.
+Source: Kubernetes API reference, `PodAffinityTerm`, `TopologySpreadConstraint` and `LabelSelector` v1.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,101 +13,100 @@ from webhook.workloads.unstructured import (
     mapping,
     sequence,
     texts,
-    written,
+    to_text,
 )
 
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
-CONSTRAINTS = "topologySpreadConstraints"
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+CONSTRAINTS = "topologySpreadConstraints"
 
-# Terms of a pod spec with their labels, expressions and values. Each takes kube-scheduler longer than us.
-MOST = 512
+# Limit for one pod spec: terms with their labels, expressions and values. A manifest of 3 MiB could hold 100,000.
+MAX_TERM_SIZE = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A pod (anti-)affinity term or a spread constraint as it stands in a spec.
+    """A pod affinity term, a pod anti-affinity term or a topology spread constraint of a pod spec.
 
     Attributes:
-        attracts: Whether it stands in `podAffinity`; else in `podAntiAffinity` or `topologySpreadConstraints`.
-        index: Its place among the preferred ones, None when it is required.
-        item: The list's item as written: for a preferred one with its weight.
-        raw: The term itself.
-        spreads: Whether it is a spread constraint.
+        is_affinity: True for a term in `podAffinity`.
+        index: Index in the list of preferred terms; None for a required term or a constraint.
+        item: The item of the list; for a preferred term, its weight and the term.
+        raw: The term or constraint.
+        is_spread_constraint: True for an item of `topologySpreadConstraints`.
     """
 
-    attracts: bool
+    is_affinity: bool
     index: int | None
     item: Unstructured
     raw: Unstructured
-    spreads: bool = False
+    is_spread_constraint: bool = False
 
     @property
     def topology_key(self) -> str:
-        """The label of its level; whatever stands there, as text."""
-        return written(self.raw.get("topologyKey"))
+        """Return the topology key as text, also if it has the wrong type."""
+        return to_text(self.raw.get("topologyKey"))
 
 
-def about_workers(target: PodTemplate) -> tuple[Term, ...]:
-    """The terms by which the manifest says itself how the target's workers stand to each other.
-
-    Raises:
-        CrowdedError: There are more than anyone writes.
-    """
-    return tuple(term for term in pod_terms(target) if takes_in(term.raw, target))
-
-
-def pod_terms(target: PodTemplate) -> Sequence[Term]:
-    """Return the affinity and anti-affinity terms and spread constraints of a target, malformed ones left out.
+def worker_terms(template: PodTemplate) -> tuple[Term, ...]:
+    """Return the terms and constraints of a manifest that select the template's own pods.
 
     Raises:
-        TooLargeError: There are more terms than anyone writes.
+        TooLargeError: The terms exceed `MAX_TERM_SIZE`.
     """
-    if not mapping(target.spec, "affinity") and not target.spec.get(CONSTRAINTS):  # as in most specs; three rules ask
-        return ()
+    return tuple(term for term in pod_terms(template) if selects(term.raw, template))
+
+
+def pod_terms(template: PodTemplate) -> Sequence[Term]:
+    """Return all terms and constraints of a manifest, without malformed ones.
+
+    Raises:
+        TooLargeError: The terms exceed `MAX_TERM_SIZE`.
+    """
     terms, size = [], 0
-    for term in _terms(target.spec):
-        size += size_of(term.raw)
-        if size > MOST:
-            raise TooLargeError("terms and labels in affinity", MOST)
+    for term in _terms(template.spec):
+        size += _size(term.raw)
+        if size > MAX_TERM_SIZE:
+            raise TooLargeError("terms and labels in affinity", MAX_TERM_SIZE)
         terms.append(term)
     return terms
 
 
-def size_of(term: Unstructured) -> int:
-    """Return the number of labels, expressions and values in a pod affinity term or spread constraint, plus one."""
+def _size(term: Unstructured) -> int:
+    """Return the number of labels, expressions and values in a term, plus one."""
     selector = mapping(term, "labelSelector")
     expressions = sequence(selector, "matchExpressions")
-    values = (sequence(each, "values") for each in expressions[:MOST])
+    values = (sequence(expression, "values") for expression in expressions[:MAX_TERM_SIZE])
     keys = (sequence(term, field) for field in ("matchLabelKeys", "mismatchLabelKeys"))
     return 1 + sum(map(len, (expressions, mapping(selector, "matchLabels"), *keys, *values)))
 
 
 def _terms(spec: Unstructured) -> Iterator[Term]:
-    """Yield every affinity and anti-affinity term and spread constraint of a pod spec, malformed ones left out."""
-    for section, attracts in (("podAffinity", True), ("podAntiAffinity", False)):
-        there = mapping(spec, "affinity", section)
-        for index, item in enumerate(sequence(there, PREFERRED)):
+    for section in ("podAffinity", "podAntiAffinity"):
+        is_affinity = section == "podAffinity"
+        for index, item in enumerate(sequence(spec, "affinity", section, PREFERRED)):
             if raw := mapping(item, "podAffinityTerm"):
-                yield Term(attracts, index, item, raw)
-        for item in sequence(there, REQUIRED):
+                yield Term(is_affinity, index, item, raw)
+        for item in sequence(spec, "affinity", section, REQUIRED):
             if isinstance(item, dict):
-                yield Term(attracts, None, item, item)
+                yield Term(is_affinity, None, item, item)
     for item in sequence(spec, CONSTRAINTS):
         if isinstance(item, dict):
-            yield Term(False, None, item, item, spreads=True)  # noqa: FBT003 - it attracts nothing
+            yield Term(is_affinity=False, index=None, item=item, raw=item, is_spread_constraint=True)
 
 
-def takes_in(term: Unstructured, target: PodTemplate, labels: Mapping[str, str] | None = None) -> bool:
-    """Whether `term` selects pods in the target's namespace that carry `labels`, by default the target's."""
-    return _reaches(term, target.namespace) and _selects(term, target.labels if labels is None else labels)
+def selects(term: Unstructured, template: PodTemplate, labels: Mapping[str, str] | None = None) -> bool:
+    """Return whether a term selects pods with `labels`, by default the template's, in the template's namespace."""
+    if not _includes_namespace(term, template.namespace):
+        return False
+    return _selects_labels(term, template.labels if labels is None else labels)
 
 
-def _reaches(term: Unstructured, namespace: str) -> bool:
-    """Whether a term looks at the pod's own namespace.
+def _includes_namespace(term: Unstructured, namespace: str) -> bool:
+    """Return whether a term applies to pods of a namespace; a term without namespaces applies to its own.
 
-    Neither list nor selector means just that one. What a selector selects is not known here, and is taken to
-    include it: the user's words stand.
+    The labels of namespaces are unknown here, so a `namespaceSelector` counts as one that selects the namespace:
+    the webhook then keeps the user's term.
     """
     if isinstance(term.get("namespaceSelector"), dict):
         return True
@@ -115,12 +114,12 @@ def _reaches(term: Unstructured, namespace: str) -> bool:
     return not names or not namespace or namespace in names
 
 
-def _selects(term: Unstructured, labels: Mapping[str, str]) -> bool:
+def _selects_labels(term: Unstructured, labels: Mapping[str, str]) -> bool:
     selector = term.get("labelSelector")
-    if not isinstance(selector, dict):  # null selects no pods
+    if not isinstance(selector, dict):  # a null selector selects no pods
         return False
-    # `matchLabelKeys` asks for the pod's own values, which its siblings share, but for the hash of its ReplicaSet: each
-    # Dask worker has a Deployment of its own. `mismatchLabelKeys` asks for others.
+    # `matchLabelKeys` adds the new pod's values to the selector. Pods of one group share all labels except
+    # `OWN_LABELS`. `mismatchLabelKeys` excludes the values of the new pod.
     if any(isinstance(key, str) and key in OWN_LABELS for key in sequence(term, "matchLabelKeys")):
         return False
     if any(key in labels for key in sequence(term, "mismatchLabelKeys") if isinstance(key, str)):
@@ -129,10 +128,10 @@ def _selects(term: Unstructured, labels: Mapping[str, str]) -> bool:
 
 
 def matches(selector: Unstructured, labels: Mapping[str, str]) -> bool:
-    """Whether a LabelSelector selects what carries `labels`; an empty one selects everything."""
-    wanted = texts(selector, "matchLabels")
-    return all(labels.get(key) == value for key, value in wanted.items()) and all(
-        _holds(expression, labels) for expression in sequence(selector, "matchExpressions")
+    """Return whether a LabelSelector selects `labels`; an empty selector selects all labels."""
+    match_labels = texts(selector, "matchLabels")
+    return all(labels.get(key) == value for key, value in match_labels.items()) and all(
+        _matches_expression(expression, labels) for expression in sequence(selector, "matchExpressions")
     )
 
 
@@ -144,8 +143,8 @@ _OPERATORS: Mapping[str, Callable[[str | None, Sequence[Unstructured]], bool]] =
 }
 
 
-def _holds(expression: Unstructured, labels: Mapping[str, str]) -> bool:
-    operator = _OPERATORS.get(written(mapping(expression).get("operator")))
+def _matches_expression(expression: Unstructured, labels: Mapping[str, str]) -> bool:
+    operator = _OPERATORS.get(to_text(mapping(expression).get("operator")))
     key = mapping(expression).get("key")
     value = labels.get(key) if isinstance(key, str) else None
     return operator is not None and operator(value, sequence(expression, "values"))

@@ -18,8 +18,8 @@ from functools import partial
 
 from webhook.mutators.decision import Decision, DecisionBuilder, Reason
 from webhook.mutators.patch import END, put
-from webhook.mutators.selector import CONSTRAINTS, MOST, about_workers
-from webhook.mutators.terms import spoken_for
+from webhook.mutators.selector import CONSTRAINTS, MAX_TERM_SIZE, worker_terms
+from webhook.mutators.terms import user_placed
 from webhook.policy import Policy
 from webhook.workloads.pod_templates import (
     CLUSTER_NAME,
@@ -50,14 +50,16 @@ def emptier(target: PodTemplate, policy: Policy) -> Decision:
     if why := _nothing_to_do(target, policy):
         return rule.skipped(*why)
     if target.cluster is None:
-        return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster has no name yet; its pods will")
+        return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster's name is not generated yet")
     if not target.selectable:
-        return rule.skipped(Reason.CLUSTER_NAME_INVALID, f"{target.cluster[:63]!a} is no label value")
+        return rule.skipped(
+            Reason.CLUSTER_NAME_INVALID, f"cluster name {target.cluster[:63]!a} is not a valid label value"
+        )
     key = policy.topology[0].key
-    if _constrained(target, key) or spoken_for(target, policy, about_workers(target)):
-        return rule.kept(Reason.SPREAD_PRESENT, f"the manifest says itself how workers stand at {key}")
+    if _constrained(target, key) or user_placed(target, policy, worker_terms(target)):
+        return rule.kept(Reason.SPREAD_PRESENT, f"the manifest already sets spreading for {key}")
     operation = put(target.spec, target.pointer, (CONSTRAINTS, END), _constraint(target.cluster, key))
-    return rule.applied(Reason.EMPTIER_ADDED, f"hosts with fewer workers of other clusters first, by {key}", operation)
+    return rule.applied(Reason.EMPTIER_ADDED, f"add spreading from other clusters' workers ({key})", operation)
 
 
 def _nothing_to_do(target: PodTemplate, policy: Policy) -> tuple[Reason, str] | None:
@@ -77,8 +79,8 @@ def _constrained(target: PodTemplate, key: str) -> bool:
         CrowdedError: There are more than anyone writes.
     """
     constraints = sequence(target.spec, CONSTRAINTS)
-    if len(constraints) > MOST:
-        raise TooLargeError("spread constraints", MOST)
+    if len(constraints) > MAX_TERM_SIZE:
+        raise TooLargeError("spread constraints", MAX_TERM_SIZE)
     return any(mapping(each).get("topologyKey") == key for each in constraints)
 
 

@@ -1,17 +1,19 @@
-"""Where a whole Dask cluster fits: free GPUs of nodes, reservations, and the plan that takes the fewest nodes.
+"""Free GPUs, reservations and the planner behind capacity hints.
 
-Pure: what is known of nodes, pods and devices is handed in, and so is the clock.
+Pure: nodes, pods and devices are passed in, and so is the time.
 
-| file | holds |
+| file | content |
 |---|---|
-| `model` | nodes, pods, groups; questions about a Dask object, and the hints that answer them |
-| `objects` | raw Nodes and Pods as these; the sum of a pod's requests |
+| `model` | nodes, pods, groups; the questions about a Dask object and the hints that answer them |
+| `objects` | conversion of raw Nodes and Pods to the model; the sum of a pod's resource requests |
+| `hint_item` | the node affinity item that carries a hint |
+| `stored_groups` | groups and their hints in stored Dask objects |
 | `selectors` | selectors of DeviceClasses |
-| `dra` | devices of Dynamic Resource Allocation, and the claims on them |
-| `constraints` | whether a node takes a pod at all |
-| `pool` | the nodes that take one kind of pod, by free GPUs and rack |
-| `node_index` | all nodes, pods and devices; keeps the pools, in constant time for each change |
-| `planner` | pool and workers to nodes; pool and Dask scheduler to a node |
+| `dra` | devices of Dynamic Resource Allocation and the claims on them |
+| `constraints` | node selectors, required node affinity and taints |
+| `pool` | nodes that admit one kind of pod, by free GPUs and rack |
+| `node_index` | all nodes, bound pods and devices; updates the pools in constant time |
+| `planner` | choice of nodes for workers and for a Dask scheduler |
 | `reservations` | GPUs reserved for pods that are not bound yet |
-| `allocator` | node index, planner and reservations in one |
+| `allocator` | node index, planner and reservations combined |
 """

@@ -1,185 +1,190 @@
-"""Allocator of hosts: node index, planner and reservations in one.
-
-A question becomes a Hint, and its plan is reserved.
-"""
+"""Allocator of nodes: plans the pods of a question, reserves the plan and returns it as a hint."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from zlib import crc32
 
 from webhook.placement.model import (
-    MOST_HOSTS,
-    Arrival,
+    MAX_HOSTNAMES,
     Demand,
     Group,
     Hint,
     Hints,
-    Hosts,
+    NewPod,
     NoHint,
     NoHintReason,
     Plan,
+    PreferredNodes,
     Question,
     Questions,
     Share,
 )
-from webhook.placement.node_index import Kind, NodeIndex
-from webhook.placement.planner import Wanted, best_fit, plan
-from webhook.placement.reservations import PATIENCE, Reservations
+from webhook.placement.node_index import NodeIndex, PoolKey
+from webhook.placement.planner import PlacementRequest, best_fit, plan
+from webhook.placement.reservations import RESERVATION_SECONDS, Reservations
 from webhook.workloads.pod_templates import Role
 
-# Holds the plan of a dry run's workers while the Dask scheduler of the same object is placed.
+# Group of the temporary reservation for a dry run's workers, while the Dask scheduler of the same object is placed.
 _DRY_RUN = Group("", "", "")
 
 
 class Allocator:
-    """Free and reserved GPUs of all nodes, and the sizes of worker groups. Not thread-safe: callers hold a lock."""
+    """Free and reserved GPUs of all nodes, and the sizes of worker groups. Not thread-safe."""
 
-    def __init__(self, patience: float = PATIENCE) -> None:
-        """Start empty; a reservation expires after `patience` seconds."""
-        self.index = NodeIndex(self._bound)
-        self.ledger = Reservations(self.index.reserve, patience)
+    def __init__(self, lifetime: float = RESERVATION_SECONDS) -> None:
+        """Start empty; a reservation expires after `lifetime` seconds."""
+        self.index = NodeIndex(self._settle)
+        self.reservations = Reservations(self.index.reserve, lifetime)
         self._sizes: dict[Group, int] = {}
 
     def hints(self, questions: Questions, now: float) -> Hints:
-        """Return the hosts to prefer at the instant `now`: first for the workers, then for the Dask scheduler."""
-        self.ledger.expire(now)
-        worker = self._answer(questions.worker, now)
-        scheduler = self._answer(questions.scheduler, now)
-        self.ledger.forget(_DRY_RUN)
+        """Return the nodes to prefer at the time `now`: first for the workers, then for the Dask scheduler."""
+        self.reservations.expire(now)
+        worker = self._hint(questions.worker, now)
+        scheduler = self._hint(questions.scheduler, now)
+        self.reservations.forget(_DRY_RUN)
         return Hints(worker, scheduler)
 
     # ---- stored objects ---------------------------------------------------------------------------
 
-    def sized(self, group: Group, size: int) -> None:
-        """Set how many workers a stored worker group wants."""
+    def set_size(self, group: Group, size: int) -> None:
+        """Set the number of pods that a stored group wants."""
         self._sizes[group] = size
 
-    def gone(self, group: Group) -> None:
+    def delete(self, group: Group) -> None:
         """Remove a group and its reservation."""
         self._sizes.pop(group, None)
-        self.ledger.forget(group)
+        self.reservations.forget(group)
 
-    def heard(self, demand: Demand, now: float) -> None:
-        """Reserve what a stored object names hosts for: another replica planned it, or this one before a restart.
+    def reserve_stored(self, demand: Demand, now: float) -> None:
+        """Reserve the nodes in the hint of a stored object, which another replica wrote, or this one before a restart.
 
-        Only pods that are neither bound nor ever had a reservation get one, as far as there is room. Excess
-        reservations are released.
+        Pods that are bound or had a reservation before get none. Excess reservations are released.
 
         Args:
-            demand: All pods of the group. Its hosts are reserved; where the group outgrew them, a new plan is.
-            now: The instant.
+            demand: All pods of the group. A group that outgrew its nodes gets a new plan.
+            now: Current time.
         """
-        self.ledger.expire(now)
-        self.ledger.trim(demand.group, demand.wanted - self.index.bound_of(demand.group))
-        missing = self._missing(demand.group, demand.wanted)
+        self.reservations.expire(now)
+        self.reservations.trim(demand.group, demand.replicas - self.index.bound_count(demand.group))
+        missing = self._missing(demand.group, demand.replicas)
         if missing <= 0:
             return
-        if demand.outgrown(demand.wanted):
-            found = self._plan(replace(demand, workers=missing)) or ()
+        if demand.outgrown(demand.replicas):
+            shares = self._plan(replace(demand, workers=missing)) or ()
         else:
-            free = {node: self.index.free_on(node, demand.resource) for node in self.index.named(demand.told)}
-            found = tuple(_shared(free, demand.gpus, missing))
-        self.ledger.promise(demand, found, now)
+            free = {node: self.index.free(node, demand.resource) for node in self.index.names(demand.hostnames)}
+            shares = tuple(_fill(free, demand.gpus, missing))
+        self.reservations.add(demand, shares, now)
+
+    def _settle(self, group: Group, node: str) -> None:
+        self.reservations.settle(group, node)
 
     def _missing(self, group: Group, size: int) -> int:
-        """Return how many pods of a group are not bound and have no reservation, nor ever had."""
-        settled = max(self.index.bound_of(group), self.ledger.lapsed(group, size))
-        return size - settled - self.ledger.open_of(group)
-
-    def _bound(self, group: Group, node: str) -> None:
-        self.ledger.bound(group, node)
+        """Return the number of a group's pods that are not bound and never had a reservation."""
+        settled = max(self.index.bound_count(group), self.reservations.expired_count(group, size))
+        return size - settled - self.reservations.unbound_count(group)
 
     # ---- questions --------------------------------------------------------------------------------
 
-    def _answer(self, question: Question | NoHint, now: float) -> Hint:
+    def _hint(self, question: Question | NoHint, now: float) -> Hint:
         match question:
             case NoHint():
                 return question
-            case Arrival(demand):
-                return self._arrived(demand, now)
-            case Demand(told=told) if told and self._has_room(question):
-                if question.binding:
-                    self.heard(question, now)
-                return Hosts(told, question.wanted, f"named already: {', '.join(told)}")
+            case NewPod(demand):
+                return self._hint_for_pod(demand, now)
+            case Demand(hostnames=hostnames) if hostnames and self._has_room(question):
+                if question.stored:
+                    self.reserve_stored(question, now)
+                names = ", ".join(hostnames)
+                return PreferredNodes(hostnames, question.replicas, f"already in the manifest: {names}")
             case Demand():
-                return self._planned(question, now)
+                return self._hint_for_group(question, now)
 
-    def _arrived(self, demand: Demand, now: float) -> Hint:
-        """Return hosts for the missing pods of a new pod's group, unless the pod names hosts for all of them."""
+    def _hint_for_pod(self, demand: Demand, now: float) -> Hint:
+        """Return nodes for the missing pods of a new pod's group, unless the pod names nodes for all of them."""
         group = demand.group
         size = 1 if group.role is Role.SCHEDULER else self._sizes.get(group)
-        if demand.told and (size is None or not demand.outgrown(size)):
-            return NoHint(NoHintReason.NO_WORKERS_ADDED, "its group has not outgrown them")
+        if demand.hostnames and (size is None or not demand.outgrown(size)):
+            return NoHint(NoHintReason.NO_WORKERS_ADDED, "the nodes in the pod were planned for the group's size")
         missing = self._missing(group, size or 0)
         if size and missing > 0:
-            hint = self._placed(replace(demand, workers=missing, before=size - missing), now)
-            if isinstance(hint, NoHint) or not demand.binding:
+            hint = self._plan_and_reserve(replace(demand, workers=missing, replicas_before=size - missing), now)
+            if isinstance(hint, NoHint) or not demand.stored:
                 return hint
-        found = self.ledger.plan_of(group)
-        if found:
-            return self._hosts(group, found, size or demand.wanted)
+        if reserved := self.reservations.plan(group):
+            return self._preferred_nodes(group, reserved, size or demand.replicas)
         if size is None:
             return NoHint(
-                NoHintReason.GROUP_UNKNOWN, f"worker group {group.name} is not in the cache: its size is not known"
+                NoHintReason.GROUP_UNKNOWN, f"worker group {group.name} is not in the cache: its size is unknown"
             )
-        return NoHint(NoHintReason.NO_WORKERS_ADDED, f"its group has no pods without a node beyond the {size} it wants")
+        return NoHint(NoHintReason.NO_WORKERS_ADDED, f"all {size} pods of the group are bound or had a reservation")
 
-    def _planned(self, demand: Demand, now: float) -> Hint:
-        if demand.binding and not demand.before:
-            self.ledger.forget(demand.group)
-        elif demand.binding:  # asked once more, by reinvocation or after a conflict, it finds its own place free
-            self.ledger.trim(demand.group, demand.before - self.index.bound_of(demand.group))
-        return self._placed(demand, now)
+    def _hint_for_group(self, demand: Demand, now: float) -> Hint:
+        """Release what an earlier request for the same pods reserved, for example before a conflict, and plan."""
+        if demand.stored and not demand.replicas_before:
+            self.reservations.forget(demand.group)
+        elif demand.stored:
+            self.reservations.trim(demand.group, demand.replicas_before - self.index.bound_count(demand.group))
+        return self._plan_and_reserve(demand, now)
 
-    def _placed(self, demand: Demand, now: float) -> Hint:
-        """Plan, and reserve the plan."""
-        found = self._plan(demand)
-        if found is None:
-            pods = "the Dask scheduler" if demand.group.role is Role.SCHEDULER else f"{demand.workers} workers"
-            return NoHint(NoHintReason.FULL, f"no room for {pods} of {demand.gpus} {demand.resource}")
-        self.ledger.promise(demand if demand.binding else replace(demand, group=_DRY_RUN), found, now)
-        return self._hosts(demand.group, found, demand.wanted)
+    def _plan_and_reserve(self, demand: Demand, now: float) -> Hint:
+        shares = self._plan(demand)
+        if shares is None:
+            pods = _describe(demand.group, demand.workers)
+            return NoHint(
+                NoHintReason.FULL, f"not enough free GPUs for {pods} with {demand.gpus} {demand.resource} each"
+            )
+        self.reservations.add(demand if demand.stored else replace(demand, group=_DRY_RUN), shares, now)
+        return self._preferred_nodes(demand.group, shares, demand.replicas)
 
     def _plan(self, demand: Demand) -> Plan | None:
-        pool, wanted = self.index.pool(kind(demand)), self._wanted(demand)
+        pool, request = self.index.pool(pool_key(demand)), self._request(demand)
         if demand.group.role is Role.WORKER:
-            return plan(pool, wanted)
-        node = best_fit(pool, wanted)
+            return plan(pool, request)
+        node = best_fit(pool, request)
         return (Share(node, 1),) if node else None
 
-    def _wanted(self, demand: Demand) -> Wanted:
-        namespace, cluster = demand.group.namespace, demand.group.cluster
-        current = {*self.index.hosts_of(namespace, cluster), *self.ledger.nodes_of(namespace, cluster)}
-        seed = crc32(f"{namespace}/{cluster}".encode())
-        return Wanted(demand.workers, demand.gpus, seed, current)
+    def _request(self, demand: Demand) -> PlacementRequest:
+        cluster = demand.group.namespace, demand.group.cluster
+        nodes = {*self.index.worker_nodes(*cluster), *self.reservations.worker_nodes(*cluster)}
+        return PlacementRequest(demand.workers, demand.gpus, crc32("/".join(cluster).encode()), nodes)
 
     def _has_room(self, demand: Demand) -> bool:
-        """Return whether the hosts that a manifest names are reserved for the group, or free enough for it.
+        """Return whether the nodes in a manifest are reserved for the group, or have enough free GPUs for it.
 
-        An exported manifest, or one out of a backup, names hosts that were good at another time.
+        A manifest from an export or a backup may name nodes that are full by now.
         """
-        missing = demand.wanted - self.index.bound_of(demand.group) - self.ledger.open_of(demand.group)
-        pool = self.index.pool(kind(demand))
-        free = {node: pool.free.get(node, 0) for node in self.index.named(demand.told)}
-        return missing <= sum(share.workers for share in _shared(free, demand.gpus, missing))
+        group = demand.group
+        missing = demand.replicas - self.index.bound_count(group) - self.reservations.unbound_count(group)
+        pool = self.index.pool(pool_key(demand))
+        free = {node: pool.free.get(node, 0) for node in self.index.names(demand.hostnames)}
+        return missing <= sum(share.workers for share in _fill(free, demand.gpus, missing))
 
-    def _hosts(self, group: Group, found: Plan, size: int) -> Hosts:
-        known = (self.index.nodes[share.node].host for share in found if share.node in self.index.nodes)
-        names = tuple(dict.fromkeys(known))[:MOST_HOSTS]
-        workers = sum(share.workers for share in found)
-        pods = "the Dask scheduler" if group.role is Role.SCHEDULER else f"{workers} workers"
-        return Hosts(names, size, f"{pods} on {len(names)} hosts: {', '.join(names)}")
-
-
-def _shared(free: Mapping[str, int], gpus: int, workers: int) -> Iterator[Share]:
-    """Yield workers on nodes with so many free GPUs, one node after another, as far as there is room."""
-    for node, left in free.items():
-        room = min(workers, left // gpus)
-        if room > 0:
-            workers -= room
-            yield Share(node, room)
+    def _preferred_nodes(self, group: Group, shares: Plan, size: int) -> PreferredNodes:
+        nodes = (self.index.nodes[share.node] for share in shares if share.node in self.index.nodes)
+        hostnames = tuple(dict.fromkeys(node.hostname for node in nodes))[:MAX_HOSTNAMES]
+        pods = _describe(group, sum(share.workers for share in shares))
+        return PreferredNodes(hostnames, size, f"{pods} on {_plural(len(hostnames), 'node')}: {', '.join(hostnames)}")
 
 
-def kind(demand: Demand) -> Kind:
-    """Return what the demand's pods have in common with others that take the same nodes."""
-    return Kind(demand.resource, demand.constraints, demand.rack)
+def _describe(group: Group, workers: int) -> str:
+    return "the Dask scheduler" if group.role is Role.SCHEDULER else _plural(workers, "worker")
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _fill(free: Mapping[str, int], gpus: int, workers: int) -> Iterator[Share]:
+    """Yield shares that fill one node after another, as long as workers and free GPUs are left."""
+    for node, free_gpus in free.items():
+        share = min(workers, free_gpus // gpus)
+        if share > 0:
+            workers -= share
+            yield Share(node, share)
+
+
+def pool_key(demand: Demand) -> PoolKey:
+    """Return the key of the pool for a demand's pods."""
+    return PoolKey(demand.resource, demand.constraints, demand.rack_label)

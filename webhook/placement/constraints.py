@@ -1,10 +1,10 @@
-"""Whether a node takes a pod, as kube-scheduler sees it: nodeSelector, required node affinity, taints.
+"""Constraints of a pod on nodes, evaluated like kube-scheduler: nodeSelector, required node affinity, taints.
 
 Source: Kubernetes API reference, `NodeSelectorTerm`, `Toleration` and `Taint` v1; component-helpers
 `scheduling/corev1/nodeaffinity`.
 
-What the API server may add to a pod later is not seen in a custom resource: the toleration that the admission
-plugin ExtendedResourceToleration gives for a taint named after the resource, and what a RuntimeClass brings.
+A custom resource does not show what the API server adds to its pods later: the toleration of the admission plugin
+ExtendedResourceToleration, and the scheduling fields of a RuntimeClass.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,11 +22,9 @@ from webhook.workloads.unstructured import (
     texts,
 )
 
-# PreferNoSchedule is a wish.
-_KEEPING_AWAY = frozenset({"NoSchedule", "NoExecute"})
-# Bytes of what one kind of worker says about nodes, as canonical JSON; usually 200. All of it is held against each
-# kind of node there is, and kept.
-_LARGEST = 4096
+EXCLUDING_EFFECTS = frozenset({"NoSchedule", "NoExecute"})  # PreferNoSchedule is a preference
+# Bytes of canonical JSON, usually 200. A pool of nodes is cached for each distinct set of constraints.
+_MAX_BYTES = 4096
 
 
 class Taint(NamedTuple):
@@ -39,34 +37,34 @@ class Taint(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Constraints:
-    """What a pod spec says about nodes. Two that say the same are equal.
+    """Constraints of a pod spec on nodes, compared by their canonical JSON.
 
     Attributes:
-        text: All of it, as canonical JSON.
+        canonical_json: All constraints.
         selector: `nodeSelector`.
-        terms: `nodeSelectorTerms` of the required node affinity, any of which must hold; None where there is none.
-        tolerations: As written.
+        terms: `nodeSelectorTerms` of the required node affinity, of which one must match; None without any.
+        tolerations: Raw tolerations.
     """
 
-    text: bytes
+    canonical_json: bytes
     selector: Mapping[str, str] = field(compare=False)
     terms: Sequence[Unstructured] | None = field(compare=False)
     tolerations: Sequence[Unstructured] = field(compare=False)
 
     def admit(self, name: str, labels: Mapping[str, str], taints: Sequence[Taint]) -> bool:
-        """Whether a node of that name, with these labels and taints, takes the pod."""
-        if self.selector and any(labels.get(key) != value for key, value in self.selector.items()):
+        """Return whether the node with this name, these labels and these taints admits the pod."""
+        if any(labels.get(key) != value for key, value in self.selector.items()):
             return False
-        if taints and not all(any(_tolerates(each, taint) for each in self.tolerations) for taint in taints):
+        if not all(any(_tolerates(toleration, taint) for toleration in self.tolerations) for taint in taints):
             return False
-        return self.terms is None or any(_term_holds(term, name, labels) for term in self.terms)
+        return self.terms is None or any(_term_matches(term, name, labels) for term in self.terms)
 
 
 def constraints(spec: Unstructured) -> Constraints:
-    """What a raw pod spec says about nodes; what is malformed is read as absent.
+    """Return the constraints of a raw pod spec. Malformed fields count as absent.
 
     Raises:
-        CrowdedError: It says more than anyone writes, or nests deeper than JSON is written here (254 levels).
+        TooLargeError: The constraints exceed 4 KiB, or nest deeper than the JSON encoder supports (254 levels).
     """
     selector = texts(spec, "nodeSelector")
     required = mapping(spec, "affinity", "nodeAffinity").get("requiredDuringSchedulingIgnoredDuringExecution")
@@ -76,45 +74,45 @@ def constraints(spec: Unstructured) -> Constraints:
         canonical = orjson.dumps([selector, terms, tolerations], option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError:
         canonical = None
-    if canonical is None or len(canonical) > _LARGEST:
-        raise TooLargeError("bytes about nodes", _LARGEST)
+    if canonical is None or len(canonical) > _MAX_BYTES:
+        raise TooLargeError("bytes about nodes", _MAX_BYTES)
     return Constraints(canonical, selector, terms, tolerations)
 
 
 def taints(node: Unstructured) -> tuple[Taint, ...]:
-    """The taints of a raw Node that keep pods away."""
-    found = (
-        Taint(text(each, "key") or "", text(each, "value") or "", text(each, "effect") or "")
-        for each in sequence(node, "spec", "taints")
+    """Return the taints of a raw Node that exclude pods."""
+    every_taint = (
+        Taint(text(taint, "key") or "", text(taint, "value") or "", text(taint, "effect") or "")
+        for taint in sequence(node, "spec", "taints")
     )
-    return tuple(each for each in found if each.effect in _KEEPING_AWAY)
+    return tuple(taint for taint in every_taint if taint.effect in EXCLUDING_EFFECTS)
 
 
 # ---- node affinity --------------------------------------------------------------------------------
 
 
-def _term_holds(term: Unstructured, name: str, labels: Mapping[str, str]) -> bool:
-    """A term without any requirement selects no node."""
+def _term_matches(term: Unstructured, name: str, labels: Mapping[str, str]) -> bool:
+    """Return whether a term selects a node. A term without requirements selects none."""
     expressions, fields = sequence(term, "matchExpressions"), sequence(term, "matchFields")
     return (
         bool(expressions or fields)
-        and all(_holds(each, labels) for each in expressions)
-        and all(_holds(each, {"metadata.name": name}) for each in fields)
+        and all(_matches(expression, labels) for expression in expressions)
+        and all(_matches(expression, {"metadata.name": name}) for expression in fields)
     )
 
 
-def _holds(requirement: Unstructured, labels: Mapping[str, str]) -> bool:
+def _matches(requirement: Unstructured, labels: Mapping[str, str]) -> bool:
     operator = _OPERATORS.get(text(requirement, "operator") or "")
     return operator is not None and operator(
         labels.get(text(requirement, "key") or ""), sequence(requirement, "values")
     )
 
 
-def _compared(value: str | None, values: Sequence[Unstructured], holds: Callable[[int, int], bool]) -> bool:
+def _compare(value: str | None, values: Sequence[Unstructured], comparison: Callable[[int, int], bool]) -> bool:
     if value is None or len(values) != 1:
         return False
     try:
-        return holds(int(value), int(values[0]))
+        return comparison(int(value), int(values[0]))
     except (ValueError, TypeError):
         return False
 
@@ -124,8 +122,8 @@ _OPERATORS: Mapping[str, Callable[[str | None, Sequence[Unstructured]], bool]] =
     "NotIn": lambda value, values: value not in values,
     "Exists": lambda value, _: value is not None,
     "DoesNotExist": lambda value, _: value is None,
-    "Gt": lambda value, values: _compared(value, values, int.__gt__),
-    "Lt": lambda value, values: _compared(value, values, int.__lt__),
+    "Gt": lambda value, values: _compare(value, values, int.__gt__),
+    "Lt": lambda value, values: _compare(value, values, int.__lt__),
 }
 
 

@@ -1,12 +1,12 @@
-"""GPUs of nodes with Dynamic Resource Allocation: devices in ResourceSlices, less those that ResourceClaims hold.
+"""GPUs of nodes with Dynamic Resource Allocation (DRA): devices in ResourceSlices minus allocated devices.
 
 A DeviceClass with `extendedResourceName` serves an extended resource such as `nvidia.com/gpu` from its devices, on
-every node whose `status.allocatable` has none of it. kube-scheduler then writes a ResourceClaim for the pod by itself.
-Such a claim is not counted here, because the pod's own request is: so a pod's GPU is counted once, and at the moment
-in which the pod is bound, as on a node with a device plugin. All other claims count by the devices that they hold.
+every node whose `status.allocatable` has none of it. kube-scheduler then creates a ResourceClaim for the pod. That
+claim is not counted, because the pod's own request is: each GPU counts once, from the moment its pod is bound, as on a
+node with a device plugin. All other claims count by the devices allocated to them.
 
-Supported: `resource.k8s.io/v1` (Kubernetes 1.34 and later), devices of one node (`spec.nodeName`), and the selectors of
-`selectors`. Not read: DeviceTaintRules, and counters that partitions of one device share.
+Supported: `resource.k8s.io/v1` (Kubernetes 1.34 and later), devices of one node (`spec.nodeName`), and the selectors in
+`selectors`. Not supported: DeviceTaintRules, and counters that partitions of one device share.
 
 Source: Kubernetes API reference, `ResourceSlice`, `ResourceClaim` and `DeviceClass` resource.k8s.io/v1; kube-scheduler
 1.37 `plugins/dynamicresources/extendeddynamicresources.go`; k8s.io/api 0.37 `resource/v1/types.go`.
@@ -20,6 +20,7 @@ from typing import NamedTuple, TypeVar
 
 import orjson
 
+from webhook.placement.constraints import EXCLUDING_EFFECTS
 from webhook.placement.objects import DEVICE_CLASS
 from webhook.placement.selectors import Comparison, comparisons, matches
 from webhook.workloads.unstructured import (
@@ -29,23 +30,21 @@ from webhook.workloads.unstructured import (
     text,
 )
 
-# Marks the claim that kube-scheduler writes for a pod's extended resources.
-_OF_EXTENDED_RESOURCE = "resource.kubernetes.io/extended-resource-claim"
-_KEEPING_AWAY = frozenset({"NoSchedule", "NoExecute"})
-
+# Annotation of the claim that kube-scheduler creates for a pod's extended resources.
+_EXTENDED_RESOURCE_CLAIM = "resource.kubernetes.io/extended-resource-claim"
 
 Key = TypeVar("Key")
 
 
 class DevicePool(NamedTuple):
-    """A pool of devices: the driver, and the pool's name, which is unique for the driver."""
+    """A pool of devices, identified by the driver and a name that is unique within the driver."""
 
     driver: str
     name: str
 
 
 class Device(NamedTuple):
-    """A device that a claim holds."""
+    """A device that is allocated to a claim."""
 
     pool: DevicePool
     name: str
@@ -55,10 +54,10 @@ class DeviceClass(NamedTuple):
     """A DeviceClass that serves an extended resource.
 
     Attributes:
-        name: Its name.
+        name: Name of the class.
         resource: The extended resource.
         created: `creationTimestamp`.
-        selector: What a device must be like; None where the class uses an unsupported selector.
+        selector: Comparisons that a device must match; None if the class uses an unsupported selector.
     """
 
     name: str
@@ -72,10 +71,10 @@ class Slice:
     """A ResourceSlice with devices of one node.
 
     Attributes:
-        node: Its node.
-        pool: The pool that it is a part of.
-        generation: Of the pool: devices of an earlier one are gone.
-        content: The raw devices, compressed: 1 KiB for 8 GPUs, against 10 KiB of JSON. Read once more when a
+        node: Name of the node.
+        pool: Pool to which the devices belong.
+        generation: Generation of the pool; devices of an earlier generation no longer exist.
+        content: The raw devices, compressed: 1 KiB for 8 GPUs instead of 10 KiB of JSON. Decompressed again when a
             DeviceClass changes.
     """
 
@@ -86,7 +85,7 @@ class Slice:
 
 
 def device_class(item: Unstructured) -> DeviceClass | None:
-    """Return a raw DeviceClass; None where it serves no extended resource."""
+    """Parse a raw DeviceClass; return None if it serves no extended resource."""
     resource = text(item, "spec", "extendedResourceName")
     if resource is None:
         return None
@@ -95,7 +94,7 @@ def device_class(item: Unstructured) -> DeviceClass | None:
 
 
 def resource_slice(item: Unstructured) -> Slice | None:
-    """Return a raw ResourceSlice; None where its devices are not of one node."""
+    """Parse a raw ResourceSlice; return None if it does not belong to one node."""
     spec = mapping(item, "spec")
     node, generation = text(spec, "nodeName"), mapping(spec, "pool").get("generation")
     if node is None:
@@ -107,35 +106,35 @@ def resource_slice(item: Unstructured) -> Slice | None:
 
 
 def claimed_devices(item: Unstructured) -> tuple[Device, ...]:
-    """Return the devices that a raw ResourceClaim holds; none where a pod's own request counts for them."""
-    if text(item, "metadata", "annotations", _OF_EXTENDED_RESOURCE) == "true":
+    """Return the devices allocated to a raw ResourceClaim; none if a pod's own request counts for them."""
+    if text(item, "metadata", "annotations", _EXTENDED_RESOURCE_CLAIM) == "true":
         return ()
     results = sequence(item, "status", "allocation", "devices", "results")
     return tuple(
-        Device(DevicePool(text(each, "driver") or "", text(each, "pool") or ""), text(each, "device") or "")
-        for each in results
-        if mapping(each).get("adminAccess") is not True  # which looks at a device and leaves it free
+        Device(DevicePool(text(result, "driver") or "", text(result, "pool") or ""), text(result, "device") or "")
+        for result in results
+        if mapping(result).get("adminAccess") is not True  # the device stays free
     )
 
 
 def _tainted(device: Unstructured) -> bool:
-    return any(text(taint, "effect") in _KEEPING_AWAY for taint in sequence(device, "taints"))
+    return any(text(taint, "effect") in EXCLUDING_EFFECTS for taint in sequence(device, "taints"))
 
 
 class Devices:
-    """All devices of nodes and the claims on them. Not thread-safe."""
+    """Index of all devices of nodes and the claims on them. Not thread-safe."""
 
     def __init__(self, changed: Callable[[str], None] = lambda _node: None) -> None:
         """Start empty; call `changed` with each node whose devices change."""
         self._changed = changed
         self._classes: dict[str, DeviceClass] = {}
-        self._serving: dict[str, DeviceClass] = {}
+        self._class_by_resource: dict[str, DeviceClass] = {}
         self._slices: dict[str, Slice] = {}
-        self._serves: dict[str, Mapping[str, frozenset[str]]] = {}  # slice to extended resource to names of devices
-        self._on_node: defaultdict[str, set[str]] = defaultdict(set)
-        self._in_pool: defaultdict[DevicePool, set[str]] = defaultdict(set)
+        self._devices: dict[str, Mapping[str, frozenset[str]]] = {}  # by slice, then by extended resource
+        self._slices_by_node: defaultdict[str, set[str]] = defaultdict(set)
+        self._slices_by_pool: defaultdict[DevicePool, set[str]] = defaultdict(set)
         self._claims: dict[str, tuple[Device, ...]] = {}
-        self._held: defaultdict[DevicePool, Counter[str]] = defaultdict(Counter)
+        self._claimed: defaultdict[DevicePool, Counter[str]] = defaultdict(Counter)
 
     @property
     def classes(self) -> Mapping[str, DeviceClass]:
@@ -149,120 +148,124 @@ class Devices:
 
     @property
     def claims(self) -> Mapping[str, tuple[Device, ...]]:
-        """The devices of every claim that holds any, by uid."""
+        """Allocated devices of every claim that has any, by uid."""
         return self._claims
 
     def implicit_name(self, resource: str) -> str:
-        """Return the other name by which pods request devices of the class that serves a resource."""
-        serving = self._serving.get(resource)
-        return f"{DEVICE_CLASS}{serving.name}" if serving else ""
+        """Return the implicit extended resource of the class that serves a resource; "" without such a class."""
+        device_class = self._class_by_resource.get(resource)
+        return f"{DEVICE_CLASS}{device_class.name}" if device_class else ""
 
     def resource_named(self, name: str) -> str:
-        """Return the extended resource that a name in a pod's requests stands for; any but an implicit name is one."""
-        found = self._classes.get(name.removeprefix(DEVICE_CLASS)) if name.startswith(DEVICE_CLASS) else None
-        return found.resource if found else name
+        """Return the explicit extended resource for an implicit one; return any other name unchanged."""
+        device_class = self._classes.get(name.removeprefix(DEVICE_CLASS)) if name.startswith(DEVICE_CLASS) else None
+        return device_class.resource if device_class else name
 
     def total(self, node: str, resource: str) -> int:
-        """Return how many devices of a node serve a resource."""
-        return sum(len(self._serves[name].get(resource, ())) for name in self._current(node))
+        """Return the number of devices of a node that serve a resource."""
+        return sum(len(self._devices[name].get(resource, ())) for name in self._current(node))
 
-    def held(self, node: str, resource: str) -> int:
-        """Return how many of these devices are held by claims."""
+    def claimed(self, node: str, resource: str) -> int:
+        """Return the number of devices of a node that serve a resource and are allocated to claims."""
         return sum(
-            device in held
+            device in claimed
             for name in self._current(node)
-            if (held := self._held.get(self._slices[name].pool))
-            for device in self._serves[name].get(resource, ())
+            if (claimed := self._claimed.get(self._slices[name].pool))
+            for device in self._devices[name].get(resource, ())
         )
 
     def served_by(self, node: str, device: Device) -> str | None:
-        """Return the extended resource that a device of a node serves; None where it serves none."""
-        serves = (self._serves[name] for name in self._current(node) if self._slices[name].pool == device.pool)
-        return next((resource for each in serves for resource, found in each.items() if device.name in found), None)
+        """Return the extended resource that a device of a node serves; None if it serves none."""
+        slices = (self._devices[name] for name in self._current(node) if self._slices[name].pool == device.pool)
+        return next((resource for names in slices for resource in names if device.name in names[resource]), None)
 
     def resources_of(self, node: str) -> set[str]:
         """Return the extended resources that devices of a node serve."""
-        return {resource for name in self._current(node) for resource, found in self._serves[name].items() if found}
+        return {resource for name in self._current(node) for resource, names in self._devices[name].items() if names}
 
     def _current(self, node: str) -> list[str]:
-        """Return the slices of a node without those of an outdated generation of their pool."""
-        return [name for name in self._on_node.get(node, ()) if self._is_current(self._slices[name])]
+        """Return the slices of a node that belong to the latest generation of their pool."""
+        return [name for name in self._slices_by_node.get(node, ()) if self._is_current(self._slices[name])]
 
-    def _is_current(self, found: Slice) -> bool:
-        return found.generation == max(self._slices[name].generation for name in self._in_pool[found.pool])
+    def _is_current(self, part: Slice) -> bool:
+        return part.generation == max(self._slices[name].generation for name in self._slices_by_pool[part.pool])
 
     # ---- changes ----------------------------------------------------------------------------------
 
-    def put_class(self, found: DeviceClass) -> None:
-        """Add or replace a class."""
-        if self._classes.get(found.name) != found:
-            self._classes[found.name] = found
-            self._classified()
+    def put_class(self, device_class: DeviceClass) -> None:
+        """Add or update a class."""
+        if self._classes.get(device_class.name) != device_class:
+            self._classes[device_class.name] = device_class
+            self._match_classes()
 
-    def drop_class(self, name: str) -> None:
+    def delete_class(self, name: str) -> None:
         """Remove a class."""
         if self._classes.pop(name, None):
-            self._classified()
+            self._match_classes()
 
-    def _classified(self) -> None:
-        """Choose the class of each resource as kube-scheduler does: the latest, then the first by name."""
-        ordered = sorted(self._classes.values(), key=lambda each: each.name, reverse=True)
-        self._serving = {each.resource: each for each in sorted(ordered, key=lambda each: each.created)}
-        self._serves = {name: self._matched(each) for name, each in self._slices.items()}
-        for node in tuple(self._on_node):
+    def _match_classes(self) -> None:
+        """Choose the class of each resource like kube-scheduler: the latest, then the first by name."""
+        by_name = sorted(self._classes.values(), key=lambda device_class: device_class.name, reverse=True)
+        by_age = sorted(by_name, key=lambda device_class: device_class.created)
+        self._class_by_resource = {device_class.resource: device_class for device_class in by_age}
+        self._devices = {name: self._matching_devices(part) for name, part in self._slices.items()}
+        for node in tuple(self._slices_by_node):
             self._changed(node)
 
-    def put_slice(self, name: str, found: Slice) -> None:
-        """Add or replace a slice."""
-        if self._slices.get(name) == found:
+    def put_slice(self, name: str, part: Slice) -> None:
+        """Add or update a slice."""
+        if self._slices.get(name) == part:
             return
-        self.drop_slice(name)
-        self._slices[name], self._serves[name] = found, self._matched(found)
-        self._on_node[found.node].add(name)
-        self._in_pool[found.pool].add(name)
-        self._changed(found.node)
+        self.delete_slice(name)
+        self._slices[name], self._devices[name] = part, self._matching_devices(part)
+        self._slices_by_node[part.node].add(name)
+        self._slices_by_pool[part.pool].add(name)
+        self._changed(part.node)
 
-    def drop_slice(self, name: str) -> None:
+    def delete_slice(self, name: str) -> None:
         """Remove a slice."""
-        before = self._slices.pop(name, None)
-        if before is None:
+        part = self._slices.pop(name, None)
+        if part is None:
             return
-        del self._serves[name]
-        _discard(self._on_node, before.node, name)
-        _discard(self._in_pool, before.pool, name)
-        self._changed(before.node)
+        del self._devices[name]
+        _discard(self._slices_by_node, part.node, name)
+        _discard(self._slices_by_pool, part.pool, name)
+        self._changed(part.node)
 
     def put_claim(self, uid: str, devices: tuple[Device, ...]) -> None:
-        """Add or replace a claim; one that holds no devices is not kept."""
+        """Add or update a claim; a claim without allocated devices is removed."""
         if self._claims.get(uid, ()) == devices:
             return
-        self.drop_claim(uid)
+        self.delete_claim(uid)
         if devices:
             self._claims[uid] = devices
-            self._hold(devices, 1)
+            self._count(devices, 1)
 
-    def drop_claim(self, uid: str) -> None:
-        """Remove a claim: its devices are free."""
-        self._hold(self._claims.pop(uid, ()), -1)
+    def delete_claim(self, uid: str) -> None:
+        """Remove a claim and free its devices."""
+        self._count(self._claims.pop(uid, ()), -1)
 
-    def _hold(self, devices: tuple[Device, ...], sign: int) -> None:
+    def _count(self, devices: tuple[Device, ...], sign: int) -> None:
         for pool, name in devices:
-            held = self._held[pool]
-            held[name] += sign
-            if not held[name]:
-                del held[name]
-            if not held:
-                del self._held[pool]
+            claimed = self._claimed[pool]
+            claimed[name] += sign
+            if not claimed[name]:
+                del claimed[name]
+            if not claimed:
+                del self._claimed[pool]
         for pool in {device.pool for device in devices}:
-            for node in {self._slices[name].node for name in self._in_pool.get(pool, ())}:
+            for node in {self._slices[name].node for name in self._slices_by_pool.get(pool, ())}:
                 self._changed(node)
 
-    def _matched(self, found: Slice) -> Mapping[str, frozenset[str]]:
-        devices, driver = orjson.loads(zlib.decompress(found.content)), found.pool.driver
+    def _matching_devices(self, part: Slice) -> Mapping[str, frozenset[str]]:
+        """Return the names of a slice's devices by the extended resource that they serve."""
+        devices, driver = orjson.loads(zlib.decompress(part.content)), part.pool.driver
         return {
-            resource: frozenset(text(each, "name") or "" for each in devices if matches(serving.selector, each, driver))
-            for resource, serving in self._serving.items()
-            if serving.selector is not None
+            resource: frozenset(
+                text(device, "name") or "" for device in devices if matches(device_class.selector, device, driver)
+            )
+            for resource, device_class in self._class_by_resource.items()
+            if device_class.selector is not None
         }
 
 

@@ -1,4 +1,4 @@
-"""Nodes, pods that hold accelerators, the questions about a Dask object's pods, and the hints that answer them."""
+"""Nodes, pods with extended resources, the questions about a Dask object's pods, and the hints that answer them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,38 +8,38 @@ from typing import NamedTuple, TypeAlias
 from webhook.placement.constraints import Constraints, Taint
 from webhook.workloads.pod_templates import Role
 
-# Key of the expression that marks a hint's own node affinity term (`webhook.mutators.capacity`). A node that carries a
-# label with this key is never named by a hint.
+# Key of the expression that marks a hint's own node affinity term (`webhook.placement.hint_item`). A hint never names a
+# node that carries a label with this key.
 MARKER = "colocate.dask.org/hint"
-# Of a node affinity term. etcd and the scheduler read it with each pod; more hosts than this are no choice.
-MOST_HOSTS = 50
+# Hostnames in one node affinity item. etcd stores them and the scheduler reads them with each pod.
+MAX_HOSTNAMES = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A node, as far as a plan needs it.
+    """A node with the fields that a plan needs.
 
     Attributes:
-        name: Of the Node.
-        host: Its label `kubernetes.io/hostname`, which is not always its name; "" where it has none.
-        labels: All of them: a worker may ask for any.
-        taints: Those that keep pods away.
-        extended: Allocatable of each extended resource.
-        open: Whether it is ready and schedulable.
+        name: Name of the Node.
+        hostname: Its label `kubernetes.io/hostname`, which may differ from its name; "" without the label.
+        labels: All labels, as any of them may be in a pod's node selector.
+        taints: Taints that exclude pods.
+        extended: Allocatable amount of each extended resource.
+        schedulable: Whether it is ready and not cordoned.
     """
 
     name: str
-    host: str
+    hostname: str
     labels: Mapping[str, str]
     taints: tuple[Taint, ...]
     extended: Mapping[str, int]
-    open: bool
+    schedulable: bool
 
-    def takes(self, constraints: Constraints) -> bool:
-        """Whether a hint may send a worker here, free GPUs apart."""
+    def admits(self, constraints: Constraints) -> bool:
+        """Return whether a hint may name this node, regardless of its free GPUs."""
         return (
-            self.open
-            and bool(self.host)
+            self.schedulable
+            and bool(self.hostname)
             and MARKER not in self.labels
             and constraints.admit(self.name, self.labels, self.taints)
         )
@@ -49,10 +49,10 @@ class Group(NamedTuple):
     """A worker group, or the Dask scheduler of a cluster.
 
     Attributes:
-        namespace: Of the Dask cluster.
+        namespace: Namespace of the Dask cluster.
         cluster: Name of the Dask cluster.
         name: Name of the worker group; empty for the Dask scheduler.
-        role: Of its pods.
+        role: Role of its pods.
     """
 
     namespace: str
@@ -66,22 +66,22 @@ def scheduler_of(namespace: str, cluster: str) -> Group:
     return Group(namespace, cluster, "", Role.SCHEDULER)
 
 
-Asks: TypeAlias = tuple[tuple[str, int], ...]
-"""Extended resources and how much of each."""
+Amounts: TypeAlias = tuple[tuple[str, int], ...]
+"""Extended resources with the amount of each."""
 
 
 @dataclass(frozen=True, slots=True)
 class PodUsage:
-    """What a bound pod holds.
+    """Extended resources of a bound pod.
 
     Attributes:
-        node: Where it is bound.
-        asks: What it holds there.
-        group: The worker group it is of; None for any other pod.
+        node: Node to which the pod is bound.
+        amounts: Its extended resources.
+        group: Its worker group or Dask scheduler; None for any other pod.
     """
 
     node: str
-    asks: Asks
+    amounts: Amounts
     group: Group | None
 
 
@@ -93,7 +93,7 @@ class Share(NamedTuple):
 
 
 Plan: TypeAlias = tuple[Share, ...]
-"""Nodes of a demand's pods, in the order in which they fill."""
+"""Nodes for the pods of a demand, in the order in which they fill."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,15 +102,15 @@ class Demand:
 
     Attributes:
         group: Their group.
-        workers: How many start; at least one where a plan is wanted.
-        before: Pods that the group wanted before, running or not.
+        workers: Number of pods that start; at least one when a plan is requested.
+        replicas_before: Number of pods that the group wanted before, running or not.
         gpus: GPUs of each pod, at least one.
-        resource: The extended resource of these GPUs.
-        constraints: What a node must be like.
-        rack: The node label of a rack; "" where the namespace keeps workers together on nodes only.
-        binding: Whether the object is stored, so that the plan reserves GPUs: False on a dry run.
-        told: Hosts that the manifest names, from an earlier hint.
-        planned: Size of the group for which these hosts were named; None where the item does not say.
+        resource: Extended resource of these GPUs.
+        constraints: Constraints of the pods on nodes.
+        rack_label: Node label of a rack; "" if the namespace co-locates workers by node only.
+        stored: Whether the object is stored, so that the plan reserves GPUs; False on a dry run.
+        hostnames: Hostnames in the manifest, from an earlier hint.
+        planned_size: Size of the group for which these nodes were planned; None if the item has no size.
     """
 
     group: Group
@@ -118,39 +118,39 @@ class Demand:
     gpus: int
     resource: str
     constraints: Constraints
-    rack: str
-    binding: bool = True
-    before: int = 0
-    told: tuple[str, ...] = ()
-    planned: int | None = None
+    rack_label: str
+    stored: bool = True
+    replicas_before: int = 0
+    hostnames: tuple[str, ...] = ()
+    planned_size: int | None = None
 
     @property
-    def wanted(self) -> int:
+    def replicas(self) -> int:
         """All pods of the group."""
-        return self.before + self.workers
+        return self.replicas_before + self.workers
 
     def outgrown(self, size: int) -> bool:
-        """Return whether a group of this size has more pods than its hosts were named for."""
-        return self.planned is not None and self.planned < size
+        """Return whether a group of this size has more pods than the named nodes were planned for."""
+        return self.planned_size is not None and self.planned_size < size
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
-    """A pod that is being created; the size of its group is read from the stored DaskWorkerGroup.
+class NewPod:
+    """A pod that is being created. The size of its group comes from the stored DaskWorkerGroup.
 
     Attributes:
-        demand: For this pod alone.
+        demand: Demand of this pod alone.
     """
 
     demand: Demand
 
 
 class NoHintReason(StrEnum):
-    """Why there is no hint; each is a reason of rule `capacity-hint` too."""
+    """Reason for a missing hint; each is a reason of rule `capacity-hint` too."""
 
     UNKNOWN = "capacity-unknown"  # capacity is not watched, or the first list is not complete
     FORBIDDEN = "capacity-forbidden"  # RBAC
-    STALE = "capacity-stale"  # the watch has been silent for too long
+    STALE = "capacity-stale"  # the watch has received no event for too long
     FULL = "capacity-full"  # not all pods fit
     GROUP_UNKNOWN = "worker-group-unknown"  # a pod whose worker group is not in the cache
     NO_WORKERS_ADDED = "no-workers-added"  # no pod starts that needs a new hint
@@ -160,11 +160,11 @@ class NoHintReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NoHint:
-    """Reason for a missing hint.
+    """A missing hint.
 
     Attributes:
-        reason: As a code.
-        detail: For people: one line.
+        reason: Reason code.
+        detail: One line for people.
     """
 
     reason: NoHintReason
@@ -172,22 +172,22 @@ class NoHint:
 
 
 @dataclass(frozen=True, slots=True)
-class Hosts:
-    """Hosts to prefer.
+class PreferredNodes:
+    """Nodes to prefer.
 
     Attributes:
-        names: Values of `kubernetes.io/hostname`, at most `MOST_HOSTS`, in the order in which they fill.
-        size: Size of the group that these hosts are planned for.
-        detail: For people: one line.
+        hostnames: Values of `kubernetes.io/hostname`, at most `MAX_HOSTNAMES`, in the order in which the nodes fill.
+        size: Size of the group for which these nodes are planned.
+        detail: One line for people.
     """
 
-    names: tuple[str, ...]
+    hostnames: tuple[str, ...]
     size: int
     detail: str
 
 
-Hint: TypeAlias = Hosts | NoHint
-Question: TypeAlias = Demand | Arrival
+Hint: TypeAlias = PreferredNodes | NoHint
+Question: TypeAlias = Demand | NewPod
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,21 +204,21 @@ class Hints:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """Questions about one Dask object, by the role of its pods; a NoHint where there is nothing to ask."""
+    """Questions about one Dask object, by the role of its pods; a NoHint for a role without a question."""
 
     worker: Question | NoHint
     scheduler: Question | NoHint
 
     @property
     def hints(self) -> Hints | None:
-        """The hints where neither role has a question; else None."""
+        """The hints if neither role has a question; else None."""
         if isinstance(self.worker, NoHint) and isinstance(self.scheduler, NoHint):
             return Hints(self.worker, self.scheduler)
         return None
 
     def without(self, reason: NoHint) -> Hints:
-        """Return the hints where capacity is not known: `reason` for each role with a question."""
-        return Hints(*(each if isinstance(each, NoHint) else reason for each in (self.worker, self.scheduler)))
+        """Return the hints while capacity is not known: `reason` for each role with a question."""
+        return Hints(*(role if isinstance(role, NoHint) else reason for role in (self.worker, self.scheduler)))
 
 
 _UNWATCHED = NoHint(NoHintReason.UNKNOWN, "this installation does not watch capacity")

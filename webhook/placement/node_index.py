@@ -1,7 +1,7 @@
-"""All nodes and the pods that hold something on them; the pools of each kind of worker, kept up to date.
+"""Index of all nodes and the extended resources of their pods, with a pool of nodes for each kind of pod.
 
-A change of a pod takes constant time for each pool. A pool is made by a look at all nodes when a kind of worker is
-first asked about, and given up when `MOST_POOLS` others were asked about since.
+A pod event costs constant time for each pool. A pool is built from all nodes at its first question, and evicted after
+questions about `MAX_POOLS` other kinds of pods.
 """
 
 from collections import Counter, OrderedDict, defaultdict
@@ -16,33 +16,34 @@ from webhook.placement.pool import Pool
 from webhook.workloads.pod_templates import Role
 
 Key = TypeVar("Key")
-# Kinds of workers are distinct sets of selectors and tolerations: one or a few for each team. 16 pools of 5,000 nodes
+# Kinds of pods are distinct sets of selectors and tolerations: one or a few for each team. 16 pools of 5,000 nodes
 # are about 25 MiB.
-MOST_POOLS = 16
+MAX_POOLS = 16
+_EMPTY: Counter[str] = Counter()
 
 
-class Kind(NamedTuple):
-    """What workers have in common that can share a pool."""
+class PoolKey(NamedTuple):
+    """Properties that pods of one pool have in common."""
 
     resource: str
     constraints: Constraints
-    rack: str
+    rack_label: str
 
 
 class NodeIndex:
-    """Free capacity of every node. Not safe for threads: whoever shares it has the lock."""
+    """Free extended resources of every node. Not thread-safe."""
 
     def __init__(self, on_bound: Callable[[Group, str], None] = lambda _group, _node: None) -> None:
         """Start empty; call `on_bound` with the group and the node of each worker or Dask scheduler that is bound."""
         self._on_bound = on_bound
-        self.devices = Devices(self._reclassified)
+        self.devices = Devices(self._replace_in_pools)
         self._nodes: dict[str, Node] = {}
-        self._by_host: dict[str, str] = {}
+        self._names_by_hostname: dict[str, str] = {}
         self._pods: dict[str, PodUsage] = {}
-        self._taken: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._used: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._workers: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-        self._groups: Counter[Group] = Counter()
-        self._pools: OrderedDict[Kind, Pool] = OrderedDict()
+        self._bound: Counter[Group] = Counter()
+        self._pools: OrderedDict[PoolKey, Pool] = OrderedDict()
 
     @property
     def nodes(self) -> Mapping[str, Node]:
@@ -51,127 +52,114 @@ class NodeIndex:
 
     @property
     def pods(self) -> Mapping[str, PodUsage]:
-        """Every pod that holds something, by uid."""
+        """Every bound pod with extended resources, by uid."""
         return self._pods
 
-    def hosts_of(self, namespace: str, cluster: str) -> Collection[str]:
-        """The nodes with bound workers of a cluster."""
+    def worker_nodes(self, namespace: str, cluster: str) -> Collection[str]:
+        """Return the nodes with bound workers of a cluster."""
         return tuple(self._workers.get((namespace, cluster), ()))
 
-    def bound_of(self, group: Group) -> int:
-        """Return how many pods of a group are bound."""
-        return self._groups[group]
+    def bound_count(self, group: Group) -> int:
+        """Return the number of bound pods of a group."""
+        return self._bound[group]
 
-    def free_on(self, name: str, resource: str) -> int:
-        """What is free of a resource on a node, whoever it takes; 0 where the node is not known."""
-        node = self._nodes.get(name)
-        return self._free(node, resource) if node else 0
+    def free(self, node: str, resource: str) -> int:
+        """Return the free amount of a resource on a node; 0 for an unknown node."""
+        return self._free(self._nodes[node], resource) if node in self._nodes else 0
 
-    def named(self, hosts: Sequence[str]) -> list[str]:
-        """The nodes of host names, unknown ones left out."""
-        return [self._by_host[host] for host in hosts if host in self._by_host]
+    def names(self, hostnames: Sequence[str]) -> list[str]:
+        """Return the names of the nodes with these hostnames; unknown hostnames are skipped."""
+        return [self._names_by_hostname[hostname] for hostname in hostnames if hostname in self._names_by_hostname]
 
-    def pool(self, kind: Kind) -> Pool:
-        """The nodes that take a kind of worker."""
-        if kind not in self._pools:
-            self._pools[kind] = Pool()
+    def pool(self, key: PoolKey) -> Pool:
+        """Return the nodes that admit one kind of pod."""
+        if key not in self._pools:
+            self._pools[key] = Pool()
             for node in self._nodes.values():
-                self._place(node, kind, self._pools[kind])
-            if len(self._pools) > MOST_POOLS:
+                self._put_in_pool(node, key, self._pools[key])
+            if len(self._pools) > MAX_POOLS:
                 self._pools.popitem(last=False)
-        self._pools.move_to_end(kind)
-        return self._pools[kind]
+        self._pools.move_to_end(key)
+        return self._pools[key]
 
     # ---- changes ----------------------------------------------------------------------------------
 
     def put_node(self, node: Node) -> None:
-        """A node is there, or has changed; most changes are heartbeats and change nothing here."""
+        """Add or update a node. Most updates are heartbeats, which change nothing here."""
         if self._nodes.get(node.name) != node:
             self._nodes[node.name] = node
-            self._by_host[node.host] = node.name
-            for kind, pool in self._pools.items():
-                self._place(node, kind, pool)
+            self._names_by_hostname[node.hostname] = node.name
+            self._replace_in_pools(node.name)
 
-    def drop_node(self, name: str) -> None:
-        """A node is gone; its pods follow by themselves."""
+    def delete_node(self, name: str) -> None:
+        """Remove a node; its pods are deleted by their own events."""
         node = self._nodes.pop(name, None)
         if node:
-            self._by_host.pop(node.host, None)
+            self._names_by_hostname.pop(node.hostname, None)
             for pool in self._pools.values():
-                pool.drop(name)
+                pool.delete(name)
 
-    def put_pod(self, uid: str, held: PodUsage) -> None:
-        """A pod holds something. What it holds and where never changes: a pod is bound once."""
+    def put_pod(self, uid: str, usage: PodUsage) -> None:
+        """Add a bound pod; its node and its resources never change."""
         if uid in self._pods:
             return
-        self._pods[uid] = held
-        self._take(held, 1)
-        if held.group:
-            self._on_bound(held.group, held.node)
+        self._pods[uid] = usage
+        self._count_pod(usage, 1)
+        if usage.group:
+            self._on_bound(usage.group, usage.node)
 
-    def drop_pod(self, uid: str) -> None:
-        """A pod is gone or has ended."""
-        held = self._pods.pop(uid, None)
-        if held:
-            self._take(held, -1)
+    def delete_pod(self, uid: str) -> None:
+        """Remove a pod that was deleted or has ended."""
+        usage = self._pods.pop(uid, None)
+        if usage:
+            self._count_pod(usage, -1)
 
     def reserve(self, node: str, resource: str, amount: int) -> None:
-        """Set so much aside, on top of what pods hold; a negative amount gives it back."""
-        _count(self._taken[node], resource, amount)
-        if not self._taken[node]:
-            del self._taken[node]
-        self._refresh(node, resource)
+        """Reserve an amount on a node, in addition to what pods use; a negative amount releases it."""
+        _count(self._used[node], resource, amount)
+        if not self._used[node]:
+            del self._used[node]
+        if node in self._nodes:
+            for key, pool in self._pools.items():
+                if node in pool.racks and (key.resource == resource or resource.startswith(DEVICE_CLASS)):
+                    pool.put(node, pool.racks[node], self._free(self._nodes[node], key.resource))
 
-    def _take(self, held: PodUsage, sign: int) -> None:
-        if held.group:
-            _count(self._groups, held.group, sign)
-        if held.group and held.group.role is Role.WORKER:
-            workers = self._workers[held.group.namespace, held.group.cluster]
-            _count(workers, held.node, sign)
+    def _count_pod(self, usage: PodUsage, sign: int) -> None:
+        group = usage.group
+        if group:
+            _count(self._bound, group, sign)
+        if group and group.role is Role.WORKER:
+            workers = self._workers[group.namespace, group.cluster]
+            _count(workers, usage.node, sign)
             if not workers:
-                del self._workers[held.group.namespace, held.group.cluster]
-        for resource, amount in held.asks:
-            self.reserve(held.node, resource, sign * amount)
+                del self._workers[group.namespace, group.cluster]
+        for resource, amount in usage.amounts:
+            self.reserve(usage.node, resource, sign * amount)
 
-    def _refresh(self, name: str, resource: str) -> None:
-        node = self._nodes.get(name)
-        for kind, pool in self._pools.items() if node else ():
-            if node and name in pool.racks and (kind.resource == resource or resource.startswith(DEVICE_CLASS)):
-                pool.put(name, pool.racks[name], self._free(node, kind.resource))
+    def _replace_in_pools(self, name: str) -> None:
+        """Update the pools after a change of a node or of its devices."""
+        if name in self._nodes:
+            for key, pool in self._pools.items():
+                self._put_in_pool(self._nodes[name], key, pool)
 
-    def _reclassified(self, name: str) -> None:
-        """Update the pools after a change of a node's devices."""
-        node = self._nodes.get(name)
-        for kind, pool in self._pools.items() if node else ():
-            if node:
-                self._place(node, kind, pool)
-
-    def _place(self, node: Node, kind: Kind, pool: Pool) -> None:
-        offers = kind.resource in node.extended or self.devices.total(node.name, kind.resource)
-        if offers and node.takes(kind.constraints):
-            rack = node.labels.get(kind.rack, "")
-            pool.put(node.name, rack, self._free(node, kind.resource))
+    def _put_in_pool(self, node: Node, key: PoolKey, pool: Pool) -> None:
+        has_resource = key.resource in node.extended or self.devices.total(node.name, key.resource)
+        if has_resource and node.admits(key.constraints):
+            pool.put(node.name, node.labels.get(key.rack_label, ""), self._free(node, key.resource))
         else:
-            pool.drop(node.name)
+            pool.delete(node.name)
 
     def _free(self, node: Node, resource: str) -> int:
-        """Return the free amount: of the device plugin's, where the node has any, else of devices (see `dra`)."""
-        taken = self._taken.get(node.name, _NOTHING)
+        """Return the free amount: of the device plugin if the node has one for the resource, else of DRA devices."""
+        used = self._used.get(node.name, _EMPTY)
         if allocatable := node.extended.get(resource, 0):
-            return allocatable - taken[resource]
-        implicitly = taken[self.devices.implicit_name(resource)]
-        return (
-            self.devices.total(node.name, resource)
-            - self.devices.held(node.name, resource)
-            - (taken[resource] + implicitly)
-        )
-
-
-_NOTHING: Counter[str] = Counter()
+            return allocatable - used[resource]
+        unclaimed = self.devices.total(node.name, resource) - self.devices.claimed(node.name, resource)
+        return unclaimed - used[resource] - used[self.devices.implicit_name(resource)]
 
 
 def _count(counter: Counter[Key], key: Key, amount: int) -> None:
-    """Count up or down; what is down to nothing is gone."""
+    """Add an amount to a count, and remove a count of zero."""
     counter[key] += amount
     if not counter[key]:
         del counter[key]

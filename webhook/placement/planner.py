@@ -1,21 +1,20 @@
-"""A pool and a demand become hosts.
+"""Planner: chooses nodes from a pool for the workers or the Dask scheduler of one cluster.
 
-What comes first, from the strongest:
+Criteria for workers, the strongest first:
 
-1. hosts that hold workers of the cluster already and have room;
-2. then the fewest further hosts;
-3. of equally few, those that stand in one rack;
-4. of those, the ones that leave the fewest GPUs over, best in a rack where the cluster stands already;
-5. of all that is equal, the one that a hash of the cluster's name points at, so that two replicas of the webhook
-   that don't know of each other's promises rarely choose alike.
+1. nodes that already run workers of the cluster and have free GPUs;
+2. the minimum number of further nodes;
+3. nodes in one rack;
+4. the least free GPUs left over on these nodes, preferably in a rack that already runs workers of the cluster;
+5. a hash of the cluster's name, so that two replicas that do not know each other's reservations rarely choose alike.
 
-The second is exact. The others hold for clusters of up to `EXACT` hosts, among the `MOST_CHOICES` tightest choices and
-as many others, as far as `MOST_STEPS` reach; of a larger cluster all but the last `EXACT` hosts are the emptiest there
-are.
+The second criterion is exact. The others hold for clusters of up to `EXACT_NODES` nodes, among the `MAX_CHOICES`
+tightest choices and as many others, within `MAX_STEPS`. For a larger cluster all but the last `EXACT_NODES` nodes are
+the ones with the most free GPUs.
 
-One rack comes before a tight fit because kube-scheduler sees to it anyway: as soon as a cluster's first node is full,
-the affinity to its rack weighs as much as the hint, and pulls workers to other hosts of that rack, which may be
-promised to somebody else. Replayed at 95 % and in bursts, 2 of 144 clusters then left their hosts, else 8.
+One rack comes before a tight fit because of the preferred pod affinity to the rack: when a cluster's first node is
+full, that affinity weighs as much as the hint and attracts workers to other nodes of the rack, which may be reserved
+for another cluster. In replays at 95 % load and in bursts, 2 of 144 clusters then left their nodes, otherwise 8.
 """
 
 from collections import Counter
@@ -27,67 +26,68 @@ from typing import TypeAlias
 from webhook.placement.model import Plan, Share
 from webhook.placement.pool import Pool
 
-# Choices among hosts of 8 or 16 sizes grow as the power of this number, and a plan has a millisecond
-# (`tests.bench.capacity`). Three hosts of 8 GPUs hold 24 workers.
-EXACT = 3
-MOST_CHOICES = 16
-# Steps of one search, of which a plan makes two: about 1 us each. Hosts of up to 8 sizes took 100 at most, of 16 sizes
-# 250; of more a search may end early, with the best that it found until then.
-MOST_STEPS = 300
+# The number of choices among nodes with 8 or 16 different amounts of free GPUs grows exponentially with this number,
+# and a plan has one millisecond (`tests.bench.capacity`). Three nodes of 8 GPUs run 24 workers.
+EXACT_NODES = 3
+MAX_CHOICES = 16
+# Steps of one search, about 1 us each; a plan makes two searches. Up to 8 amounts took at most 100 steps, 16 amounts
+# 250. With more amounts a search may end early with the best choice so far.
+MAX_STEPS = 300
 
-Sizes: TypeAlias = tuple[int, ...]
-"""Free GPUs of each host of a choice, descending."""
+Choice: TypeAlias = tuple[int, ...]
+"""Free GPUs of each chosen node, descending."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is to be placed.
+class PlacementRequest:
+    """Pods to place.
 
     Attributes:
-        workers: How many.
-        gpus: GPUs of each.
-        seed: What decides between equals: 32 bits, the lower for racks and the upper for hosts.
-        current: Nodes with workers of the same cluster; those that stand in the pool and have room are used first.
+        workers: Number of pods.
+        gpus: GPUs of each pod.
+        seed: 32 bits that decide between equal choices, the lower half for racks and the upper half for nodes.
+        nodes: Nodes with workers of the same cluster; those with free GPUs are used first.
     """
 
     workers: int
     gpus: int
     seed: int
-    current: Collection[str] = ()
+    nodes: Collection[str] = ()
 
 
-def plan(pool: Pool, wanted: Wanted) -> Plan | None:
-    """Where all the workers go; None where they don't all fit. Nothing is changed."""
-    held = sorted(
-        (node for node in wanted.current if pool.free.get(node, 0) >= wanted.gpus),
+def plan(pool: Pool, request: PlacementRequest) -> Plan | None:
+    """Return nodes for all workers; None if some do not fit. The pool is not changed."""
+    own_nodes = sorted(
+        (node for node in request.nodes if pool.free.get(node, 0) >= request.gpus),
         key=lambda node: (-pool.free[node], node),
     )
-    shares, left = _filled(pool, held, wanted.workers, wanted.gpus)
+    shares, left = _fill(pool, own_nodes, request.workers, request.gpus)
     if not left:
         return tuple(shares)
-    further = _Further(pool, wanted.gpus, left, wanted.seed, frozenset(held))
-    chosen = further.chosen({pool.racks[node] for node in wanted.current if node in pool.racks})
-    return None if chosen is None else (*shares, *_filled(pool, chosen, left, wanted.gpus)[0])
+    search = _FurtherNodes(pool, request.gpus, left, request.seed, frozenset(own_nodes))
+    nodes = search.choose({pool.racks[node] for node in request.nodes if node in pool.racks})
+    return None if nodes is None else (*shares, *_fill(pool, nodes, left, request.gpus)[0])
 
 
-def best_fit(pool: Pool, wanted: Wanted) -> str | None:
-    """Return the node with the fewest free GPUs that still holds one pod, so that emptier nodes stay whole.
+def best_fit(pool: Pool, request: PlacementRequest) -> str | None:
+    """Return the node with the least free GPUs that fits one pod, so that emptier nodes stay whole.
 
-    Of equally full nodes one that runs none of the cluster's workers comes first: it leaves them room to grow. Nodes in
-    the racks of the cluster's workers come before the rest.
+    Of equally full nodes, one without workers of the cluster comes first, so that the cluster can grow on its nodes.
+    Nodes in the racks of the cluster's workers come before other nodes.
     """
-    free = min((free for free in pool.counts if free >= wanted.gpus), default=None)
+    free = min((free for free in pool.counts if free >= request.gpus), default=None)
     if free is None:
         return None
-    home = dict.fromkeys(sorted({pool.racks[node] for node in wanted.current if node in pool.racks}))
-    racks = chain(home, (rack for rack in rotated(pool.racks_with(free, 1), wanted.seed) if rack not in home))
-    nodes = (node for rack in racks for node in rotated(pool.nodes_of(free, rack), wanted.seed >> 16))
+    own_racks = dict.fromkeys(sorted({pool.racks[node] for node in request.nodes if node in pool.racks}))
+    other_racks = (rack for rack in rotate(pool.racks_with(free, 1), request.seed) if rack not in own_racks)
+    racks = chain(own_racks, other_racks)
+    nodes = (node for rack in racks for node in rotate(pool.nodes_with(free, rack), request.seed >> 16))
     first = next(nodes)
-    return next((node for node in chain((first,), nodes) if node not in wanted.current), first)
+    return next((node for node in chain((first,), nodes) if node not in request.nodes), first)
 
 
-def _filled(pool: Pool, nodes: Sequence[str], workers: int, gpus: int) -> tuple[list[Share], int]:
-    """Fill nodes one after another; also the number of workers that found no room."""
+def _fill(pool: Pool, nodes: Sequence[str], workers: int, gpus: int) -> tuple[list[Share], int]:
+    """Fill nodes one after another; return the shares and the number of workers that did not fit."""
     shares = []
     for node in nodes:
         if not workers:
@@ -98,173 +98,173 @@ def _filled(pool: Pool, nodes: Sequence[str], workers: int, gpus: int) -> tuple[
 
 
 @dataclass(frozen=True, slots=True)
-class _Further:
-    """The choice of hosts that hold no worker of the cluster yet."""
+class _FurtherNodes:
+    """Choice of nodes for the workers that do not fit on the cluster's own nodes."""
 
     pool: Pool
     gpus: int
     workers: int
     seed: int
-    held: frozenset[str]
-    taken: Counter[tuple[int, str]] = field(init=False)
+    excluded: frozenset[str]
+    excluded_counts: Counter[tuple[int, str]] = field(init=False)
     counts: tuple[tuple[int, int], ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Leave the hosts out that are used anyway."""
-        taken = Counter((self.pool.free[node], self.pool.racks[node]) for node in self.held)
-        sizes = Counter(self.pool.free[node] for node in self.held)
-        counts = ((free, self.pool.counts[free] - sizes[free]) for free in sorted(self.pool.counts, reverse=True))
-        object.__setattr__(self, "taken", taken)
-        object.__setattr__(self, "counts", tuple(each for each in counts if each[0] >= self.gpus and each[1]))
+        """Count the nodes by free GPUs, without the excluded ones."""
+        excluded_counts = Counter((self.pool.free[node], self.pool.racks[node]) for node in self.excluded)
+        excluded = Counter(self.pool.free[node] for node in self.excluded)
+        counts = ((free, self.pool.counts[free] - excluded[free]) for free in sorted(self.pool.counts, reverse=True))
+        object.__setattr__(self, "excluded_counts", excluded_counts)
+        object.__setattr__(
+            self, "counts", tuple((free, count) for free, count in counts if free >= self.gpus and count)
+        )
 
-    def chosen(self, home: set[str]) -> list[str] | None:
-        """Nodes, the emptiest first, or None where there is too little room; `home` are the racks to prefer."""
+    def choose(self, own_racks: set[str]) -> list[str] | None:
+        """Return nodes, the emptiest first, preferably in `own_racks`; None if the workers do not fit."""
         choices = tightest(self.counts, self.gpus, self.workers)
         if not choices:
             return None
-        for each in chain(choices, looser(self.counts, self.gpus, self.workers, choices[0])):
-            rack = self._rack_of(Counter(each), home)
+        for choice in chain(choices, looser(self.counts, self.gpus, self.workers, choices[0])):
+            rack = self._rack_with(Counter(choice), own_racks)
             if rack is not None:
-                return self._picked(Counter(each), (rack,))
+                return self._nodes(Counter(choice), (rack,))
         sizes = Counter(choices[0])
-        return self._picked(sizes, self._racks_by_cover(sizes, home))
+        return self._nodes(sizes, self._racks_by_coverage(sizes, own_racks))
 
-    def _rack_of(self, sizes: Mapping[int, int], home: set[str]) -> str | None:
-        """A rack that has hosts of all these sizes."""
-        for rack in sorted(home):
-            if all(self._room(free, rack) >= count for free, count in sizes.items()):
+    def _rack_with(self, sizes: Mapping[int, int], own_racks: set[str]) -> str | None:
+        """Return a rack that has all nodes of a choice."""
+        for rack in sorted(own_racks):
+            if all(self._available(free, rack) >= count for free, count in sizes.items()):
                 return rack
         rarest, *others = sorted((self.pool.racks_with(*size) for size in sizes.items()), key=len)
-        return next(
-            (rack for rack in rotated(rarest, self.seed) if rack not in home and all(rack in each for each in others)),
-            None,
-        )
+        for rack in rotate(rarest, self.seed):
+            if rack not in own_racks and all(rack in racks for racks in others):
+                return rack
+        return None
 
-    def _racks_by_cover(self, sizes: Mapping[int, int], home: set[str]) -> Sequence[str]:
-        """Racks that have most of the sizes first: close to the fewest of them."""
-        cover = Counter(sorted(home))
+    def _racks_by_coverage(self, sizes: Mapping[int, int], own_racks: set[str]) -> Sequence[str]:
+        """Return the racks that have most nodes of a choice first, to use close to the minimum number of racks."""
+        coverage = Counter(sorted(own_racks))
         for free, count in sizes.items():
             for nodes in range(1, count + 1):
                 racks = self.pool.racks_with(free, nodes)
                 if not racks:
                     break
-                cover.update(rotated(racks, self.seed))
-        return [rack for rack, _ in cover.most_common(sum(sizes.values()) + len(home))]
+                coverage.update(rotate(racks, self.seed))
+        return [rack for rack, _ in coverage.most_common(sum(sizes.values()) + len(own_racks))]
 
-    def _room(self, free: int, rack: str) -> int:
-        return len(self.pool.nodes_of(free, rack)) - self.taken[free, rack]
+    def _available(self, free: int, rack: str) -> int:
+        return len(self.pool.nodes_with(free, rack)) - self.excluded_counts[free, rack]
 
-    def _picked(self, sizes: Mapping[int, int], racks: Iterable[str]) -> list[str]:
-        """Nodes of these sizes, the emptiest first: from the racks, and what they lack from any."""
+    def _nodes(self, sizes: Mapping[int, int], racks: Iterable[str]) -> list[str]:
+        """Return nodes for a choice, the emptiest first: from these racks, then from any rack."""
         left = Counter(sizes)
         nodes: list[tuple[int, str]] = []
         for rack in chain(racks, *(self.pool.racks_with(free, 1) for free in sizes)):
             for free in [free for free, count in left.items() if count]:
-                open_there = (
-                    node for node in rotated(self.pool.nodes_of(free, rack), self.seed >> 16) if node not in self.held
-                )
-                taken = dict.fromkeys(islice(open_there, left[free]))
-                left[free] -= len(taken)
-                nodes += ((free, node) for node in taken)
+                in_rack = rotate(self.pool.nodes_with(free, rack), self.seed >> 16)
+                chosen = dict.fromkeys(islice((node for node in in_rack if node not in self.excluded), left[free]))
+                left[free] -= len(chosen)
+                nodes += ((free, node) for node in chosen)
             if not left.total():
                 break
-        return [node for _, node in sorted(nodes, key=lambda each: -each[0])]
+        return [node for _, node in sorted(nodes, key=lambda free_and_node: -free_and_node[0])]
 
 
-def rotated(items: Mapping[str, object], seed: int) -> Iterator[str]:
-    """All keys, beginning somewhere."""
+def rotate(items: Mapping[str, object], seed: int) -> Iterator[str]:
+    """Return all keys, starting at a position given by the seed."""
     start = seed % len(items) if items else 0
     return chain(islice(items, start, None), islice(items, start))
 
 
-def tightest(counts: Sequence[tuple[int, int]], gpus: int, workers: int) -> list[Sizes]:
-    """The fewest hosts that hold the workers, by free GPUs: equally tight choices, or none where there is no room.
+def tightest(counts: Sequence[tuple[int, int]], gpus: int, workers: int) -> list[Choice]:
+    """Return the equally tight choices with the minimum number of nodes; none if the workers do not fit.
 
     Args:
-        counts: Free GPUs and how many hosts have so many, in descending order.
-        gpus: Of each worker.
-        workers: How many.
+        counts: Free GPUs and the number of nodes with so many, in descending order.
+        gpus: GPUs of each worker.
+        workers: Number of workers.
     """
     largest: list[int] = []
     left = workers
     for free, count in counts:
-        hosts = min(count, -(-left // (free // gpus)))
-        largest += [free] * hosts
-        left -= hosts * (free // gpus)
+        nodes = min(count, -(-left // (free // gpus)))
+        largest += [free] * nodes
+        left -= nodes * (free // gpus)
         if left <= 0:
             break
     else:
         return []
-    fitting = _fitting(counts, gpus, workers, tuple(largest))
-    return _searched(counts, gpus, workers, fitting, None) or [fitting]
+    upper_bound = _shrink_last(counts, gpus, workers, tuple(largest))
+    return _search(counts, gpus, workers, upper_bound, None) or [upper_bound]
 
 
-def _fitting(counts: Sequence[tuple[int, int]], gpus: int, workers: int, largest: Sizes) -> Sizes:
-    """The same with the last host the smallest that will do: where to begin, and what is taken when steps run out."""
+def _shrink_last(counts: Sequence[tuple[int, int]], gpus: int, workers: int, largest: Choice) -> Choice:
+    """Replace the last node of a choice by the smallest that fits: the initial bound of the search."""
     *others, _ = largest
     left = workers - sum(free // gpus for free in others)
     used = Counter(others)
     return (*others, min(free for free, count in counts if free // gpus >= left and count > used[free]))
 
 
-def looser(counts: Sequence[tuple[int, int]], gpus: int, workers: int, tight: Sizes) -> Iterator[Sizes]:
-    """Further choices of as many hosts, the tightest first; `tight` and its equals are none of them."""
-    if len(tight) > EXACT:
+def looser(counts: Sequence[tuple[int, int]], gpus: int, workers: int, tight: Choice) -> Iterator[Choice]:
+    """Yield further choices with the same number of nodes, the tightest first, without `tight` and its equals."""
+    if len(tight) > EXACT_NODES:
         return
-    found = _searched(counts, gpus, workers, tight, len(tight) * counts[0][0])
-    yield from sorted((each for each in found if sum(each) > sum(tight)), key=sum)
+    choices = _search(counts, gpus, workers, tight, len(tight) * counts[0][0])
+    yield from sorted((choice for choice in choices if sum(choice) > sum(tight)), key=sum)
 
 
-def _searched(
-    counts: Sequence[tuple[int, int]], gpus: int, workers: int, largest: Sizes, most: int | None
-) -> list[Sizes]:
-    certain = tuple(sorted(largest, reverse=True))[:-EXACT]
-    used = Counter(certain)
-    left = [(free, count - used[free]) for free, count in reversed(counts)]
-    at_most = sum(largest) - sum(certain) if most is None else most
-    search = _Search([each for each in left if each[1]], gpus, at_most, fixed=most is not None)
-    search.extend((), 0, len(largest) - len(certain), workers - sum(free // gpus for free in certain))
-    return [(*certain, *sizes) for sizes in search.found]
+def _search(
+    counts: Sequence[tuple[int, int]], gpus: int, workers: int, start: Choice, fixed_limit: int | None
+) -> list[Choice]:
+    fixed_part = tuple(sorted(start, reverse=True))[:-EXACT_NODES]
+    used = Counter(fixed_part)
+    left = [(free, count - used[free]) for free, count in reversed(counts) if count > used[free]]
+    limit = sum(start) - sum(fixed_part) if fixed_limit is None else fixed_limit
+    search = _Search(left, gpus, limit, is_limit_fixed=fixed_limit is not None)
+    search.extend((), 0, len(start) - len(fixed_part), workers - sum(free // gpus for free in fixed_part))
+    return [(*fixed_part, *choice) for choice in search.choices]
 
 
 @dataclass(slots=True)
 class _Search:
-    """Choices of so many hosts; branches that leave more over than `most` are cut.
+    """Branch-and-bound search for choices with a given number of nodes.
 
     Attributes:
-        counts: Free GPUs and how many hosts have so many, ascending.
-        gpus: Of each worker.
-        most: The sum of a choice; falls with each better one unless `fixed`.
+        counts: Free GPUs and the number of nodes with so many, ascending.
+        gpus: GPUs of each worker.
+        limit: Maximum sum of free GPUs of a choice; each better choice lowers it unless `is_limit_fixed`.
     """
 
     counts: Sequence[tuple[int, int]]
     gpus: int
-    most: int
-    fixed: bool
-    found: list[Sizes] = field(default_factory=list)
+    limit: int
+    is_limit_fixed: bool
+    choices: list[Choice] = field(default_factory=list)
     steps: int = 0
 
-    def extend(self, sizes: Sizes, at: int, hosts: int, workers: int) -> None:
-        """Add `hosts` hosts from place `at` of the counts on, for `workers` workers."""
+    def extend(self, choice: Choice, position: int, nodes: int, workers: int) -> None:
+        """Add `nodes` nodes from a position of the counts on, for `workers` workers."""
         self.steps += 1
-        if not hosts and workers <= 0:
-            self._take(sizes)
-        elif hosts and at < len(self.counts) and not self._hopeless(sizes, at, hosts, workers):
-            free, count = self.counts[at]
-            for times in range(min(count, hosts), -1, -1):
-                rest = workers - times * (free // self.gpus)
-                self.extend((*sizes, *([free] * times)), at + 1, hosts - times, rest)
+        if not nodes and workers <= 0:
+            self._add(choice)
+        elif nodes and position < len(self.counts) and not self._is_hopeless(choice, position, nodes, workers):
+            free, count = self.counts[position]
+            for times in range(min(count, nodes), -1, -1):
+                left = workers - times * (free // self.gpus)
+                self.extend((*choice, *([free] * times)), position + 1, nodes - times, left)
 
-    def _hopeless(self, sizes: Sizes, at: int, hosts: int, workers: int) -> bool:
-        if self.steps > MOST_STEPS or (self.fixed and len(self.found) >= MOST_CHOICES):
+    def _is_hopeless(self, choice: Choice, position: int, nodes: int, workers: int) -> bool:
+        if self.steps > MAX_STEPS or (self.is_limit_fixed and len(self.choices) >= MAX_CHOICES):
             return True
-        if hosts * (self.counts[-1][0] // self.gpus) < workers:
+        if nodes * (self.counts[-1][0] // self.gpus) < workers:
             return True
-        at_least = max(workers * self.gpus, hosts * self.counts[at][0])
-        return sum(sizes) + at_least > self.most
+        at_least = max(workers * self.gpus, nodes * self.counts[position][0])
+        return sum(choice) + at_least > self.limit
 
-    def _take(self, sizes: Sizes) -> None:
-        if not self.fixed and sum(sizes) < self.most:
-            self.most, self.found = sum(sizes), []
-        if len(self.found) < MOST_CHOICES:
-            self.found.append(sizes)
+    def _add(self, choice: Choice) -> None:
+        if not self.is_limit_fixed and sum(choice) < self.limit:
+            self.limit, self.choices = sum(choice), []
+        if len(self.choices) < MAX_CHOICES:
+            self.choices.append(choice)

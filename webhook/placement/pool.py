@@ -1,4 +1,4 @@
-"""The nodes that take one kind of worker, by free GPUs and rack: what a plan looks at instead of all nodes."""
+"""The nodes that admit one kind of pod, grouped by free GPUs and rack, so that a plan need not scan all nodes."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ Names: TypeAlias = dict[str, None]
 
 @dataclass(slots=True)
 class Pool:
-    """Nodes with at least one free GPU. Every change takes constant time.
+    """Nodes that admit one kind of pod. Every change takes constant time.
 
     Attributes:
-        racks: The rack of each node that takes such a worker, also of full ones; "" where it has no such label.
+        racks: Rack of each node, full nodes included; "" for a node without the rack label.
         free: Free GPUs of each node that has any.
-        counts: How many nodes have so many free GPUs.
+        counts: Number of nodes for each number of free GPUs.
     """
 
     racks: dict[str, str] = field(default_factory=dict)
@@ -25,19 +25,19 @@ class Pool:
     _nodes: defaultdict[tuple[int, str], Names] = field(default_factory=lambda: defaultdict(dict))
     _racks: defaultdict[tuple[int, int], Names] = field(default_factory=lambda: defaultdict(dict))
 
-    def nodes_of(self, free: int, rack: str) -> Mapping[str, None]:
-        """The nodes of a rack with exactly so many free GPUs."""
+    def nodes_with(self, free: int, rack: str) -> Mapping[str, None]:
+        """Return the nodes of a rack with exactly this number of free GPUs."""
         return self._nodes.get((free, rack), {})
 
     def racks_with(self, free: int, nodes: int) -> Mapping[str, None]:
-        """The racks with at least so many nodes of exactly so many free GPUs."""
+        """Return the racks that have at least `nodes` nodes with exactly `free` free GPUs."""
         return self._racks.get((free, nodes), {})
 
     def put(self, node: str, rack: str, free: int) -> None:
-        """The node takes such workers, stands in that rack and has so many free GPUs; less than one is full."""
+        """Add or update a node; a `free` below one means full."""
         if self.racks.get(node) == rack and self.free.get(node, 0) == max(free, 0):
             return
-        self.drop(node)
+        self.delete(node)
         self.racks[node] = rack
         if free > 0:
             self.free[node] = free
@@ -46,8 +46,8 @@ class Pool:
             nodes[node] = None
             self._racks[free, len(nodes)][rack] = None
 
-    def drop(self, node: str) -> None:
-        """The node is gone, or takes no such worker any more."""
+    def delete(self, node: str) -> None:
+        """Remove a node that was deleted or no longer admits the pods."""
         rack, free = self.racks.pop(node, None), self.free.pop(node, None)
         if rack is None or free is None:
             return

@@ -1,8 +1,7 @@
-"""GPUs reserved for pods that are not bound yet, so that two clusters of one second don't get the same hosts.
+"""GPUs reserved for pods that are not bound yet, so that clusters created in the same second get different nodes.
 
-A reservation belongs to a worker group or to a Dask scheduler. It shrinks as its pods are bound, one by one, and
-expires after `PATIENCE`: a cluster that was rejected after the webhook's answer, or whose pods wait for something else,
-gives its hosts back.
+A reservation belongs to a worker group or to a Dask scheduler. It shrinks with each of its pods that is bound, and
+expires after `RESERVATION_SECONDS`, for example if the cluster was rejected after the webhook's response.
 """
 
 from collections import OrderedDict, defaultdict
@@ -17,151 +16,152 @@ from webhook.placement.model import (
 )
 from webhook.workloads.pod_templates import Role
 
-# Seconds. The operator makes a cluster's workers within a few of them; a worker that is still not bound after a minute
-# waits for something that no promise brings.
-PATIENCE = 60.0
-# Groups of which it is remembered that a promise ended before its workers were bound; about 1 MiB. One that is
-# forgotten may be promised hosts for another minute.
-MOST_LAPSED = 4096
+# The operator creates a cluster's workers within a few seconds. A worker that is not bound after a minute waits for
+# something that a reservation cannot provide.
+RESERVATION_SECONDS = 60.0
+# Groups whose expired reservation is recorded, about 1 MiB. A group beyond this limit may get a second reservation.
+MAX_EXPIRED_GROUPS = 4096
 
 
 @dataclass(slots=True)
 class Reservation:
-    """GPUs set aside for a worker group.
+    """GPUs reserved for one group.
 
     Attributes:
-        plan: All of it, as it was told.
-        open: Workers that are not bound yet, by node, in the plan's order.
-        resource: What is set aside.
-        gpus: For each worker.
-        wanted: All workers of the group, at the time it was promised.
-        until: The instant it ends by itself.
+        plan: The complete plan.
+        unbound: Number of pods that are not bound yet, by node, in the plan's order.
+        resource: The extended resource.
+        gpus: GPUs of each pod.
+        replicas: All pods of the group, at the time of the reservation.
+        expires_at: Time at which the reservation ends.
     """
 
     plan: Plan
-    open: dict[str, int]
+    unbound: dict[str, int]
     resource: str
     gpus: int
-    wanted: int
-    until: float
+    replicas: int
+    expires_at: float
 
 
 class Reservations:
-    """All promises. Instants are seconds of any steady clock, never going back, and are handed in."""
+    """All reservations. Times are seconds of a monotonic clock, passed in by the caller."""
 
-    def __init__(self, reserve: Callable[[str, str, int], None], patience: float = PATIENCE) -> None:
-        """Tell `reserve` of each node, resource and amount that is set aside, or, negative, given back."""
+    def __init__(self, reserve: Callable[[str, str, int], None], lifetime: float = RESERVATION_SECONDS) -> None:
+        """Call `reserve` with node, resource and amount for each change; a negative amount is released."""
         self._reserve = reserve
-        self._patience = patience
-        self._promises: dict[Group, Reservation] = {}  # the one that ends first comes first
+        self._lifetime = lifetime
+        self._reservations: dict[Group, Reservation] = {}  # in order of expiry
         self._groups: defaultdict[tuple[str, str], set[Group]] = defaultdict(set)
-        self._lapsed: OrderedDict[Group, int] = OrderedDict()
+        self._expired: OrderedDict[Group, int] = OrderedDict()
 
     @property
-    def workers(self) -> int:
-        """Pods, workers and Dask schedulers, with a reservation that are not bound."""
-        return sum(sum(each.open.values()) for each in tuple(self._promises.values()))
+    def pods(self) -> int:
+        """Number of unbound pods, workers and Dask schedulers, with a reservation."""
+        return sum(sum(reservation.unbound.values()) for reservation in tuple(self._reservations.values()))
 
-    def promise(self, demand: Demand, plan: Plan, now: float) -> None:
-        """Set a plan's GPUs aside, on top of what the group was promised before."""
+    def add(self, demand: Demand, plan: Plan, now: float) -> None:
+        """Reserve the GPUs of a plan, in addition to the group's earlier reservation."""
         group = demand.group
         if not plan:
             return
-        before = self._promises.get(group)
-        if before and (before.resource, before.gpus) != (demand.resource, demand.gpus):
+        earlier = self._reservations.get(group)
+        if earlier and (earlier.resource, earlier.gpus) != (demand.resource, demand.gpus):
             self.release(group)
-        before = self._promises.pop(group, None)
-        given = Reservation(
-            plan=(*(before.plan if before else ()), *plan),
-            open=before.open if before else {},
+        earlier = self._reservations.pop(group, None)
+        reservation = Reservation(
+            plan=(*(earlier.plan if earlier else ()), *plan),
+            unbound=earlier.unbound if earlier else {},
             resource=demand.resource,
             gpus=demand.gpus,
-            wanted=demand.wanted,
-            until=now + self._patience,
+            replicas=demand.replicas,
+            expires_at=now + self._lifetime,
         )
         for share in plan:
-            given.open[share.node] = given.open.get(share.node, 0) + share.workers
+            reservation.unbound[share.node] = reservation.unbound.get(share.node, 0) + share.workers
             self._reserve(share.node, demand.resource, share.workers * demand.gpus)
-        self._promises[group] = given
+        self._reservations[group] = reservation
         self._groups[group.namespace, group.cluster].add(group)
 
-    def plan_of(self, group: Group) -> Plan | None:
-        """What a group was promised, all of it, while some of its workers are not bound."""
-        promise = self._promises.get(group)
-        return promise.plan if promise else None
+    def plan(self, group: Group) -> Plan | None:
+        """Return the complete plan of a group's reservation; None without a reservation."""
+        reservation = self._reservations.get(group)
+        return reservation.plan if reservation else None
 
-    def open_of(self, group: Group) -> int:
-        """How many workers of a group are promised a place and not bound."""
-        promise = self._promises.get(group)
-        return sum(promise.open.values()) if promise else 0
+    def unbound_count(self, group: Group) -> int:
+        """Return the number of a group's unbound pods with a reservation."""
+        reservation = self._reservations.get(group)
+        return sum(reservation.unbound.values()) if reservation else 0
 
-    def nodes_of(self, namespace: str, cluster: str) -> set[str]:
-        """Return the nodes that are reserved for workers of a cluster which are not bound yet."""
+    def worker_nodes(self, namespace: str, cluster: str) -> set[str]:
+        """Return the nodes that are reserved for unbound workers of a cluster."""
         groups = self._groups.get((namespace, cluster), ())
-        return {node for group in groups if group.role is Role.WORKER for node in self._promises[group].open}
+        return {node for group in groups if group.role is Role.WORKER for node in self._reservations[group].unbound}
 
-    def bound(self, group: Group, node: str) -> None:
-        """A worker of the group stands on a node: one place less is kept for it, if not there then elsewhere."""
-        promise = self._promises.get(group)
-        if promise is None:
-            return
-        place = node if node in promise.open else next(reversed(promise.open))
-        self._close(group, promise, place, 1)
+    def settle(self, group: Group, node: str) -> None:
+        """Release the place of one pod that was bound: on its node if reserved there, else on the last node."""
+        reservation = self._reservations.get(group)
+        if reservation:
+            place = node if node in reservation.unbound else next(reversed(reservation.unbound))
+            self._release_pods(group, reservation, place, 1)
 
     def trim(self, group: Group, most: int) -> None:
-        """Leave no more than `most` workers of a group a place; what was promised last is given back first."""
-        promise = self._promises.get(group)
-        while promise and (excess := sum(promise.open.values()) - max(most, 0)) > 0:
-            node, workers = next(reversed(promise.open.items()))
-            self._close(group, promise, node, min(workers, excess))
-            promise.plan = _without(promise.plan, Share(node, min(workers, excess)))
+        """Keep at most `most` unbound pods of a group; release the latest reservations first."""
+        reservation = self._reservations.get(group)
+        while reservation and (excess := sum(reservation.unbound.values()) - max(most, 0)) > 0:
+            node, workers = next(reversed(reservation.unbound.items()))
+            self._release_pods(group, reservation, node, min(workers, excess))
+            reservation.plan = _without(reservation.plan, Share(node, min(workers, excess)))
 
     def expire(self, now: float) -> None:
-        """End promises that nobody took up."""
-        while self._promises and (first := next(iter(self._promises.items())))[1].until <= now:
-            self.release(first[0])
-            self._lapsed[first[0]] = first[1].wanted
-            self._lapsed.move_to_end(first[0])
-            if len(self._lapsed) > MOST_LAPSED:
-                self._lapsed.popitem(last=False)
+        """Release the reservations whose time is over."""
+        while self._reservations:
+            group, reservation = next(iter(self._reservations.items()))
+            if reservation.expires_at > now:
+                return
+            self.release(group)
+            self._expired[group] = reservation.replicas
+            self._expired.move_to_end(group)
+            if len(self._expired) > MAX_EXPIRED_GROUPS:
+                self._expired.popitem(last=False)
 
-    def lapsed(self, group: Group, wanted: int) -> int:
-        """How many of the `wanted` workers had their time: their promise ended by itself, and there is no second."""
-        if group in self._lapsed:
-            self._lapsed[group] = min(self._lapsed[group], wanted)
-        return self._lapsed.get(group, 0)
+    def expired_count(self, group: Group, replicas: int) -> int:
+        """Return the number of a group's `replicas` whose reservation expired; they get no second reservation."""
+        if group in self._expired:
+            self._expired[group] = min(self._expired[group], replicas)
+        return self._expired.get(group, 0)
 
     def forget(self, group: Group) -> None:
-        """The group is gone, or is made anew: whatever was promised to it is over."""
+        """Release a group's reservation and its record of expiry, because the group was deleted or created again."""
         self.release(group)
-        self._lapsed.pop(group, None)
+        self._expired.pop(group, None)
 
     def release(self, group: Group) -> None:
-        """End the promise to a group, if there is one."""
-        promise = self._promises.pop(group, None)
-        if promise is None:
+        """Release a group's reservation, if any."""
+        reservation = self._reservations.pop(group, None)
+        if reservation is None:
             return
-        for node, workers in promise.open.items():
-            self._reserve(node, promise.resource, -workers * promise.gpus)
+        for node, workers in reservation.unbound.items():
+            self._reserve(node, reservation.resource, -workers * reservation.gpus)
         self._groups[group.namespace, group.cluster].discard(group)
         if not self._groups[group.namespace, group.cluster]:
             del self._groups[group.namespace, group.cluster]
 
-    def _close(self, group: Group, promise: Reservation, node: str, workers: int) -> None:
-        self._reserve(node, promise.resource, -workers * promise.gpus)
-        promise.open[node] -= workers
-        if not promise.open[node]:
-            del promise.open[node]
-        if not promise.open:
+    def _release_pods(self, group: Group, reservation: Reservation, node: str, workers: int) -> None:
+        self._reserve(node, reservation.resource, -workers * reservation.gpus)
+        reservation.unbound[node] -= workers
+        if not reservation.unbound[node]:
+            del reservation.unbound[node]
+        if not reservation.unbound:
             self.release(group)
 
 
-def _without(plan: Plan, less: Share) -> Plan:
-    """A plan without so many workers on a node, the last ones there."""
-    kept, workers = [], less.workers
+def _without(plan: Plan, removed: Share) -> Plan:
+    """Return a plan without a number of workers on a node, removed from the end."""
+    shares, workers = [], removed.workers
     for share in reversed(plan):
-        gone = min(workers, share.workers) if share.node == less.node else 0
-        workers -= gone
-        if share.workers > gone:
-            kept.append(Share(share.node, share.workers - gone))
-    return tuple(reversed(kept))
+        excess = min(workers, share.workers) if share.node == removed.node else 0
+        workers -= excess
+        if share.workers > excess:
+            shares.append(Share(share.node, share.workers - excess))
+    return tuple(reversed(shares))

@@ -20,7 +20,7 @@ _COMPARISON = re.compile(
     (?: (?P<p>["'])(?P<text>[^"'\\&|]*)(?P=p) | (?P<bare>true|false|\d+) )\s*""",
     re.VERBOSE,
 )
-_MOST = 4096  # characters of one expression; the API takes 10 KiB
+_MAX_LENGTH = 4096  # characters of one expression; the API accepts 10 KiB
 
 Value: TypeAlias = str | int | bool
 Attributes: TypeAlias = Mapping[tuple[str, str], Value]
@@ -42,42 +42,42 @@ class Comparison(NamedTuple):
 
     def holds(self, driver: str, attributes: Attributes) -> bool:
         """Return whether a device matches. A device without the attribute, or with another type, never does."""
-        found = driver if self.key is None else attributes.get(self.key)
-        return type(found) is type(self.value) and (found == self.value) is self.equal
+        actual = driver if self.key is None else attributes.get(self.key)
+        return type(actual) is type(self.value) and (actual == self.value) is self.equal
 
 
 def comparisons(selectors: Sequence[Unstructured]) -> tuple[Comparison, ...] | None:
-    """Parse `selectors` of a DeviceClass; return None where one of them is not supported."""
-    found = []
-    for expression in (text(each, "cel", "expression") or "" for each in selectors):
-        for part in expression[:_MOST].split("&&"):
-            parsed = _COMPARISON.fullmatch(part)
-            if parsed is None:
+    """Parse `selectors` of a DeviceClass; return None if one of them is not supported."""
+    parsed = []
+    for expression in (text(selector, "cel", "expression") or "" for selector in selectors):
+        for clause in expression[:_MAX_LENGTH].split("&&"):
+            match = _COMPARISON.fullmatch(clause)
+            if match is None:
                 return None
-            key = (parsed["domain"], parsed["name"]) if parsed["name"] else None
-            found.append(Comparison(key, parsed["operator"] == "==", _literal(parsed)))
-    return tuple(found)
+            key = (match["domain"], match["name"]) if match["name"] else None
+            parsed.append(Comparison(key, match["operator"] == "==", _literal(match)))
+    return tuple(parsed)
 
 
-def _literal(parsed: re.Match[str]) -> Value:
-    if parsed["bare"] is None:
-        return parsed["text"]
-    return parsed["bare"] == "true" if parsed["bare"] in {"true", "false"} else int(parsed["bare"])
+def _literal(match: re.Match[str]) -> Value:
+    if match["bare"] is None:
+        return match["text"]
+    return match["bare"] == "true" if match["bare"] in {"true", "false"} else int(match["bare"])
 
 
 def attributes(device: Unstructured, driver: str) -> Attributes:
-    """Return the attributes of a raw device; a name without a domain is in the driver's own."""
-    found: dict[tuple[str, str], Value] = {}
-    for key, written in mapping(device, "attributes").items():
+    """Return the attributes of a raw device; a name without a domain belongs to the driver's domain."""
+    values: dict[tuple[str, str], Value] = {}
+    for key, attribute in mapping(device, "attributes").items():
         domain, _, name = key.rpartition("/")
         for kind in ("string", "bool", "int"):
-            value = mapping(written).get(kind)
+            value = mapping(attribute).get(kind)
             if isinstance(value, (str, int)):
-                found[domain or driver, name] = value
-    return found
+                values[domain or driver, name] = value
+    return values
 
 
 def matches(selector: Sequence[Comparison], device: Unstructured, driver: str) -> bool:
-    """Return whether a raw device of a driver is in the class with this selector."""
-    known = attributes(device, driver)
-    return all(comparison.holds(driver, known) for comparison in selector)
+    """Return whether a raw device of a driver belongs to the class with this selector."""
+    device_attributes = attributes(device, driver)
+    return all(comparison.holds(driver, device_attributes) for comparison in selector)

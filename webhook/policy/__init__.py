@@ -1,8 +1,8 @@
-"""Annotations and an installation's defaults become a Policy. Every annotation key lives here.
+"""Policy of a namespace, resolved from its annotations and the defaults of the installation.
 
-Who wins, from the strongest: what the user wrote in the spec, an object's opt-out, the namespace's
-annotation, the installation's default. Parsing is total: a usable policy always comes back, with what was
-wrong beside it; a malformed value falls back to the installation's default, which ships as not enabled.
+Precedence, highest first: the user's spec, the object's opt-out, the namespace's annotation, the installation's
+default. `resolve` never fails: a malformed value falls back to the installation's default and is reported as a problem.
+`ANNOTATIONS` defines every annotation key.
 """
 
 import dataclasses
@@ -52,8 +52,8 @@ __all__ = [
     "WorkerCommand",
     "object_problems",
     "opted_out",
-    "refusals",
     "resolve",
+    "validation_errors",
 ]
 
 PREFIX = "colocate.dask.org/"
@@ -62,14 +62,14 @@ ENABLED = f"{PREFIX}enabled"
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """One annotation of a Namespace.
+    """Annotation of a Namespace.
 
     Attributes:
-        name: The key behind `PREFIX`; `-` for `_`, it is the field's name in `Policy`.
-        accepted: The values, as a user reads them.
-        meaning: One line.
-        parse: Text to value; raises ValueError or KeyError for anything else.
-        unset: How having no value is spelled.
+        name: The key without `PREFIX`. With `_` for `-` it is the name of the field in `Policy`.
+        accepted: Accepted values, for users.
+        meaning: Description in one line, for users.
+        parse: Parser of a value; raises ValueError or KeyError for a malformed one.
+        unset: Text that stands for no value.
     """
 
     name: str
@@ -80,199 +80,204 @@ class Annotation:
 
     @property
     def key(self) -> str:
-        """The whole key, as it stands on a Namespace."""
+        """Key of the annotation, prefix included."""
         return f"{PREFIX}{self.name}"
 
     @property
     def field(self) -> str:
-        """The name of the field in `Policy`."""
+        """Name of the field in `Policy`."""
         return self.name.replace("-", "_")
 
     def value(self, policy: Policy) -> str:
-        """What the policy holds, in the spelling the annotation takes."""
-        return values.written(getattr(policy, self.field), self.unset)
+        """Return the policy's value as text that `parse` accepts, or `unset`."""
+        return values.format_value(getattr(policy, self.field), self.unset)
 
 
 ANNOTATIONS = (
-    Annotation("enabled", "true, false", "whether this namespace is served", values.boolean),
-    Annotation("mode", "enforce, warn", "`warn`: nothing is patched; the user is told what would be", Mode),
+    Annotation("enabled", "true, false", "whether the webhook mutates objects in this namespace", values.boolean),
+    Annotation(
+        "mode",
+        "enforce, warn",
+        "`enforce`: objects are patched; `warn`: nothing is patched, warnings describe what would change",
+        Mode,
+    ),
     Annotation(
         "gpu-workers",
         "all, requested, or a label selector such as dask.org/workergroup-name in (big), tier!=cpu",
-        "which workers are GPU workers where their pods do not say: all, none but those that request a GPU, or those "
-        "whose pod labels match; a CPU worker is left unmodified",
+        "which workers are GPU workers if their pods do not show it: all, only those that request a GPU, or those "
+        "whose pod labels match; CPU workers are not modified",
         values.gpu_workers,
     ),
     Annotation(
         "gpu-limit",
         f"a whole number, 0-{values.MOST_GPUS}",
-        "GPUs for each worker container; `0` leaves resources alone",
+        "GPU limit that is added to each worker container; `0`: none",
         values.gpus,
     ),
     Annotation(
         "gpu-resource",
         "an extended resource, such as nvidia.com/gpu",
-        "also MIG slices and other vendors",
+        "resource name of the GPU limit; also MIG slices and devices of other vendors",
         values.extended_resource,
     ),
     Annotation(
         "worker-command",
         "dask-cuda-worker, dask cuda worker, keep",
-        "what a worker's command becomes; `python -m` stays: it becomes `python -m dask cuda worker`",
+        "command that replaces `dask-worker` and `dask worker`; `python -m` becomes `python -m dask cuda worker`",
         WorkerCommand,
     ),
     Annotation(
         "dask-cuda-version",
         f"a release YY.MM from {OLDEST_DASK_CUDA[0]}.{OLDEST_DASK_CUDA[1]} on, such as 24.12",
-        "which options the image's dask-cuda takes; unset: those common to all versions",
+        "version of dask-cuda in the image, which determines the options it accepts; unset: only the options common to "
+        "all versions",
         values.version,
     ),
     Annotation(
         "dask-cli",
         "keep, subcommands",
-        "`subcommands`: `dask-scheduler` and a plain `dask-worker`, gone since distributed 2026.6, become `dask "
-        "scheduler` and `dask worker`",
+        "`subcommands`: `dask scheduler` and `dask worker` replace the scripts `dask-scheduler` and `dask-worker`, "
+        "which distributed 2026.6 removed",
         DaskCli,
     ),
     Annotation(
         "topology",
         f"none, {', '.join(PRESETS)}, or up to {len(values.FALLING_WEIGHTS)} key[=weight] with weights 1-100",
-        "the node labels workers are kept together at, nearest first, comma separated",
+        "topology keys (node labels) at which workers are co-located, nearest first, comma-separated",
         values.topology,
     ),
     Annotation(
         "affinity-scope",
         "cluster, namespace",
-        "`cluster`: drawn to workers of the same cluster; `namespace`: to any Dask worker there",
+        "workers prefer nodes that already run workers of the same `cluster`, or any Dask workers of the `namespace`",
         AffinityScope,
     ),
     Annotation(
         "guide-affinity",
         "keep, upgrade",
-        "whether the RAPIDS guide's own term in a manifest may be replaced by ours",
+        "`upgrade`: the webhook's affinity replaces the affinity term of the RAPIDS guide in a manifest",
         GuideAffinity,
     ),
     Annotation(
-        "apart", "a whole number, 0-100", "weight for hosts that hold no other cluster's workers", values.weight
+        "apart",
+        "a whole number, 0-100",
+        "weight of the preference for nodes without workers of other clusters; `0`: no preference",
+        values.weight,
     ),
     Annotation(
         "emptier-first",
         "true, false",
-        "workers without CPU and memory requests begin on hosts with the fewest workers of other clusters",
+        "whether workers without CPU and memory requests prefer nodes with fewer workers of other clusters",
         values.boolean,
     ),
     Annotation(
         "capacity-hint",
         "true, false",
-        "also prefer the hosts where the whole cluster fits",
+        "whether workers also prefer the nodes with enough free GPUs for the whole cluster",
         values.boolean,
     ),
     Annotation(
         "scheduler-gpu",
         f"keep, or a whole number, 0-{values.MOST_GPUS}",
-        "GPUs for the Dask scheduler; `keep` leaves it as written",
+        "GPU limit of the Dask scheduler; `keep`: the limit in the manifest",
         values.scheduler_gpu,
         unset="keep",
     ),
     Annotation(
         "scheduler-placement",
         "share, keep",
-        "`share`: a Dask scheduler that holds a GPU prefers nodes that run other Dask schedulers, and workers avoid "
-        "their own scheduler's node",
+        "`share`: a Dask scheduler with a GPU prefers nodes that run other Dask schedulers, and workers avoid the node "
+        "of their own scheduler",
         SchedulerPlacement,
     ),
     Annotation(
         "targets",
         "resources, pods, or both comma separated",
-        "`pods` alone leaves custom resources as Git has them",
+        "which objects are patched; `pods` alone keeps custom resources identical to the manifests in Git",
         values.targets,
     ),
 )
 
-# Problems that are told: an object may carry thousands of keys, and an answer takes milliseconds.
-_MOST_PROBLEMS = 20
+# An object may carry thousands of keys; the response has to follow within milliseconds.
+_MAX_PROBLEMS = 20
 
 _BY_KEY = {annotation.key: annotation for annotation in ANNOTATIONS}
 
 
-# ---- resolving ------------------------------------------------------------------------------------
-
-
 def resolve(annotations: Mapping[str, str], defaults: Policy | None = None) -> Policy:
-    """The policy of a namespace. Never raises: what could not be taken is in `problems`.
+    """Return the policy of a namespace. Malformed annotations do not raise: they are listed in `problems`.
 
     Args:
-        annotations: All annotations of the Namespace; those outside `PREFIX` are not looked at.
-        defaults: The installation's; where none are given, the ones that ship.
+        annotations: All annotations of the Namespace. Keys outside `PREFIX` are ignored.
+        defaults: The defaults of the installation; if None, those of this package.
     """
     defaults = defaults or Policy()
-    found: dict[str, Unstructured] = {}
+    parsed: dict[str, Unstructured] = {}
     problems: list[Problem] = []
     for key in sorted(key for key in annotations if key.startswith(PREFIX)):
         annotation = _BY_KEY.get(key)
         if annotation is None:
-            problems += [_unknown(key)] if len(problems) < _MOST_PROBLEMS else []
+            problems += [_unknown(key)] if len(problems) < _MAX_PROBLEMS else []
             continue
         try:
-            found[annotation.field] = annotation.parse(annotations[key].strip())
+            parsed[annotation.field] = annotation.parse(annotations[key].strip())
         except (ValueError, KeyError):
             problems.append(_malformed(annotation, annotations[key], defaults))
-    return dataclasses.replace(defaults, **found, problems=tuple(problems))
+    return dataclasses.replace(defaults, **parsed, problems=tuple(problems))
 
 
-def refusals(annotations: Mapping[str, str]) -> tuple[str, ...]:
-    """What is wrong with annotations that somebody is about to make: a line each with key, value, what is accepted."""
-    return tuple(line for key, written in annotations.items() if (line := _refusal(key, written)))
+def validation_errors(annotations: Mapping[str, str]) -> tuple[str, ...]:
+    """Return one line for each invalid annotation: its key, its value and the accepted values."""
+    return tuple(error for key, text in annotations.items() if (error := _validation_error(key, text)))
 
 
-def _refusal(key: str, written: str) -> str | None:
+def _validation_error(key: str, text: str) -> str | None:
     annotation = _BY_KEY.get(key)
     if annotation is None:
         name = key.removeprefix(PREFIX)
-        near = difflib.get_close_matches(name, [each.name for each in ANNOTATIONS], n=1) or [
-            each.name for each in ANNOTATIONS
-        ]
-        return f"{name}={_shown(written)}: there is no {_shown(name)}; accepted: {', '.join(near)}"
+        names = [annotation.name for annotation in ANNOTATIONS]
+        suggestions = difflib.get_close_matches(name, names, n=1) or names
+        return f"{name}={_quoted(text)}: unknown annotation {_quoted(name)}; accepted: {', '.join(suggestions)}"
     try:
-        annotation.parse(written.strip())
+        annotation.parse(text.strip())
     except (ValueError, KeyError):
-        return f"{annotation.name}={_shown(written)}: accepted: {annotation.accepted}"
+        return f"{annotation.name}={_quoted(text)}: accepted: {annotation.accepted}"
     return None
 
 
 def opted_out(annotations: Iterable[Mapping[str, str]]) -> bool:
-    """Whether any of an object's annotations take it out. Only the exact `false` does; see `object_problems`."""
-    return any(each.get(ENABLED, "").strip() == "false" for each in annotations)
+    """Return whether any of an object's annotations opts it out, which only the exact value `false` does."""
+    return any(mapping.get(ENABLED, "").strip() == "false" for mapping in annotations)
 
 
 def object_problems(annotations: Iterable[Mapping[str, str]]) -> tuple[Problem, ...]:
-    """What is wrong with our annotations on an object, where only `enabled` has a meaning."""
-    return tuple(problem for each in annotations if each for problem in _on_object(each))
+    """Return the problems of annotations on an object, where only `enabled` has an effect."""
+    return tuple(problem for mapping in annotations if mapping for problem in _object_problems(mapping))
 
 
-def _on_object(annotations: Mapping[str, str]) -> tuple[Problem, ...]:
+def _object_problems(annotations: Mapping[str, str]) -> tuple[Problem, ...]:
     problems = []
-    for key in sorted(islice((key for key in annotations if key.startswith(PREFIX)), _MOST_PROBLEMS)):
+    for key in sorted(islice((key for key in annotations if key.startswith(PREFIX)), _MAX_PROBLEMS)):
         if key != ENABLED:
-            problems.append(Problem(key, f"{key} has no effect here: it belongs on the Namespace"))
+            problems.append(Problem(key, f"{key} has no effect on this object; set it on the Namespace"))
         elif annotations[key].strip() not in {"true", "false"}:
-            problems.append(Problem(key, f'{key}={_shown(annotations[key])}: only "false" opts an object out'))
+            text = f'{key}={_quoted(annotations[key])} has no effect; only "false" opts an object out'
+            problems.append(Problem(key, text))
     return tuple(problems)
 
 
 def _unknown(key: str) -> Problem:
-    near = difflib.get_close_matches(key, _BY_KEY, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return Problem(key, f"namespace annotation {_shown(key)} is unknown{hint}")
+    matches = difflib.get_close_matches(key, _BY_KEY, n=1)
+    hint = f"; did you mean {matches[0]}?" if matches else ""
+    return Problem(key, f"namespace annotation {_quoted(key)} is unknown{hint}")
 
 
 def _malformed(annotation: Annotation, text: str, defaults: Policy) -> Problem:
-    used = annotation.value(defaults)
-    found = f"namespace annotation {annotation.key}={_shown(text)}"
-    return Problem(annotation.key, f"{found}: accepted: {annotation.accepted}; using {used}")
+    line = f"namespace annotation {annotation.key}={_quoted(text)}: accepted: {annotation.accepted}"
+    return Problem(annotation.key, f"{line}; using {annotation.value(defaults)}")
 
 
-def _shown(text: str) -> str:
-    """Quoted and short: an annotation may be 256 KiB of anything, a warning header may not."""
-    most = 40
-    return ascii(text if len(text) <= most else f"{text[:most]}...")
+def _quoted(text: str) -> str:
+    """Return a text quoted and truncated: an annotation may have 256 KiB, a warning has to be short."""
+    limit = 40
+    return ascii(text if len(text) <= limit else f"{text[:limit]}...")

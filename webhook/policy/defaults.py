@@ -1,17 +1,17 @@
-"""Policy defaults of an installation and annotations tried on the command line: `enabled=true; apart=5`."""
+"""Parsers of annotations on the command line: `--defaults "enabled=true; apart=5"` and `--set apart=5`."""
 
 from collections.abc import Iterable, Mapping
 
-from webhook.policy import PREFIX, Policy, refusals, resolve
+from webhook.policy import PREFIX, Policy, resolve, validation_errors
 from webhook.policy.errors import InputError
 
 
 class SettingsError(InputError):
-    """A setting cannot be used; the message says which, why, and what to write instead."""
+    """Error for an invalid option: the message says which option, why, and what to write instead."""
 
 
-def assignments(text: str) -> Mapping[str, str]:
-    """`enabled=true; apart=5` as annotations of a Namespace, prefix and all.
+def parse_assignments(text: str) -> Mapping[str, str]:
+    """Parse `enabled=true; apart=5` to annotations of a Namespace, prefix included.
 
     Raises:
         SettingsError: An item has no `=`.
@@ -26,25 +26,25 @@ def _assignment(item: str) -> tuple[str, str]:
     return f"{PREFIX}{name.strip().removeprefix(PREFIX)}", value.strip()
 
 
-def tried(items: Iterable[str]) -> Mapping[str, str]:
-    """The annotations of `--set key=value`, each checked.
+def parse_set_options(items: Iterable[str]) -> Mapping[str, str]:
+    """Parse and validate the values of `--set key=value`.
 
     Raises:
-        SettingsError: A line for each that cannot be used, with key, value and what is accepted.
+        SettingsError: One line for each invalid item: key, value and accepted values.
     """
-    found = dict(map(_assignment, items))
-    if wrong := refusals(found):
-        raise SettingsError("\n".join(f"--set {each}" for each in wrong))
-    return found
+    annotations = dict(map(_assignment, items))
+    if errors := validation_errors(annotations):
+        raise SettingsError("\n".join(f"--set {error}" for error in errors))
+    return annotations
 
 
 def default_policy(text: str) -> Policy:
-    """The installation's policy. Unlike a namespace's annotations, a mistake here stops the start.
+    """Parse the policy defaults of the installation.
 
     Raises:
-        SettingsError: Naming every problem.
+        SettingsError: All problems: unlike a namespace's annotations, invalid defaults prevent the start.
     """
-    policy = resolve(assignments(text))
+    policy = resolve(parse_assignments(text))
     if policy.problems:
         raise SettingsError("--defaults: " + "; ".join(problem.text for problem in policy.problems))
     return policy

@@ -1,5 +1,5 @@
-"""What a command cannot go on with."""
+"""Error for invalid input of a command."""
 
 
 class InputError(ValueError):
-    """Something that was given cannot be used: status 2. The message has a line for each: what it is, what to do."""
+    """Error for input that a command cannot use (exit status 2); each line says what is wrong and how to fix it."""

@@ -1,4 +1,4 @@
-"""Parser of label selectors as `kubectl -l` takes them: `a in (x,y), b!=c, !d, e`.
+"""Parser of label selectors in the syntax of `kubectl -l`: `a in (x,y), b!=c, !d, e`.
 
 Source: k8s.io/apimachinery, pkg/labels, `Parse` and `Requirement.Matches`.
 """
@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_LONGEST = 1024  # characters; a selector that a person writes has some tens
+_MAX_LENGTH = 1024  # characters; typical selectors have less than 100
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 _DNS_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _KEY = rf"(?:(?=[^/]{{1,253}}/){_DNS_LABEL}(?:\.{_DNS_LABEL})*/)?{_NAME}"
@@ -22,12 +22,12 @@ _COMMA = re.compile(r",(?![^()]*\))")  # outside parentheses
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One condition of a selector.
+    """Requirement of a label selector.
 
     Attributes:
-        key: The label's.
+        key: Key of the label.
         operator: `exists`, `!`, `in`, `notin`, `>` or `<`; `=` is `in` with one value.
-        values: What the operator compares with.
+        values: Operands of the operator.
     """
 
     key: str
@@ -35,7 +35,7 @@ class Requirement:
     values: tuple[str, ...] = ()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Return whether labels meet the condition; `!=` and `notin` hold without the label too."""
+        """Return whether labels meet the requirement; `!=` and `notin` also match if the label is absent."""
         value = labels.get(self.key)
         match self.operator:
             case "exists":
@@ -47,31 +47,31 @@ class Requirement:
             case "notin":
                 return value not in self.values
             case operator:
-                return value is not None and _compares(value, operator, self.values[0])
+                return value is not None and _compare(value, operator, self.values[0])
 
 
 @dataclass(frozen=True, slots=True)
 class LabelSelector:
-    """Conditions that a pod's labels meet together.
+    """Requirements that a pod's labels must all meet.
 
     Attributes:
         requirements: At least one.
-        written: The selector as the user wrote it.
+        text: The selector as the user wrote it.
     """
 
     requirements: tuple[Requirement, ...]
-    written: str
+    text: str
 
     def __str__(self) -> str:
-        """Return the selector in the spelling that `parse` takes."""
-        return self.written
+        """Return the text that `parse` accepts."""
+        return self.text
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Return whether labels meet all conditions."""
+        """Return whether labels meet all requirements."""
         return all(requirement.matches(labels) for requirement in self.requirements)
 
-    def reads(self, keys: frozenset[str]) -> bool:
-        """Return whether any condition is about one of `keys`."""
+    def uses_any(self, keys: frozenset[str]) -> bool:
+        """Return whether any requirement refers to one of `keys`."""
         return any(requirement.key in keys for requirement in self.requirements)
 
 
@@ -79,29 +79,29 @@ def parse(text: str) -> LabelSelector:
     """Parse a selector.
 
     Raises:
-        ValueError: `text` is none, or is empty: an empty one would select every pod.
+        ValueError: `text` is malformed, or empty: an empty selector would select all pods.
     """
-    if not text or len(text) > _LONGEST:
+    if not text or len(text) > _MAX_LENGTH:
         raise ValueError(text)
     return LabelSelector(tuple(_requirement(item.strip()) for item in _COMMA.split(text)), text)
 
 
 def _requirement(item: str) -> Requirement:
-    found = _REQUIREMENT.fullmatch(item)
-    if found is None:
+    match = _REQUIREMENT.fullmatch(item)
+    if match is None:
         raise ValueError(item)
-    key, operator = found["key"], found["operator"] or found["set"]
-    if found["absent"] or operator is None:
+    key, operator = match["key"], match["operator"] or match["set"]
+    if match["absent"] or operator is None:
         if operator is not None:
             raise ValueError(item)
-        return Requirement(key, "!" if found["absent"] else "exists")
-    values = tuple(value.strip() for value in (found["values"] or "").split(",")) if found["set"] else (found["value"],)
+        return Requirement(key, "!" if match["absent"] else "exists")
+    values = tuple(value.strip() for value in (match["values"] or "").split(",")) if match["set"] else (match["value"],)
     if not all(map((_INTEGER if operator in {">", "<"} else _VALUE).fullmatch, values)):
         raise ValueError(item)
     return Requirement(key, {"=": "in", "==": "in", "!=": "notin"}.get(operator, operator), values)
 
 
-def _compares(value: str, operator: str, bound: str) -> bool:
+def _compare(value: str, operator: str, bound: str) -> bool:
     if not _INTEGER.fullmatch(value):
         return False
     return int(value) > int(bound) if operator == ">" else int(value) < int(bound)

@@ -1,4 +1,4 @@
-"""What holds in a namespace, as data."""
+"""Data types of a policy."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,18 +7,18 @@ from typing import TypeAlias
 from webhook.policy.label_selector import LabelSelector
 
 Annotations: TypeAlias = frozenset[tuple[str, str]]
-"""The annotations of a Namespace under the project's prefix, as key and value; hashable: a cache key."""
+"""Annotations of a Namespace with the project's prefix, hashable so that they can be a cache key."""
 
 
 class Mode(StrEnum):
-    """Whether decisions are patched in, or only told to the user."""
+    """Mode of the webhook: patch objects, or only return warnings."""
 
     ENFORCE = "enforce"
     WARN = "warn"
 
 
 class WorkerCommand(StrEnum):
-    """What the command of a worker becomes."""
+    """Command that replaces the command of a worker."""
 
     SCRIPT = "dask-cuda-worker"
     SUBCOMMAND = "dask cuda worker"
@@ -26,42 +26,42 @@ class WorkerCommand(StrEnum):
 
 
 class DaskCli(StrEnum):
-    """What the scripts `dask-scheduler` and `dask-worker` become."""
+    """Replacement of the scripts `dask-scheduler` and `dask-worker`."""
 
     KEEP = "keep"
     SUBCOMMANDS = "subcommands"
 
 
 class GpuWorkers(StrEnum):
-    """Which workers without evidence of a GPU are GPU workers; a label selector is the third choice."""
+    """Rule that classifies workers without evidence of a GPU; the alternative is a label selector."""
 
     ALL = "all"
     REQUESTED = "requested"
 
 
 class AffinityScope(StrEnum):
-    """Which pods a worker is drawn to."""
+    """Scope of the pods that a worker's affinity selects."""
 
     CLUSTER = "cluster"
     NAMESPACE = "namespace"
 
 
 class GuideAffinity(StrEnum):
-    """What becomes of the RAPIDS guide's own affinity term in a user's manifest."""
+    """Treatment of the RAPIDS guide's affinity term in a user's manifest."""
 
     KEEP = "keep"
     UPGRADE = "upgrade"
 
 
 class SchedulerPlacement(StrEnum):
-    """Whether Dask schedulers share nodes, away from their own workers."""
+    """Placement of Dask schedulers: share nodes with other Dask schedulers, or keep the manifest's."""
 
     SHARE = "share"
     KEEP = "keep"
 
 
 class TargetGroup(StrEnum):
-    """What is patched: the Dask custom resources, the pods of workers and Dask schedulers, or both."""
+    """Group of objects that are patched: Dask custom resources, or pods of workers and Dask schedulers."""
 
     RESOURCES = "resources"
     PODS = "pods"
@@ -69,30 +69,30 @@ class TargetGroup(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TopologyLevel:
-    """One level that workers are kept together at.
+    """Topology key at which workers are co-located, with its weight.
 
     Attributes:
         key: A node label, such as `kubernetes.io/hostname`.
-        weight: 1-100, the range of `preferredDuringSchedulingIgnoredDuringExecution`. Kubernetes refuses any
-            other number, Dask's CRDs do not: the operator would then retry the Deployment for ever.
+        weight: 1-100, the range of `preferredDuringSchedulingIgnoredDuringExecution`. Kubernetes rejects other
+            weights, but Dask's CRDs accept them: the operator would then retry the Deployment forever.
     """
 
     key: str
     weight: int
 
 
-# The node, then the zone: the two labels that nodes have everywhere. `make bench-placement` measures what the second
-# one brings (racks under that label); across zones it also saves the traffic that clouds charge for.
+# Node and zone: the labels that nodes of every platform have. `make bench-placement` measures the effect of the second
+# level (racks with that label). Co-location in one zone also avoids traffic between zones, which clouds charge for.
 DEFAULT_TOPOLOGY = (TopologyLevel("kubernetes.io/hostname", 100), TopologyLevel("topology.kubernetes.io/zone", 30))
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An annotation that could not be taken as it stands.
+    """Problem of an annotation whose value is not used.
 
     Attributes:
-        key: The annotation.
-        text: One line for the user: key, value, what is accepted, what is used instead.
+        key: Key of the annotation.
+        text: One line for the user: key, value, accepted values and the value that is used instead.
     """
 
     key: str
@@ -101,7 +101,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What holds in a namespace. The defaults are the ones that ship; meaning is in `ANNOTATIONS`."""
+    """Policy of a namespace. `ANNOTATIONS` describes the fields."""
 
     enabled: bool = False
     mode: Mode = Mode.ENFORCE

@@ -7,12 +7,8 @@ from types import MappingProxyType
 import jsonpatch
 
 from webhook.admission import handler
-from webhook.admission.handler import (
-    AdmissionRequest,
-    AdmissionResponse,
-    MalformedReviewError,
-    Status,
-)
+from webhook.admission.request import AdmissionRequest, MalformedReviewError, parse_document
+from webhook.admission.response import AdmissionResponse, Status
 from webhook.kube.capacity import NOT_WATCHED, Capacity
 from webhook.kube.manifests import Manifest, ManifestError
 from webhook.kube.namespaces.static import StaticNamespaces
@@ -101,7 +97,7 @@ def review(
 def _request(manifest: Manifest, namespace: str) -> AdmissionRequest:
     if text(manifest.item, "kind") == "AdmissionReview":
         try:
-            return handler.review_of(manifest.item)
+            return parse_document(manifest.item)
         except MalformedReviewError as error:
             raise ManifestError(manifest.source, manifest.line, str(error)) from None
     return AdmissionRequest(
@@ -118,7 +114,7 @@ def _request(manifest: Manifest, namespace: str) -> AdmissionRequest:
 
 def _review_object(manifest: Manifest, request: AdmissionRequest, context: _Context) -> Reviewed:
     policy = context.policy(request.namespace)
-    subject = handler.consider(request)
+    subject = handler.match(request)
     if isinstance(subject, AdmissionResponse):
         return Reviewed(manifest, request, policy, subject, request.item)
     questions = handler.questions(request, subject, policy)

@@ -1,5 +1,5 @@
-"""`dask-colocate status`: what the webhook has done in a live cluster, and what it has missed.
+"""`dask-colocate status`: report on a live cluster, its Dask workers and the webhook's installation.
 
-`reading` turns the API server's answers into a `Snapshot`, `report` a Snapshot into a frozen `Report`, and
-`terminal`, `document` and `page` render that. Only `reading`, `serving` and `command` do I/O.
+`reading` reads a `Snapshot` from the API server, `report` converts it to a frozen `Report`, and `terminal`, `document`
+and `page` render the report. Only `reading` and `serving` do I/O.
 """

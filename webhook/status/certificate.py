@@ -1,102 +1,88 @@
-"""Whether the API server will trust who answers: `caBundle` against the certificate in the serving Secret."""
+"""Findings about the serving certificate: whether `caBundle` trusts it, and its expiry."""
 
 import binascii
 from base64 import b64decode
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import chain
 
 from certs.x509 import check
 from certs.x509.check import ProblemCode
-from webhook.status.installation import Parts, flag, secret_of
+from webhook.status.installation import InstallationParts, flag, secret_of
 from webhook.status.model import Finding
-from webhook.status.snapshot import name, namespace
-from webhook.workloads.unstructured import (
-    Unstructured,
-    sequence,
-    text,
-    texts,
-)
+from webhook.status.snapshot import Snapshot, name, namespace
+from webhook.workloads.unstructured import text, texts
 
-# Replicas renew within the first tenth of the last third of a certificate's life; later than that, none does.
+# Replicas renew a certificate within the first tenth of the last third of its lifetime. 1.0 is the end of that tenth.
 _LATEST_RENEWAL = 1.0
 _INJECTED = "cert-manager.io/inject-ca-from"
 
 
-def findings(one: Parts, at: datetime) -> Iterator[Finding]:
-    """Everything wrong with trust, and with the certificate where there is one, at an instant."""
-    if one.called is None or one.secret is None:
-        yield from _bundle_findings(one, at)
+def certificate_findings(parts: InstallationParts, snapshot: Snapshot) -> Iterator[Finding]:
+    """Return the findings about the Secret and caBundle of an installation."""
+    if parts.deployment is not None and parts.secret is None and snapshot.readable("secrets"):
+        message = f"does not exist in namespace {namespace(parts.deployment)}"
+        yield Finding(object=f"secret/{secret_of(parts.deployment)}", message=message, fix=parts.upgrade)
+    if parts.called is None or parts.secret is None:
+        yield from _bundle_findings(parts, snapshot.at)
     else:
-        yield from _secret_findings(one, ".".join(reversed(one.called)) + ".svc", at)
+        yield from _secret_findings(parts, ".".join(reversed(parts.called)) + ".svc", snapshot.at)
 
 
-def missing(one: Parts) -> Iterator[Finding]:
-    """That there is no serving Secret; only for who could read it."""
-    if one.deployment is not None and one.secret is None:
-        where = f"secret/{secret_of(one.deployment)}"
-        yield Finding(where=where, text=f"is not there, in namespace {namespace(one.deployment)}", mend=one.upgrade)
+def expires(parts: InstallationParts) -> datetime | None:
+    """Return the expiry of the serving certificate; None if it is unknown."""
+    certificates = check.parse_certificates(_certificate(parts))
+    return certificates[0].not_valid_after_utc if certificates else None
 
 
-def _secret_findings(one: Parts, host: str, at: datetime) -> Iterator[Finding]:
-    held = served(one)
-    found = dict.fromkeys(
-        problem for bundle in bundles(one) for problem in check.certificate_problems(held, bundle or b"", [host], at)
-    )
-    for problem in found:
-        if problem.code is not ProblemCode.EXPIRING or _overdue(held, at):
-            yield Finding(where=f"secret/{name(one.secret)}", text=problem.text, mend=mend(one))
+def _secret_findings(parts: InstallationParts, host: str, at: datetime) -> Iterator[Finding]:
+    certificate = _certificate(parts)
+    problems = (check.certificate_problems(certificate, bundle, [host], at) for bundle in _bundles(parts))
+    for problem in dict.fromkeys(chain.from_iterable(problems)):
+        if problem.code is not ProblemCode.EXPIRING or _overdue(certificate, at):
+            yield Finding(object=f"secret/{name(parts.secret)}", message=problem.text, fix=_renew(parts))
 
 
-def served(one: Parts) -> bytes:
-    """The certificate chain in the serving Secret, PEM; empty without one."""
-    return _decoded(one.secret, "tls.crt")
+def _bundle_findings(parts: InstallationParts, at: datetime) -> Iterator[Finding]:
+    """Return the findings about caBundle without the serving certificate."""
+    fix = _renew(parts) if parts.deployment is not None else parts.upgrade
+    for bundle in _bundles(parts):
+        authorities = check.parse_certificates(bundle)
+        if not authorities:
+            message = "caBundle is empty or not PEM: the API server trusts no certificate, and every call fails"
+            yield Finding(object=parts.title, message=message, fix=fix)
+        elif all(authority.not_valid_after_utc < at for authority in authorities):
+            yield Finding(object=parts.title, message="every CA certificate in caBundle has expired", fix=fix)
 
 
-def expires(one: Parts) -> datetime | None:
-    """When the serving certificate ends."""
-    chain = check.parse_certificates(served(one))
-    return chain[0].not_valid_after_utc if chain else None
-
-
-def bundles(one: Parts) -> tuple[bytes | None, ...]:
-    """What the API server trusts, PEM, for each webhook of the configuration; None where nothing can be decoded."""
-    held = (text(webhook, "clientConfig", "caBundle") for webhook in sequence(one.configuration, "webhooks"))
-    return tuple(dict.fromkeys(_base64(bundle or "") for bundle in held))
-
-
-def mend(one: Parts) -> str:
-    """The command that renews certificate and trust, by how certificates come."""
-    if (injected := texts(one.configuration, "metadata", "annotations").get(_INJECTED)) is not None:
+def _renew(parts: InstallationParts) -> str:
+    """Return the command that renews the certificate and caBundle, by the installation's certificate mode."""
+    if (injected := texts(parts.configuration, "metadata", "annotations").get(_INJECTED)) is not None:
         where, _, certificate = injected.partition("/")
         return f"cmctl renew {certificate} -n {where}"
-    if flag(one.deployment, "certs") == "files":
-        secret = f"kubectl create secret tls {secret_of(one.deployment)} -n {namespace(one.deployment)}"
+    if flag(parts.deployment, "certs") == "files":
+        secret = f"kubectl create secret tls {secret_of(parts.deployment)} -n {namespace(parts.deployment)}"
         return f"{secret} --cert=tls.crt --key=tls.key --dry-run=client -o yaml | kubectl apply -f -"
-    return one.restart
-
-
-def _bundle_findings(one: Parts, at: datetime) -> Iterator[Finding]:
-    """What can be said of `caBundle` alone."""
-    command = mend(one) if one.deployment is not None else one.upgrade
-    for bundle in bundles(one):
-        authorities = check.parse_certificates(bundle or b"")
-        if not authorities:
-            text_ = "caBundle is empty or no PEM: the API server trusts nobody and every call fails"
-            yield Finding(where=one.title, text=text_, mend=command)
-        elif all(authority.not_valid_after_utc < at for authority in authorities):
-            yield Finding(where=one.title, text="every authority in caBundle has expired", mend=command)
+    return parts.restart
 
 
 def _overdue(certificate: bytes, at: datetime) -> bool:
     return at > check.renewal_time(check.parse_certificates(certificate)[0], _LATEST_RENEWAL)
 
 
-def _decoded(secret: Unstructured, key: str) -> bytes:
-    return _base64(text(secret, "data", key) or "") or b""
+def _certificate(parts: InstallationParts) -> bytes:
+    """Return the certificate chain in the Secret, PEM; empty if there is none."""
+    return _decode(text(parts.secret, "data", "tls.crt") or "")
 
 
-def _base64(written: str) -> bytes | None:
+def _bundles(parts: InstallationParts) -> tuple[bytes, ...]:
+    """Return the caBundle of each webhook, PEM; empty if it cannot be decoded."""
+    encoded = (text(webhook, "clientConfig", "caBundle") or "" for webhook in parts.webhooks)
+    return tuple(dict.fromkeys(map(_decode, encoded)))
+
+
+def _decode(encoded: str) -> bytes:
     try:
-        return b64decode(written, validate=True)
+        return b64decode(encoded, validate=True)
     except binascii.Error:
-        return None
+        return b""

@@ -1,11 +1,10 @@
-"""Whether the webhook itself is in order: its configuration, its replicas, its certificate.
+"""Findings about the webhook's configuration and replicas.
 
-An installation is found by what it cannot do without, whatever the release is called: the names of its webhooks, then
-the Service they call, the Deployment behind the Service, and the Secret that the Deployment serves.
+An installation is found without its release name: by the names of its webhooks, then the Service that they call, the
+Deployment whose pods that Service selects, and the Secret that the Deployment serves.
 """
 
 from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from webhook.mutators.selector import matches
@@ -13,13 +12,7 @@ from webhook.policy import Policy
 from webhook.policy.defaults import SettingsError, default_policy
 from webhook.status.model import Finding
 from webhook.status.snapshot import Snapshot, name, namespace
-from webhook.workloads.unstructured import (
-    Unstructured,
-    mapping,
-    sequence,
-    text,
-    texts,
-)
+from webhook.workloads.unstructured import Unstructured, mapping, sequence, text, texts
 
 WEBHOOKS = ("resources.colocate.dask.org", "pods.colocate.dask.org")
 _RESOURCES = {WEBHOOKS[0]: {"daskclusters", "daskworkergroups", "daskjobs"}, WEBHOOKS[1]: {"pods"}}
@@ -31,14 +24,14 @@ _PART_OF = "app.kubernetes.io/part-of"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """One webhook configuration and what it leads to; None where that is not there, or was not read.
+class InstallationParts:
+    """Objects of one installation; None if an object does not exist or is not readable.
 
     Attributes:
-        configuration: The MutatingWebhookConfiguration.
-        service: The Service it calls.
-        deployment: The Deployment behind the Service.
-        secret: The Secret with the serving certificate, without its key.
+        configuration: MutatingWebhookConfiguration.
+        service: Service that it calls.
+        deployment: Deployment of the Service's pods.
+        secret: Secret with the serving certificate, without its private key.
     """
 
     configuration: Unstructured
@@ -48,21 +41,26 @@ class Parts:
 
     @property
     def title(self) -> str:
-        """How findings name the configuration."""
+        """Return `kind/name` of the configuration."""
         return f"mutatingwebhookconfiguration/{name(self.configuration)}"
 
     @property
     def called(self) -> tuple[str, str] | None:
-        """Namespace and name of the Service called; None where a URL is."""
-        return next(iter(services([self.configuration])), None)
+        """Return namespace and name of the Service; None if the webhooks have a URL."""
+        return next(iter(called_services([self.configuration])), None)
+
+    @property
+    def webhooks(self) -> Sequence[Unstructured]:
+        """Return the webhooks of the configuration."""
+        return sequence(self.configuration, "webhooks")
 
     @property
     def upgrade(self) -> str:
-        """The command that puts every object of the installation back as it was delivered."""
+        """Return the command that restores every object of the installation."""
         return f"helm upgrade {self._release} --reuse-values" if self._by_helm else "kubectl apply -k deploy/kustomize"
 
     def upgrade_with(self, setting: str) -> str:
-        """The same with a `NAME=VALUE` of the chart's; what kustomize applies is the chart's rendering."""
+        """Return the command that also sets `NAME=VALUE` of the chart; without a release it renders the chart."""
         if self._by_helm:
             return f"{self.upgrade} --set {setting}"
         (container, *_) = (*sequence(self.deployment, "spec", "template", "spec", "containers"), {})
@@ -71,57 +69,60 @@ class Parts:
         return f"helm template {self._release} --set {image},{setting} | kubectl apply -f -"
 
     @property
+    def restart(self) -> str:
+        """Return the command that restarts the replicas, which check their certificate when they start."""
+        return f"kubectl rollout restart deployment/{name(self.deployment)} -n {namespace(self.deployment)}"
+
+    @property
     def _by_helm(self) -> bool:
         return texts(self.configuration, "metadata", "labels").get("app.kubernetes.io/managed-by") == "Helm"
 
     @property
     def _release(self) -> str:
-        """Release, chart and namespace, as helm takes them."""
+        """Return release, chart and namespace as arguments of helm."""
         release = texts(self.configuration, "metadata", "labels").get("app.kubernetes.io/instance", "dask-colocate")
         where = self.called or ("dask-colocate", "")
         return f"{release} deploy/chart -n {where[0]}"
 
-    @property
-    def restart(self) -> str:
-        """The command that starts the replicas anew: they look after their certificates when they start."""
-        return f"kubectl rollout restart deployment/{name(self.deployment)} -n {namespace(self.deployment)}"
+
+# ---- objects of an installation -----------------------------------------------------------------------
 
 
-# ---- what leads where: also asked by who reads a cluster --------------------------------------------
-
-
-def is_ours(configuration: Unstructured) -> bool:
-    """Whether a MutatingWebhookConfiguration is one of dask-colocate."""
+def has_webhooks(configuration: Unstructured) -> bool:
+    """Return whether a MutatingWebhookConfiguration has a webhook of dask-colocate."""
     return any(text(webhook, "name") in WEBHOOKS for webhook in sequence(configuration, "webhooks"))
 
 
-def services(configurations: Sequence[Unstructured]) -> tuple[tuple[str, str], ...]:
-    """Namespace and name of the Services that configurations call, each once."""
-    called = (
-        mapping(webhook, "clientConfig", "service") for one in configurations for webhook in sequence(one, "webhooks")
+def called_services(configurations: Sequence[Unstructured]) -> tuple[tuple[str, str], ...]:
+    """Return namespace and name of each Service that the configurations call."""
+    references = (
+        mapping(webhook, "clientConfig", "service")
+        for configuration in configurations
+        for webhook in sequence(configuration, "webhooks")
     )
-    return tuple(dict.fromkeys((text(one, "namespace") or "", text(one, "name") or "") for one in called if one))
+    names = ((text(item, "namespace") or "", text(item, "name") or "") for item in references if item)
+    return tuple(dict.fromkeys(names))
 
 
 def deployment_of(service: Unstructured, deployments: Sequence[Unstructured]) -> Unstructured:
-    """The Deployment whose pods a Service selects; without a Service, the one that is part of dask-colocate."""
+    """Return the Deployment whose pods a Service selects; without a Service, the one that has the part-of label."""
     selector = texts(service, "spec", "selector").items()
-    for one in deployments:
-        labels = texts(one, "spec", "template", "metadata", "labels")
+    for deployment in deployments:
+        labels = texts(deployment, "spec", "template", "metadata", "labels")
         if (selector and selector <= labels.items()) if service else labels.get(_PART_OF) == "dask-colocate":
-            return one
+            return deployment
     return None
 
 
 def secret_of(deployment: Unstructured) -> str:
-    """The name of the Secret that holds the serving certificate: by the flag `--secret`, else by its volume."""
-    spec = mapping(deployment, "spec", "template", "spec")
-    named = flag(deployment, "secret")
-    return named or next(filter(None, (text(one, "secret", "secretName") for one in sequence(spec, "volumes"))), "")
+    """Return the name of the Secret with the serving certificate: the flag `--secret`, else the Secret volume."""
+    volumes = sequence(deployment, "spec", "template", "spec", "volumes")
+    names = filter(None, (text(volume, "secret", "secretName") for volume in volumes))
+    return flag(deployment, "secret") or next(names, "")
 
 
 def flag(deployment: Unstructured, key: str) -> str:
-    """The value of `--key=VALUE`, else of `DASK_COLOCATE_KEY`, in the Deployment's pods; empty without either."""
+    """Return the value of `--key=VALUE`, else of the variable `DASK_COLOCATE_KEY`; empty if neither is set."""
     variable = f"DASK_COLOCATE_{key.upper().replace('-', '_')}"
     for container in sequence(deployment, "spec", "template", "spec", "containers"):
         for argument in sequence(container, "args"):
@@ -134,144 +135,141 @@ def flag(deployment: Unstructured, key: str) -> str:
 
 
 def watches_capacity(deployment: Unstructured) -> bool:
-    """Whether its replicas know the free capacity: by a flag without a value, or by its variable."""
+    """Return whether the replicas watch capacity: by the flag `--capacity-hints` or its variable."""
     containers = sequence(deployment, "spec", "template", "spec", "containers")
-    flags = [argument for container in containers for argument in sequence(container, "args")]
-    return "--capacity-hints" in flags or flag(deployment, "capacity-hints").lower() in {"true", "1"}
+    arguments = [argument for container in containers for argument in sequence(container, "args")]
+    return "--capacity-hints" in arguments or flag(deployment, "capacity-hints").lower() in {"true", "1"}
 
 
-def parts_of(snapshot: Snapshot) -> tuple[Parts, ...]:
-    """Every installation in a snapshot."""
-    return tuple(_parts(one, snapshot) for one in snapshot.configurations)
+def installations(snapshot: Snapshot) -> tuple[InstallationParts, ...]:
+    """Return the installations in a snapshot."""
+    return tuple(_parts(configuration, snapshot) for configuration in snapshot.configurations)
 
 
-def defaults_of(parts: Sequence[Parts]) -> Policy:
-    """The installation's own policy, from its Deployment's flags; the one that ships where that is not known."""
-    for one in parts:
+def _parts(configuration: Unstructured, snapshot: Snapshot) -> InstallationParts:
+    called = called_services([configuration])
+    service = next((item for item in snapshot.services if (namespace(item), name(item)) in called), None)
+    namespaces = {where for where, _ in called}
+    deployment = deployment_of(service, [item for item in snapshot.deployments if namespace(item) in namespaces])
+    key = (namespace(deployment), secret_of(deployment))
+    secret = next((item for item in snapshot.secrets if (namespace(item), name(item)) == key), None)
+    return InstallationParts(configuration=configuration, service=service, deployment=deployment, secret=secret)
+
+
+def defaults_of(parts: Sequence[InstallationParts]) -> Policy:
+    """Return the policy defaults of an installation, by its Deployment's flags; else the built-in defaults."""
+    for installation in parts:
         try:
-            return default_policy(flag(one.deployment, "defaults"))
-        except SettingsError:  # such a process would not have started: these are not in force
+            return default_policy(flag(installation.deployment, "defaults"))
+        except SettingsError:  # the process rejects this value when it starts
             continue
     return Policy()
 
 
-def leaves_out(namespace: Unstructured, parts: Sequence[Parts]) -> bool:
-    """Whether an installation is never called for what is in a namespace, by its namespaceSelectors."""
-    selectors = [
-        mapping(webhook, "namespaceSelector") for each in parts for webhook in sequence(each.configuration, "webhooks")
-    ]
+def excludes(namespace: Unstructured, parts: Sequence[InstallationParts]) -> bool:
+    """Return whether the namespaceSelectors of all installations exclude a namespace."""
+    selectors = [mapping(webhook, "namespaceSelector") for item in parts for webhook in item.webhooks]
     labels = texts(namespace, "metadata", "labels")
     return bool(selectors) and not any(matches(selector, labels) for selector in selectors)
 
 
-def _parts(configuration: Unstructured, snapshot: Snapshot) -> Parts:
-    called = services([configuration])
-    service = next((one for one in snapshot.services if (namespace(one), name(one)) in called), None)
-    there = [one for one in snapshot.deployments if namespace(one) in {where for where, _ in called}]
-    deployment = deployment_of(service, there)
-    wanted = (namespace(deployment), secret_of(deployment))
-    secret = next((one for one in snapshot.secrets if (namespace(one), name(one)) == wanted), None)
-    return Parts(configuration=configuration, service=service, deployment=deployment, secret=secret)
+# ---- findings -----------------------------------------------------------------------------------------
 
 
-# ---- what is wrong ----------------------------------------------------------------------------------
-
-
-def configuration_findings(parts: Sequence[Parts]) -> Iterator[Finding]:
-    """What is wrong with the webhook configurations themselves."""
+def configuration_findings(parts: Sequence[InstallationParts]) -> Iterator[Finding]:
+    """Return the findings about the webhook configurations."""
     if not parts:
-        yield Finding(where="installation", text="no webhook configuration: nothing is mutated", mend=INSTALL)
+        yield Finding(object="installation", message="no webhook configuration: nothing is mutated", fix=INSTALL)
     if len(parts) > 1:
-        names = ", ".join(name(one.configuration) for one in parts)
-        yield Finding(where="installation", text=f"several webhook configurations: {names}; one is enough", care=False)
-    for one in parts:
-        held = {text(webhook, "name") for webhook in sequence(one.configuration, "webhooks")}
-        for missing in (each for each in WEBHOOKS if each not in held):
-            yield Finding(where=one.title, text=f"the webhook {missing} is missing in it", mend=one.upgrade)
-        if any(text(each, "failurePolicy") == "Fail" for each in sequence(one.configuration, "webhooks")):
-            said = "failurePolicy is Fail: while no replica answers, Dask objects and workers are refused"
-            yield Finding(where=one.title, text=said, care=False)
-        for webhook in sequence(one.configuration, "webhooks"):
-            yield from (
-                Finding(where=one.title, text=f"{text(webhook, 'name')}: {drift}", mend=one.upgrade)
-                for drift in _drifts(webhook)
-            )
+        listed = ", ".join(name(item.configuration) for item in parts)
+        message = f"several webhook configurations: {listed}; one is enough"
+        yield Finding(object="installation", message=message, action_required=False)
+    for item in parts:
+        names = {text(webhook, "name") for webhook in item.webhooks}
+        messages = (
+            *(f"the webhook {webhook} is missing" for webhook in WEBHOOKS if webhook not in names),
+            *(f"{text(webhook, 'name')}: {drift}" for webhook in item.webhooks for drift in _drifts(webhook)),
+        )
+        if any(text(webhook, "failurePolicy") == "Fail" for webhook in item.webhooks):
+            message = "failurePolicy is Fail: if no replica is ready, the API server rejects Dask objects and workers"
+            yield Finding(object=item.title, message=message, action_required=False)
+        yield from (Finding(object=item.title, message=message, fix=item.upgrade) for message in messages)
 
 
 def _drifts(webhook: Unstructured) -> Iterator[str]:
-    """What somebody changed in a webhook, so that it stands in the way of others or is not called."""
+    """Return manual changes that widen a webhook or prevent calls."""
     if not mapping(webhook, "namespaceSelector"):
-        yield "no namespaceSelector: the webhook is called for kube-system and for its own namespace too"
-    asked = {
-        each for rule in sequence(webhook, "rules") for each in sequence(rule, "resources") if isinstance(each, str)
+        yield "no namespaceSelector: the webhook is also called for kube-system and its own namespace"
+    resources = {
+        resource
+        for rule in sequence(webhook, "rules")
+        for resource in sequence(rule, "resources")
+        if isinstance(resource, str)
     }
-    for missing in sorted(_RESOURCES.get(text(webhook, "name") or "", set()) - asked):
-        yield f"its rules leave out {missing}: they are not mutated when they are created"
+    for missing in sorted(_RESOURCES.get(text(webhook, "name") or "", set()) - resources):
+        yield f"its rules do not include {missing}: new {missing} are not mutated"
 
 
-def replica_findings(one: Parts, snapshot: Snapshot, unread: AbstractSet[str]) -> Iterator[Finding]:
-    """What is wrong with Service, Deployment and the addresses between them.
-
-    Args:
-        one: The installation.
-        snapshot: Where its addresses are.
-        unread: Resources that could not be read: nothing is said of what they would show.
-    """
-    if one.called is None:
-        yield Finding(where=one.title, text="a URL is called: replicas are not in this cluster", care=False)
+def replica_findings(parts: InstallationParts, snapshot: Snapshot) -> Iterator[Finding]:
+    """Return the findings about Service, endpoints and Deployment, as far as they are readable."""
+    if parts.called is None:
+        message = "the webhook is called by URL: its replicas are not checked"
+        yield Finding(object=parts.title, message=message, action_required=False)
         return
-    where, service = one.called
-    if one.service is None:
-        if "services" not in unread:
-            yield Finding(where=f"service/{service}", text=f"is not there, in namespace {where}", mend=one.upgrade)
-    elif endpoints(one, snapshot) == 0 and "endpointslices" not in unread:
-        text_ = "nobody answers behind it: every worker is admitted as it is written"
-        mend = one.restart if one.deployment else one.upgrade
-        yield Finding(where=f"service/{service}", text=text_, mend=mend)
-    if one.deployment is None:
-        if "deployments" not in unread:
-            yield Finding(where=f"service/{service}", text="no Deployment stands behind it", mend=one.upgrade)
-        return
-    yield from _deployment_findings(one)
+    where, service = parts.called
+    title = f"service/{service}"
+    if parts.service is None:
+        if snapshot.readable("services"):
+            yield Finding(object=title, message=f"does not exist in namespace {where}", fix=parts.upgrade)
+    elif endpoints(parts, snapshot) == 0:
+        message = "no ready endpoints: Dask objects and workers are not mutated"
+        yield Finding(object=title, message=message, fix=parts.restart if parts.deployment else parts.upgrade)
+    if parts.deployment is not None:
+        yield from _deployment_findings(parts.deployment)
+    elif snapshot.readable("deployments"):
+        yield Finding(object=title, message="no Deployment has the pods that it selects", fix=parts.upgrade)
 
 
-def _deployment_findings(one: Parts) -> Iterator[Finding]:
-    ready, desired = replicas(one)
-    title, where = f"deployment/{name(one.deployment)}", namespace(one.deployment)
+def _deployment_findings(deployment: Unstructured) -> Iterator[Finding]:
+    ready, desired = replicas(deployment)
+    title, where = f"deployment/{name(deployment)}", namespace(deployment)
     if not desired:
-        yield Finding(where=title, text="is scaled to 0", mend=f"kubectl scale {title} -n {where} --replicas=2")
-    elif ready < desired and not _progresses(one.deployment):
-        labels = texts(one.deployment, "spec", "selector", "matchLabels")
-        mend = f"kubectl describe pods -n {where} -l {','.join(f'{key}={value}' for key, value in labels.items())}"
-        yield Finding(where=title, text=f"{ready} of {desired} replicas are ready; what keeps the others:", mend=mend)
+        fix = f"kubectl scale {title} -n {where} --replicas=2"
+        yield Finding(object=title, message="is scaled to 0 replicas", fix=fix)
+    elif ready < desired and not _rolling_out(deployment):
+        labels = texts(deployment, "spec", "selector", "matchLabels")
+        fix = f"kubectl describe pods -n {where} -l {','.join(f'{key}={value}' for key, value in labels.items())}"
+        yield Finding(object=title, message=f"{ready} of {desired} replicas are ready", fix=fix)
 
 
-def _progresses(deployment: Unstructured) -> bool:
-    """Whether a Deployment is on its way to what was asked for, as its controller sees it."""
+def _rolling_out(deployment: Unstructured) -> bool:
+    """Return whether a rollout makes progress."""
     return any(
-        text(each, "type") == "Progressing" and text(each, "reason") == "ReplicaSetUpdated"
-        for each in sequence(deployment, "status", "conditions")
+        text(condition, "type") == "Progressing" and text(condition, "reason") == "ReplicaSetUpdated"
+        for condition in sequence(deployment, "status", "conditions")
     )
 
 
-def replicas(one: Parts) -> tuple[int, int]:
-    """Replicas that are ready, and those that are wanted."""
-    desired = mapping(one.deployment, "spec").get("replicas")
-    ready = mapping(one.deployment, "status").get("readyReplicas")
+def replicas(deployment: Unstructured) -> tuple[int, int]:
+    """Return the ready and the desired replicas."""
+    desired = mapping(deployment, "spec").get("replicas")
+    ready = mapping(deployment, "status").get("readyReplicas")
     return ready if isinstance(ready, int) else 0, desired if isinstance(desired, int) else 1
 
 
-def endpoints(one: Parts, snapshot: Snapshot) -> int:
-    """Addresses behind the Service that take calls."""
-    return sum(len(sequence(each, "addresses")) for each, _ in answering(one.called, snapshot.slices))
+def endpoints(parts: InstallationParts, snapshot: Snapshot) -> int | None:
+    """Return the number of ready addresses of the Service; None if they are not readable."""
+    if parts.called is None or not snapshot.readable("endpointslices"):
+        return None
+    return sum(len(sequence(endpoint, "addresses")) for endpoint, _ in ready_endpoints(parts.called, snapshot.slices))
 
 
-def answering(called: tuple[str, str] | None, slices: Sequence[Unstructured]) -> Iterator[tuple[Unstructured, int]]:
-    """The endpoints of a Service, given by namespace and name, that take calls, each with its port."""
-    for each in slices:
-        if (namespace(each), texts(each, "metadata", "labels").get("kubernetes.io/service-name")) == called:
-            ports = [mapping(port).get("port") for port in sequence(each, "ports")]
+def ready_endpoints(service: tuple[str, str], slices: Sequence[Unstructured]) -> Iterator[tuple[Unstructured, int]]:
+    """Return the ready endpoints of a Service, given as namespace and name, each with its port."""
+    for item in slices:
+        if (namespace(item), texts(item, "metadata", "labels").get("kubernetes.io/service-name")) == service:
+            ports = (mapping(port).get("port") for port in sequence(item, "ports"))
             port = next((number for number in ports if isinstance(number, int)), 0)
-            for endpoint in sequence(each, "endpoints"):
+            for endpoint in sequence(item, "endpoints"):
                 if mapping(endpoint, "conditions").get("ready") is not False:
                     yield endpoint, port

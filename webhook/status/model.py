@@ -1,4 +1,4 @@
-"""What `status` says, as data. Terminal, JSON and page are renderings of one Report."""
+"""Report of `status` as data, for the terminal, JSON and the page."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,222 +6,213 @@ from enum import StrEnum
 from typing import Self
 
 from webhook.policy import Problem
-from webhook.status.snapshot import Unread
+from webhook.status.snapshot import Unreadable
 
 
-class State(StrEnum):
-    """How a worker pod stands to what its namespace's rules would give it.
-
-    Attributes:
-        meaning: The state in one line, for people.
-    """
+class _Code(StrEnum):
+    """Code with its meaning in one line."""
 
     meaning: str
 
     def __new__(cls, code: str, meaning: str) -> Self:
-        """A state with its meaning."""
-        state = str.__new__(cls, code)
-        state._value_ = code
-        state.meaning = meaning
-        return state
+        """Create a member with its meaning."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
 
-    MUTATED = "mutated", "nothing is left to apply: the webhook did, or the user wrote it"
-    MISSED = "missed", "the rules would still apply something"
-    CPU_WORKER = "cpu-worker", "a CPU worker: the rules leave it unmodified"
-    OPTED_OUT = "opted-out", 'it, its cluster or its group says `enabled: "false"`'
+
+class WorkerState(_Code):
+    """State of a worker pod, compared with the effective policy of its namespace."""
+
+    MUTATED = "mutated", "no rule would change it: the webhook mutated it, or the user wrote the same"
+    NOT_MUTATED = "not-mutated", "a rule would change it: the webhook did not mutate it"
+    CPU_WORKER = "cpu-worker", "a CPU worker: no rule applies"
+    OPTED_OUT = "opted-out", 'the pod, its cluster or its worker group has the annotation `enabled: "false"`'
     WARN_ONLY = "warn-only", "the namespace's mode is warn"
-    NOT_SERVED = "not-served", "its namespace is not enabled"
-    LEAVING = "leaving", "it is being deleted, and no longer judged"
-    UNKNOWN = "unknown", "its namespace may not be read"
+    NOT_ENABLED = "not-enabled", "its namespace is not enabled"
+    TERMINATING = "terminating", "the pod or its namespace is being deleted"
+    UNKNOWN = "unknown", "its namespace is not readable"
 
 
-class Cause(StrEnum):
-    """Why a worker was missed."""
+class Cause(_Code):
+    """Cause of a worker that was not mutated."""
 
-    NOT_INSTALLED = "not-installed"
-    BEFORE_INSTALLATION = "created-before-the-installation"
-    BEFORE_ANNOTATION = "created-before-the-annotations"
-    WEBHOOK_DOWN = "webhook-down"
-    UNKNOWN = "unknown"  # the webhook configuration may not be read
+    NOT_INSTALLED = "not-installed", "there is no webhook configuration"
+    BEFORE_INSTALLATION = "created-before-the-installation", "created before the webhook was installed"
+    BEFORE_ANNOTATION = "created-before-the-annotations", "created before the namespace got its current annotations"
+    WEBHOOK_DOWN = "webhook-down", "created while the webhook was unavailable or had other rules"
+    UNKNOWN = "unknown", "the cause is unknown: the webhook configuration is not readable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something to know.
+    """An issue, or a notice.
 
     Attributes:
-        where: The object, as `kind/name` or `namespace/cluster`.
-        text: One line.
-        details: Lines that say it in full: which workers were missed, and why.
-        mend: The command that mends it; empty where there is none.
-        care: Whether somebody has to see to it; else it is only said.
+        object: The object, as `kind/name` or `namespace/cluster`.
+        details: More lines, such as the names of pods.
+        fix: Command that fixes the issue; empty if there is none.
+        warning: Effect of the command on running work; empty if there is none.
+        action_required: True for an issue, False for a notice.
     """
 
-    where: str
-    text: str
-    mend: str = ""
+    object: str
+    message: str
     details: tuple[str, ...] = ()
-    care: bool = True
+    fix: str = ""
+    warning: str = ""
+    action_required: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Worker:
-    """One worker pod that runs or waits; those that ended are left out.
+class WorkerReport:
+    """A worker pod that is pending (without a node) or running.
 
     Attributes:
-        name: Of the pod.
-        node: Where it stands; empty while it waits for one.
-        gpus: Devices it holds, or waits for.
-        state: See `State`.
-        cause: Why it was missed, else None.
-        lacks: What the rules would still apply, in their words.
-        refused: What a rule left alone since it could not be sure.
-        lasting: Whether something creates the pod anew when it is deleted.
-        evidence: Why it is a GPU worker or a CPU worker, as a sentence; empty where no rule was asked.
+        gpus: GPUs that the pod holds or requests.
+        cause: Cause of `WorkerState.NOT_MUTATED`, else None.
+        missing: Changes that rules would apply.
+        refused: Changes that rules refused to apply.
+        recreated: Whether a ReplicaSet creates the pod again after its deletion.
+        evidence: Reason that it is a GPU worker or a CPU worker; empty if the rules do not apply.
     """
 
     name: str
     node: str
     gpus: int
-    state: State
+    state: WorkerState
     cause: Cause | None = None
-    lacks: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
-    lasting: bool = True
+    recreated: bool = True
     evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
-    """How many places a cluster's workers stand on.
+class DomainUsage:
+    """Topology domains (nodes or racks) that a cluster's workers use.
 
     Attributes:
-        used: Their names, sorted.
-        fewest: The fewest they could stand on with everybody else where they are; None where that is not known.
-        exact: Whether `fewest` is reached for certain; else no fewer will do, and perhaps more are needed.
+        used: Names of the domains, sorted.
+        minimum: Minimum possible number while all other pods stay where they are; None if unknown.
+        exact: Whether `minimum` can be reached; else it is a lower bound.
     """
 
     used: tuple[str, ...] = ()
-    fewest: int | None = None
+    minimum: int | None = None
     exact: bool = True
+
+    @property
+    def surplus(self) -> int:
+        """Return how many more domains are used than necessary; 0 if unknown."""
+        return 0 if self.minimum is None else len(self.used) - self.minimum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
+class ClusterReport:
     """A Dask cluster.
 
     Attributes:
-        namespace: Where it lives.
-        name: Of the DaskCluster.
-        label: A few letters that stand for it on the map, unique in the report.
-        workers: Its worker pods, by name.
-        nodes: The nodes of those that have one.
-        racks: The same for racks, or zones.
+        label: Letters that identify the cluster on the map.
     """
 
     namespace: str
     name: str
     label: str
-    workers: tuple[Worker, ...]
-    nodes: Spread
-    racks: Spread
+    workers: tuple[WorkerReport, ...]
+    nodes: DomainUsage
+    racks: DomainUsage
 
     @property
     def title(self) -> str:
-        """`namespace/name`."""
+        """Return `namespace/name`."""
         return f"{self.namespace}/{self.name}"
 
     @property
     def gpus(self) -> int:
-        """Devices its workers hold or wait for."""
+        """Return the GPUs that the workers hold or request."""
         return sum(worker.gpus for worker in self.workers)
 
     @property
-    def waiting(self) -> int:
-        """How many of its workers have no node yet."""
+    def pending(self) -> int:
+        """Return the number of workers that are not scheduled."""
         return sum(not worker.node for worker in self.workers)
 
-    def count(self, state: State) -> int:
-        """How many workers are in a state."""
+    def count(self, state: WorkerState) -> int:
+        """Return the number of workers in a state."""
         return sum(worker.state is state for worker in self.workers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """Devices of a node that one pod holds.
+class PodGpus:
+    """GPUs of a node that one pod holds.
 
     Attributes:
         pod: `namespace/name`.
-        cluster: The `title` of its Dask cluster; None for any other pod.
-        gpus: How many.
-        missed: Whether it is a worker that was missed.
+        cluster: Title of the pod's Dask cluster; None if it is not a worker.
+        not_mutated: Whether the pod is a worker in state `not-mutated`.
     """
 
     pod: str
     cluster: str | None
     gpus: int
-    missed: bool = False
+    not_mutated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
-    """A node with GPUs, or with Dask workers on it.
+class NodeReport:
+    """A node that has GPUs or Dask workers.
 
     Attributes:
-        name: Of the node.
-        rack: Value of its rack's or zone's label; empty without one.
-        gpus: Devices that pods can be given.
-        held: By whom; pods of a Dask cluster without any device included.
-        closed: Whether it takes no new pods: cordoned, or not ready.
+        rack: Value of the node's rack or zone label; empty if it has none.
+        gpus: Allocatable GPUs.
+        pods: Pods that hold GPUs, and workers without GPUs.
+        unschedulable: Whether the node is cordoned or not ready.
     """
 
     name: str
     rack: str
     gpus: int
-    held: tuple[Held, ...] = ()
-    closed: bool = False
+    pods: tuple[PodGpus, ...] = ()
+    unschedulable: bool = False
 
     @property
     def free(self) -> int:
-        """Devices that nobody holds."""
-        return max(self.gpus - sum(one.gpus for one in self.held), 0)
+        """Return the GPUs that no pod holds."""
+        return max(self.gpus - sum(pod.gpus for pod in self.pods), 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Namespace:
-    """A namespace that is served, or that has Dask clusters or problems in its annotations.
+class NamespaceReport:
+    """A namespace that is enabled, has Dask clusters, or has problems in its annotations.
 
     Attributes:
-        name: Of the namespace.
-        enabled: Whether it is served.
-        policy: What holds in it: every annotation's name and value.
-        changed: Those of them that differ from the installation's.
-        problems: What is wrong with its annotations.
+        enabled: Whether the webhook mutates objects in it.
+        policy: Effective policy: annotation name to value.
+        overrides: Annotation names whose value differs from the policy defaults.
     """
 
     name: str
     enabled: bool
     policy: Mapping[str, str]
-    changed: tuple[str, ...]
+    overrides: tuple[str, ...]
     problems: tuple[Problem, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Installation:
-    """How the webhook itself is. None, or nothing, where it is not known.
+class InstallationReport:
+    """The webhook's installation; a field is empty or None if its value is unknown.
 
     Attributes:
-        configurations: Names of the MutatingWebhookConfigurations.
-        since: When the first of them was created, RFC 3339.
-        service: `namespace/name` of the Service that is called, or the URL.
-        ready: Replicas that are ready.
-        desired: Replicas that are wanted.
-        endpoints: Addresses behind the Service that take calls.
-        expires: When the serving certificate ends, RFC 3339.
+        created: Creation time of the first configuration, RFC 3339.
+        service: `namespace/name` of the Service that the API server calls.
+        endpoints: Ready addresses of the Service.
+        expires: Expiry of the serving certificate, RFC 3339.
     """
 
     configurations: tuple[str, ...] = ()
-    since: str | None = None
+    created: str | None = None
     service: str | None = None
     ready: int | None = None
     desired: int | None = None
@@ -231,34 +222,35 @@ class Installation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All that `status` says.
+    """Complete report.
 
     Attributes:
-        at: When the cluster was read, RFC 3339.
-        installation: The webhook itself.
-        namespaces: By name.
-        clusters: By namespace and name.
-        rack_key: The node label that the map groups by; empty where nodes have none.
-        nodes: By rack and name.
-        findings: What needs care first.
-        unread: What could not be read.
+        at: Time of the snapshot, RFC 3339.
+        clusters: Dask clusters, by namespace and name.
+        rack_key: Node label of a rack; empty if no node has one.
+        nodes: Nodes, by rack and name.
+        findings: Issues, then notices.
     """
 
     at: str
-    installation: Installation
-    namespaces: tuple[Namespace, ...]
-    clusters: tuple[Cluster, ...]
+    installation: InstallationReport
+    namespaces: tuple[NamespaceReport, ...]
+    clusters: tuple[ClusterReport, ...]
     rack_key: str
-    nodes: tuple[Node, ...]
+    nodes: tuple[NodeReport, ...]
     findings: tuple[Finding, ...]
-    unread: tuple[Unread, ...]
+    unreadable: tuple[Unreadable, ...]
 
     @property
-    def care(self) -> tuple[Finding, ...]:
-        """What somebody has to see to."""
-        return tuple(finding for finding in self.findings if finding.care)
+    def issues(self) -> tuple[Finding, ...]:
+        """Return the findings that require action."""
+        return tuple(finding for finding in self.findings if finding.action_required)
 
     @property
     def exit_status(self) -> int:
-        """For monitoring: 1 when something needs care, else 2 when something could not be read, else 0."""
-        return 1 if self.care else 2 if self.unread else 0
+        """Return 1 if there are issues, else 2 if something is not readable, else 0."""
+        return 1 if self.issues else 2 if self.unreadable else 0
+
+    def readable(self, *resources: str) -> bool:
+        """Return whether all of these resources are readable."""
+        return not {unreadable.resource for unreadable in self.unreadable} & set(resources)

@@ -1,125 +1,114 @@
-"""The nodes as a whole: which devices they have, who holds them, where there is room."""
+"""Nodes and racks that a cluster uses, and the minimum possible number."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
-from webhook.status.minimum_nodes import fewest
-from webhook.status.model import Spread
-from webhook.status.pods import Ask, Devices, node_of
-from webhook.status.snapshot import name
-from webhook.workloads.unstructured import (
-    Unstructured,
-    mapping,
-    sequence,
-    texts,
-)
+from webhook.placement.model import Node
+from webhook.status.gpus import GpuInventory, PodRequest
+from webhook.status.model import DomainUsage
 
 ZONE = "topology.kubernetes.io/zone"
 
+Scheduled: TypeAlias = tuple[str, PodRequest]
+"""Node name and request of a scheduled pod."""
+
+
+def minimum_domains(capacities: Counter[int], workers: int) -> int | None:
+    """Return the minimum number of domains that hold equal workers; None if all domains together are too small.
+
+    The domains with the largest capacity give an exact answer: no `k` domains hold more than the `k` largest.
+
+    Args:
+        capacities: Capacity in workers to the number of domains with that capacity.
+        workers: Number of workers.
+    """
+    domains, remaining = 0, workers
+    for capacity in sorted((capacity for capacity, count in capacities.items() if capacity > 0 < count), reverse=True):
+        count = min(capacities[capacity], -(-remaining // capacity))
+        domains, remaining = domains + count, remaining - count * capacity
+        if remaining <= 0:
+            return domains
+    return domains if remaining <= 0 else None
+
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """One node.
+class NodeUsage:
+    """All nodes, their GPUs, and the GPUs that pods and ResourceClaims hold.
 
     Attributes:
-        labels: Its labels.
-        devices: Resource to how many its pods can be given.
-        closed: Whether it takes no new pods.
+        nodes: Node name to node.
+        allocatable: Node name to resource to allocatable devices.
+        allocated: Node name to resource to allocated devices.
     """
 
-    labels: Mapping[str, str]
-    devices: Mapping[str, int]
-    closed: bool
+    nodes: Mapping[str, Node]
+    allocatable: Mapping[str, Mapping[str, int]]
+    allocated: Mapping[str, Counter[str]]
+    _capacities: dict[PodRequest, Mapping[str, int]] = field(default_factory=dict)
 
+    def domains(self, workers: Sequence[Scheduled], domain_of: Callable[[str], str]) -> DomainUsage:
+        """Return the domains that workers use, and the minimum while all other pods stay where they are.
 
-@dataclass(frozen=True, slots=True)
-class Floor:
-    """All nodes and what stands on them. Built by `floor`.
-
-    Attributes:
-        rooms: By node.
-        taken: By node: resource to devices held.
-    """
-
-    rooms: Mapping[str, Room]
-    taken: Mapping[str, Counter[str]]
-    _base: dict[Ask, Mapping[str, int]] = field(default_factory=dict)
-
-    def spread(self, asks: Sequence[tuple[str, Ask]], place_of: Callable[[str], str]) -> Spread:
-        """How workers are spread, and the fewest places that would do with everybody else where they are.
-
-        Workers that ask for different things are counted by their devices alone: no fewer places will do, though
-        more may be needed. Without devices there is nothing to judge by.
+        If requests differ, each resource alone gives a lower bound. Without GPUs the minimum is unknown.
 
         Args:
-            asks: Node and ask of each worker that stands on one.
-            place_of: Node to place; empty where the node is in none.
+            workers: The scheduled workers.
+            domain_of: Function that returns the domain of a node, or "".
         """
-        placed = [(node, ask) for node, ask in asks if node in self.rooms]
-        used = tuple(sorted({place_of(node) for node, _ in placed} - {""}))
-        kinds = {ask for _, ask in placed}
-        if not placed or not all(ask.devices for ask in kinds) or not all(place_of(node) for node, _ in placed):
-            return Spread(used=used)
-        if len(kinds) == 1:
-            return Spread(used=used, fewest=self._fewest(placed, place_of))
-        singly = [
-            (node, Ask(((resource, 1),))) for node, ask in placed for resource, n in ask.devices for _ in range(n)
-        ]
-        bounds = [self._fewest(list(one), place_of) for one in _by_ask(singly)]
-        return Spread(used=used, fewest=max((bound or 0 for bound in bounds), default=0) or None, exact=False)
+        placed = [(node, request) for node, request in workers if node in self.nodes]
+        used = {domain_of(node) for node, _ in placed}
+        requests = {request for _, request in placed}
+        names = tuple(sorted(used - {""}))
+        if not placed or "" in used or not all(request.devices for request in requests):
+            return DomainUsage(used=names)
+        if len(requests) == 1:
+            return DomainUsage(used=names, minimum=self._minimum(placed, domain_of))
+        devices: dict[str, list[Scheduled]] = defaultdict(list)
+        for node, request in placed:
+            for resource, count in request.devices:
+                devices[resource] += [(node, PodRequest(((resource, 1),)))] * count
+        bounds = [self._minimum(scheduled, domain_of) or 0 for scheduled in devices.values()]
+        return DomainUsage(used=names, minimum=max(bounds) or None, exact=False)
 
-    def _fewest(self, placed: Sequence[tuple[str, Ask]], place_of: Callable[[str], str]) -> int | None:
-        ask = placed[0][1]
-        own = Counter(node for node, _ in placed)
-        base = self._rooms_for(ask)
-        changed = {node: self._room(node, ask, count) - base[node] for node, count in own.items()}
-        places: Counter[str] = Counter()
-        for node, room in base.items():
-            places[place_of(node)] += room + changed.get(node, 0)
-        del places[""]
-        return fewest(Counter(places.values()), len(placed))
+    def _minimum(self, workers: Sequence[Scheduled], domain_of: Callable[[str], str]) -> int | None:
+        """Return the minimum for workers with equal requests."""
+        request, own = workers[0][1], Counter(node for node, _ in workers)
+        domains: Counter[str] = Counter()
+        for node, capacity in self._free_capacities(request).items():
+            domains[domain_of(node)] += self._capacity(node, request, own[node]) if node in own else capacity
+        del domains[""]
+        return minimum_domains(Counter(domains.values()), len(workers))
 
-    def _rooms_for(self, ask: Ask) -> Mapping[str, int]:
-        """How many more workers each node takes; the same for all clusters that ask alike, so it is kept."""
-        if ask not in self._base:
-            self._base[ask] = {node: self._room(node, ask, 0) for node in self.rooms}
-        return self._base[ask]
+    def _free_capacities(self, request: PodRequest) -> Mapping[str, int]:
+        """Return how many more workers each node takes; cached, because most clusters have the same request."""
+        if request not in self._capacities:
+            self._capacities[request] = {node: self._capacity(node, request, 0) for node in self.nodes}
+        return self._capacities[request]
 
-    def _room(self, node: str, ask: Ask, own: int) -> int:
-        """How many workers a node takes, `own` of which stand there already."""
-        room = self.rooms[node]
-        if room.closed or not set(ask.labels) <= set(room.labels.items()):
+    def _capacity(self, name: str, request: PodRequest, own: int) -> int:
+        """Return how many workers a node takes, including `own` workers that run there."""
+        node, allocated = self.nodes[name], self.allocated[name]
+        if not node.schedulable or not set(request.node_selector) <= set(node.labels.items()):
             return own
-        taken = self.taken.get(node, Counter())
-        return max(own, min((room.devices.get(key, 0) - taken[key]) // n + own for key, n in ask.devices))
+        allocatable = self.allocatable[name]
+        free = min((allocatable.get(resource, 0) - allocated[resource]) // count for resource, count in request.devices)
+        return own + max(free, 0)
 
 
-def floor(nodes: Sequence[Unstructured], standing: Iterable[tuple[Unstructured, Ask]], devices: Devices) -> Floor:
-    """Return the floor of raw Nodes, of the pods that are bound to them, and of the claims on their devices."""
-    taken: dict[str, Counter[str]] = defaultdict(Counter)
-    for pod, ask in standing:
-        taken[node_of(pod)].update(dict(ask.devices))
-        taken[node_of(pod)].subtract(dict(ask.claimed))
-    for node in nodes:
-        taken[name(node)].update(devices.held(node))
-    return Floor({name(node): _room_of(node, devices) for node in nodes}, taken)
+def node_usage(nodes: Sequence[Node], pods: Iterable[Scheduled], inventory: GpuInventory) -> NodeUsage:
+    """Return the usage of nodes by their pods and by ResourceClaims."""
+    allocated = {node.name: Counter(inventory.allocated(node)) for node in nodes}
+    for name, request in pods:
+        if name in allocated:
+            allocated[name].update(dict(request.devices))
+            allocated[name].subtract(dict(request.claimed))  # counted by `inventory.allocated`
+    allocatable = {node.name: inventory.allocatable(node) for node in nodes}
+    return NodeUsage({node.name: node for node in nodes}, allocatable, allocated)
 
 
-def rack_key(wanted: Iterable[str], rooms: Iterable[Room]) -> str:
-    """The node label that racks are told by: the first wanted one that a node has, else the zone's, else none."""
-    held = {key for room in rooms for key in room.labels}
-    return next((key for key in (*wanted, ZONE) if key in held), "")
-
-
-def _room_of(node: Unstructured, devices: Devices) -> Room:
-    ready = {item.get("type"): item.get("status") for item in sequence(node, "status", "conditions")}.get("Ready")
-    closed = mapping(node, "spec").get("unschedulable") is True or ready in {"False", "Unknown"}
-    return Room(texts(node, "metadata", "labels"), devices.allocatable(node), closed)
-
-
-def _by_ask(asks: Sequence[tuple[str, Ask]]) -> Iterable[Sequence[tuple[str, Ask]]]:
-    groups: dict[Ask, list[tuple[str, Ask]]] = defaultdict(list)
-    for node, ask in asks:
-        groups[ask].append((node, ask))
-    return groups.values()
+def rack_key(keys: Iterable[str], nodes: Iterable[Node]) -> str:
+    """Return the node label of a rack: the first of `keys` that a node has, else the zone label, else ""."""
+    labels = {label for node in nodes for label in node.labels}
+    return next((key for key in (*keys, ZONE) if key in labels), "")

@@ -1,73 +1,72 @@
 "use strict";
-// Everything is delegated from the document, so that nothing has to be bound again when <main> is exchanged.
-const all = (selector, of = document) => [...of.querySelectorAll(selector)];
+// All event listeners are on the document, so that replacing <main> needs no new listeners.
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 let picked = null;
 
 function pick(cluster) {
   picked = cluster;
   document.querySelector(".map").classList.toggle("picking", cluster !== null);
-  for (const cell of all(".cells i.on")) cell.classList.remove("on");
-  for (const cell of all(".cells i[data-of]")) if (cell.dataset.of === cluster) cell.classList.add("on");
+  for (const cell of all(".cells i")) cell.classList.toggle("on", cluster !== null && cell.dataset.cluster === cluster);
   for (const button of all("button.pick")) button.setAttribute("aria-pressed", String(button.value === cluster));
 }
 
-function tell(node) {
+function describe(node) {
   const detail = document.querySelector(".detail");
   if (node && detail) detail.textContent = node.querySelector(".hidden").textContent;
 }
 
-function step(node, key) {
-  const nodes = all(".node"), at = nodes.indexOf(node), racks = all(".rack");
+function neighbour(node, key) {
+  const nodes = all(".node"), index = nodes.indexOf(node), racks = all(".rack");
   const rack = racks.indexOf(node.closest(".rack")), row = all(".node", racks[rack]).indexOf(node);
-  const beside = by => { const there = racks[rack + by] && all(".node", racks[rack + by]); return there && (there[row] || there.at(-1)); };
-  return { ArrowDown: nodes[at + 1], ArrowUp: nodes[at - 1], ArrowRight: beside(1), ArrowLeft: beside(-1), Home: nodes[0], End: nodes.at(-1) }[key];
+  const beside = step => { const others = racks[rack + step] && all(".node", racks[rack + step]); return others && (others[row] || others.at(-1)); };
+  return { ArrowDown: nodes[index + 1], ArrowUp: nodes[index - 1], ArrowRight: beside(1), ArrowLeft: beside(-1), Home: nodes[0], End: nodes.at(-1) }[key];
 }
 
 document.addEventListener("click", event => {
   const button = event.target.closest("button.pick");
   if (button) pick(button.value === picked ? null : button.value);
 });
-document.addEventListener("mouseover", event => tell(event.target.closest(".node")));
+document.addEventListener("mouseover", event => describe(event.target.closest(".node")));
 document.addEventListener("focusin", event => {
   const node = event.target.closest(".node");
   if (!node) return;
   for (const other of all('.node[tabindex="0"]')) other.tabIndex = -1;
   node.tabIndex = 0;
-  tell(node);
+  describe(node);
 });
 document.addEventListener("keydown", event => {
   const node = event.target.closest(".node");
   if (event.key === "Escape" && picked !== null) return pick(null);
-  const next = node && step(node, event.key);
+  const next = node && neighbour(node, event.key);
   if (!next) return;
   event.preventDefault();
   next.focus();
 });
 
-// ---- the served page looks again by itself ---------------------------------------------------------
-async function look() {
+// ---- refresh of a served page ----------------------------------------------------------------------
+async function refresh() {
   const note = document.querySelector("#note");
   try {
-    const answer = await fetch(location.href, { cache: "no-store" });
-    if (!answer.ok) throw new Error(await answer.text());
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const held = document.activeElement && document.activeElement.id, before = picked;
-    const [now, then] = [document.querySelector("main"), fresh.querySelector("main")];
-    const opened = all("details[open]", now).map(one => one.id);
-    if (now.dataset.shown !== then.innerHTML) {
-      const shown = then.innerHTML;
-      now.replaceWith(document.adoptNode(then));
-      then.dataset.shown = shown; // as it came: what is picked, open or reached since is no change
-      for (const one of all("details", then)) one.open = opened.includes(one.id);
-      if (before !== null && all("button.pick").some(button => button.value === before)) pick(before);
-      if (held && document.getElementById(held)) document.getElementById(held).focus({ preventScroll: true });
+    const response = await fetch(location.href, { cache: "no-store" });
+    if (!response.ok) throw new Error(await response.text());
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+    const [oldMain, newMain] = [document.querySelector("main"), fresh.querySelector("main")];
+    const source = newMain.innerHTML; // compared as served: later changes by this script do not count
+    if (oldMain.dataset.source !== source) {
+      const focused = document.activeElement && document.activeElement.id, cluster = picked;
+      const open = all("details[open]", oldMain).map(details => details.id);
+      oldMain.replaceWith(document.adoptNode(newMain));
+      newMain.dataset.source = source;
+      for (const details of all("details", newMain)) details.open = open.includes(details.id);
+      if (cluster !== null && all("button.pick").some(button => button.value === cluster)) pick(cluster);
+      if (focused && document.getElementById(focused)) document.getElementById(focused).focus({ preventScroll: true });
     }
-    const [said, says] = [document.querySelector("#verdict"), fresh.querySelector("#verdict")];
-    if (said.outerHTML !== says.outerHTML) { said.className = says.className; said.textContent = says.textContent; }
+    const [oldSummary, newSummary] = [document, fresh].map(root => root.querySelector("#summary"));
+    if (oldSummary.outerHTML !== newSummary.outerHTML) { oldSummary.className = newSummary.className; oldSummary.textContent = newSummary.textContent; }
     note.textContent = fresh.querySelector("#note").textContent;
   } catch (error) {
     note.textContent = `Not up to date: ${error.message}`;
   }
 }
 const seconds = Number(document.documentElement.dataset.every || 0);
-if (seconds) setInterval(() => { if (!document.hidden) look(); }, seconds * 1000);
+if (seconds) setInterval(() => { if (!document.hidden) refresh(); }, seconds * 1000);

@@ -1,272 +1,201 @@
-"""Reads a Snapshot from an API server. Only gets and lists; nothing is ever written.
+"""Read a Snapshot from the API server with get and list requests.
 
-What may not be read is noted and the rest goes on. Keys never leave this file: of a Secret only its certificates stay.
+A resource that is not readable is recorded, and reading continues. Private keys of Secrets are dropped here.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from typing import TypeAlias
+from urllib.parse import quote
 
 import orjson
 import urllib3
-from kubernetes import client
-from kubernetes.client import ApiClient, ApiException
+from kubernetes.client import ApiClient
 
+from webhook.kube.client import ApiReader, ResponseError
 from webhook.kube.cluster import ClusterError
+from webhook.placement import dra
 from webhook.status import installation
-from webhook.status.snapshot import Replica, Snapshot, Unread, name, namespace
+from webhook.status.snapshot import ReplicaMetrics, Snapshot, Unreadable, name, namespace
 from webhook.workloads.pod_templates import GROUP
-from webhook.workloads.unstructured import (
-    Unstructured,
-    mapping,
-    sequence,
-    text,
-)
+from webhook.workloads.unstructured import Unstructured, mapping, sequence, text
 
-PAGE = 500  # kubectl's own chunk size
-TIMEOUT = (5.0, 60.0)  # seconds to connect, and for one page
-# The same for a replica's metrics: an API server gives up on a pod that it can't reach after 30 s, nobody else has to.
-METRICS_TIMEOUT = (5.0, 3.0)
+PAGE_SIZE = 500  # kubectl's default chunk size
+READ_TIMEOUT = 60.0  # seconds
+METRICS_TIMEOUT = 3.0  # seconds; the API server waits 30 s for a pod that it cannot reach
 _PUBLIC = frozenset({"tls.crt", "ca.crt"})
 
-Tell: TypeAlias = Callable[[str], None]
-"""Told what is being read, in a few words."""
-
-_Call: TypeAlias = Callable[..., Unstructured]
-"""One of the official client's methods, its path's arguments given."""
+Progress: TypeAlias = Callable[[str], None]
+"""Function that shows a progress message."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """A kind of object.
-
-    Attributes:
-        resource: As `kubectl auth can-i` takes it.
-        version: Its `apiVersion`.
-        name: Its `kind`.
-    """
-
-    resource: str
-    version: str
-    name: str
-
-    def complete(self, item: Unstructured) -> Unstructured:
-        """The object with what lists leave out of their items."""
-        return {**mapping(item), "apiVersion": self.version, "kind": self.name}
-
-
-_CONFIGURATIONS = _Kind(
-    "mutatingwebhookconfigurations", "admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"
-)
-_NAMESPACES = _Kind("namespaces", "v1", "Namespace")
-_NODES = _Kind("nodes", "v1", "Node")
-_CLUSTERS = _Kind(f"daskclusters.{GROUP}", f"{GROUP}/v1", "DaskCluster")
-_PODS = _Kind("pods", "v1", "Pod")
-_DEVICE_CLASSES = _Kind("deviceclasses.resource.k8s.io", "resource.k8s.io/v1", "DeviceClass")
-_RESOURCE_SLICES = _Kind("resourceslices.resource.k8s.io", "resource.k8s.io/v1", "ResourceSlice")
-_RESOURCE_CLAIMS = _Kind("resourceclaims.resource.k8s.io", "resource.k8s.io/v1", "ResourceClaim")
-_SERVICES = _Kind("services", "v1", "Service")
-_DEPLOYMENTS = _Kind("deployments", "apps/v1", "Deployment")
-_SLICES = _Kind("endpointslices", "discovery.k8s.io/v1", "EndpointSlice")
-_SECRETS = _Kind("secrets", "v1", "Secret")
-_METRICS = _Kind("pods/proxy", "v1", "Pod")
+_CONFIGURATIONS = "mutatingwebhookconfigurations"
+_CLUSTERS = f"daskclusters.{GROUP}"
+_DRA = ("deviceclasses.resource.k8s.io", "resourceslices.resource.k8s.io", "resourceclaims.resource.k8s.io")
+_METRICS = "pods/proxy"
+# Resource, as `kubectl auth can-i` takes it, to its API path. All others are in the core group.
+_PATHS = {
+    _CONFIGURATIONS: "/apis/admissionregistration.k8s.io/v1",
+    _CLUSTERS: f"/apis/{GROUP}/v1",
+    "deployments": "/apis/apps/v1",
+    "endpointslices": "/apis/discovery.k8s.io/v1",
+    **dict.fromkeys(_DRA, "/apis/resource.k8s.io/v1"),
+}
 
 
 class Reader:
-    """Reads one cluster, as often as asked."""
+    """Reader of one cluster, for all namespaces or one. Not thread-safe."""
 
-    def __init__(self, connection: ApiClient, only: str | None = None) -> None:
+    def __init__(self, client: ApiClient, only: str | None = None) -> None:
         """Read all namespaces, or `only` one."""
-        self._connection = connection
+        self._host = client.configuration.host
+        self._api = ApiReader(client)
         self._only = only
+        self._progress: Progress = lambda _message: None
+        self._unreadable: list[Unreadable] = []
 
-    def read(self, tell: Tell) -> Snapshot:
-        """The cluster now.
+    def read(self, progress: Progress) -> Snapshot:
+        """Read the cluster.
 
         Raises:
-            ClusterError: Nothing answers, or it does not know us.
+            ClusterError: The API server cannot be reached, or authentication failed.
         """
-        return _Reading(self._connection, self._only, tell).snapshot()
-
-
-class _Reading:
-    """One pass."""
-
-    def __init__(self, connection: ApiClient, only: str | None, tell: Tell) -> None:
-        self._core = client.CoreV1Api(connection)
-        self._apps = client.AppsV1Api(connection)
-        self._discovery = client.DiscoveryV1Api(connection)
-        self._admission = client.AdmissionregistrationV1Api(connection)
-        self._custom = client.CustomObjectsApi(connection)
-        self._only = only
-        self._tell = tell
-        self._unread: list[Unread] = []
-
-    def snapshot(self) -> Snapshot:
-        configurations = self._configurations()
-        called = installation.services(configurations)
-        services = tuple(one for where, name in called for one in self._service(where, name))
-        spaces = sorted({where for where, _ in called})
-        deployments = tuple(one for where in spaces for one in self._deployments(where))
-        behind = [installation.deployment_of(service, deployments) for service in services]
-        slices = tuple(one for where in spaces for one in self._slices(where))
-        watching = zip(services, behind, strict=True)
-        nodes = self._all(_NODES, self._core.list_node)
-        served = self._devices(_DEVICE_CLASSES) if nodes else ()  # without nodes no device can be shown
-        classes = tuple(each for each in served if text(each, "spec", "extendedResourceName"))
+        self._progress, self._unreadable = progress, []
+        configurations = tuple(filter(installation.has_webhooks, self._list(_CONFIGURATIONS)))
+        called = installation.called_services(configurations)
+        namespaces = sorted({where for where, _ in called})
+        services = tuple(item for where, service in called for item in self._get("services", service, where))
+        deployments = tuple(item for where in namespaces for item in self._list("deployments", where))
+        slices = tuple(item for where in namespaces for item in self._list("endpointslices", where))
+        behind = [(service, installation.deployment_of(service, deployments)) for service in services]
+        nodes = self._list("nodes")
+        device_classes = tuple(filter(dra.device_class, self._list(_DRA[0]) if nodes else ()))
         return Snapshot(
             namespaces=self._namespaces(),
             nodes=nodes,
-            device_classes=classes,
-            resource_slices=self._devices(_RESOURCE_SLICES) if classes else (),
-            resource_claims=self._devices(_RESOURCE_CLAIMS) if classes else (),
-            clusters=self._clusters(),
+            device_classes=device_classes,
+            resource_slices=self._list(_DRA[1]) if device_classes else (),
+            resource_claims=self._list(_DRA[2]) if device_classes else (),
+            clusters=self._list(_CLUSTERS, self._only or ""),
             pods=self._pods(),
             configurations=configurations,
             services=services,
             slices=slices,
             deployments=deployments,
-            secrets=tuple(secret for one in behind if one for secret in self._secret(one)),
-            replicas=tuple(one for service, owner in watching for one in self._replicas(service, owner, slices)),
+            secrets=tuple(secret for _, deployment in behind if deployment for secret in self._secret(deployment)),
+            replicas=tuple(metrics for pair in behind for metrics in self._replicas(*pair, slices)),
             namespace=self._only,
-            unread=tuple(self._unread),
+            unreadable=tuple(self._unreadable),
             at=datetime.now(UTC),
         )
 
-    # ---- one kind each --------------------------------------------------------------------------
-
-    def _configurations(self) -> tuple[Unstructured, ...]:
-        listed = self._all(_CONFIGURATIONS, self._admission.list_mutating_webhook_configuration)
-        return tuple(filter(installation.is_ours, listed))
-
     def _namespaces(self) -> tuple[Unstructured, ...]:
         if self._only is None:
-            return self._all(_NAMESPACES, self._core.list_namespace)
-        found = self._one(_NAMESPACES, partial(self._core.read_namespace, name=self._only))
-        if not found and not any(one.resource == _NAMESPACES.resource for one in self._unread):
-            raise ClusterError(f"there is no namespace {self._only}; see: kubectl get namespaces")
-        return found
-
-    def _clusters(self) -> tuple[Unstructured, ...]:
-        about = {"group": GROUP, "version": "v1", "plural": "daskclusters"}
-        if self._only is None:
-            return self._all(_CLUSTERS, partial(self._custom.list_cluster_custom_object, **about))
-        call = partial(self._custom.list_namespaced_custom_object, **about, namespace=self._only)
-        return self._all(_CLUSTERS, call, self._only)
-
-    def _devices(self, kind: _Kind) -> tuple[Unstructured, ...]:
-        """Return all objects of a kind of Dynamic Resource Allocation; none where the API is not served."""
-        group, version = kind.version.split("/")
-        about = {"group": group, "version": version, "plural": kind.resource.partition(".")[0]}
-        return self._all(kind, partial(self._custom.list_cluster_custom_object, **about))
+            return self._list("namespaces")
+        namespaces = self._get("namespaces", self._only)
+        if not namespaces and self._is_readable("namespaces"):
+            raise ClusterError(f"namespace {self._only!r} does not exist; list namespaces with: kubectl get namespaces")
+        return namespaces
 
     def _pods(self) -> tuple[Unstructured, ...]:
-        """All pods, since any of them may hold GPUs; where that is refused, those of the one namespace asked about."""
-        found = self._all(_PODS, self._core.list_pod_for_all_namespaces)
-        if self._only is None or not any(one.resource == _PODS.resource for one in self._unread):
-            return found
-        return self._all(_PODS, partial(self._core.list_namespaced_pod, namespace=self._only), self._only)
-
-    def _service(self, where: str, name: str) -> tuple[Unstructured, ...]:
-        return self._one(_SERVICES, partial(self._core.read_namespaced_service, name=name, namespace=where), where)
-
-    def _deployments(self, where: str) -> tuple[Unstructured, ...]:
-        return self._all(_DEPLOYMENTS, partial(self._apps.list_namespaced_deployment, namespace=where), where)
-
-    def _slices(self, where: str) -> tuple[Unstructured, ...]:
-        return self._all(_SLICES, partial(self._discovery.list_namespaced_endpoint_slice, namespace=where), where)
+        """Return the pods of all namespaces, because any pod can hold GPUs; if forbidden, those of one namespace."""
+        pods = self._list("pods")
+        return pods if self._only is None or self._is_readable("pods") else self._list("pods", self._only)
 
     def _secret(self, deployment: Unstructured) -> tuple[Unstructured, ...]:
-        where, name = namespace(deployment), installation.secret_of(deployment)
-        if not name:
-            return ()
-        call = partial(self._core.read_namespaced_secret, name=name, namespace=where)
-        return tuple(map(_without_keys, self._one(_SECRETS, call, where)))
+        secret = installation.secret_of(deployment)
+        items = self._get("secrets", secret, namespace(deployment)) if secret else ()
+        return tuple(map(_without_private_key, items))
 
     def _replicas(
         self, service: Unstructured, deployment: Unstructured, slices: tuple[Unstructured, ...]
-    ) -> Iterator[Replica]:
-        """What the replicas say that are to know the free capacity; nobody else is asked, which takes a right more."""
+    ) -> Iterator[ReplicaMetrics]:
+        """Return the metrics of replicas that watch capacity; of others none, because that takes one more right."""
         if not installation.watches_capacity(deployment):
             return
         where = namespace(service)
-        for endpoint, port in installation.answering((where, name(service)), slices):
+        for endpoint, port in installation.ready_endpoints((where, name(service)), slices):
             pod = text(endpoint, "targetRef", "name") or ""
             metrics = self._metrics(where, pod, port)
             if metrics is None:
                 return
-            yield Replica(f"{where}/{name(deployment)}", pod, metrics)
+            yield ReplicaMetrics(f"{where}/{name(deployment)}", pod, metrics)
 
     def _metrics(self, where: str, pod: str, port: int) -> str | None:
-        """A replica's metrics, through the API server; None where that is refused, or takes long: once is enough."""
-        self._tell("asking the replicas")
-        proxy = self._core.connect_get_namespaced_pod_proxy_with_path
-        about = {"name": f"https:{pod}:{port}", "namespace": where, "path": "metrics"}
+        """Return the metrics of a replica through the API server; None if they are not readable."""
+        self._progress("reading the replicas' metrics")
+        path = f"{_path('pods', where, f'https:{pod}:{port}')}/proxy/metrics"
         try:
-            answer = proxy(**about, _preload_content=False, _request_timeout=METRICS_TIMEOUT)
-        except ApiException as error:
-            self._unread.append(_unread(_METRICS, "get", where, error))
+            return str(self._api.get(path, {}, "*/*", METRICS_TIMEOUT).data, "utf-8", "replace")
+        except ResponseError as error:
+            self._record(_METRICS, "get", where, error)
         except urllib3.exceptions.HTTPError:
-            said = "no replica answered through the API server within 3 s"
-            next_ = f"kubectl get --raw /api/v1/namespaces/{where}/pods/https:{pod}:{port}/proxy/metrics"
-            self._unread.append(Unread(_METRICS.resource, _within(where), said, next_))
-        else:
-            return str(answer.data, "utf-8", "replace")
+            reason = f"no replica answered through the API server within {METRICS_TIMEOUT:.0f} s"
+            self._unreadable.append(Unreadable(_METRICS, _scope(where), reason, f"kubectl get --raw {path}"))
         return None
 
-    # ---- reading --------------------------------------------------------------------------------
+    # ---- requests -------------------------------------------------------------------------------
 
-    def _all(self, kind: _Kind, call: _Call, where: str = "") -> tuple[Unstructured, ...]:
-        """The items of a list, as far as they may be read."""
-        return self._some(kind, "list", where, partial(self._pages, kind, call))
+    def _list(self, resource: str, where: str = "") -> tuple[Unstructured, ...]:
+        """Return the objects of a collection; none if it is not readable or not served."""
+        return self._read(resource, "list", where, partial(self._pages, resource, where))
 
-    def _one(self, kind: _Kind, call: _Call, where: str = "") -> tuple[Unstructured, ...]:
-        """One object, or none."""
-        return self._some(kind, "get", where, lambda: iter([kind.complete(self._call(kind, call))]))
+    def _get(self, resource: str, name: str, where: str = "") -> tuple[Unstructured, ...]:
+        """Return one object; none if it is not readable or does not exist."""
+        path = _path(resource, where, name)
+        return self._read(resource, "get", where, lambda: iter([self._request(resource, path, {})]))
 
-    def _some(
-        self, kind: _Kind, verb: str, where: str, read: Callable[[], Iterator[Unstructured]]
+    def _read(
+        self, resource: str, verb: str, where: str, items: Callable[[], Iterator[Unstructured]]
     ) -> tuple[Unstructured, ...]:
         try:
-            return tuple(read())
-        except ApiException as error:
+            return tuple(items())
+        except ResponseError as error:
             if error.status == HTTPStatus.UNAUTHORIZED:
-                raise ClusterError(f"the API server does not know us ({error.reason}); see: kubectl version") from None
+                raise ClusterError("authentication failed (401); check it with: kubectl auth whoami") from None
             if error.status != HTTPStatus.NOT_FOUND:
-                self._unread.append(_unread(kind, verb, where, error))
+                self._record(resource, verb, where, error)
             return ()
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            host = self._core.api_client.configuration.host
-            raise ClusterError(f"{host} does not answer ({error}); see: kubectl cluster-info") from None
+            message = f"{self._host} is not reachable ({error}); check it with: kubectl cluster-info"
+            raise ClusterError(message) from None
 
-    def _pages(self, kind: _Kind, call: _Call) -> Iterator[Unstructured]:
-        proceed: str | None = None
-        while True:
-            page = self._call(kind, partial(call, limit=PAGE, **({"_continue": proceed} if proceed else {})))
-            yield from map(kind.complete, sequence(page, "items"))
-            proceed = text(page, "metadata", "continue")
-            if proceed is None:
-                return
+    def _pages(self, resource: str, where: str) -> Iterator[Unstructured]:
+        token: str | None = ""
+        while token is not None:
+            query: dict[str, str | int] = {"limit": PAGE_SIZE, **({"continue": token} if token else {})}
+            page = self._request(resource, _path(resource, where), query)
+            yield from sequence(page, "items")
+            token = text(page, "metadata", "continue")
 
-    def _call(self, kind: _Kind, call: _Call) -> Unstructured:
-        self._tell(f"reading {kind.resource}")
-        return mapping(orjson.loads(call(_preload_content=False, _request_timeout=TIMEOUT).data))
+    def _request(self, resource: str, path: str, query: Mapping[str, str | int]) -> Unstructured:
+        self._progress(f"reading {resource}")
+        return mapping(orjson.loads(self._api.get(path, query, "application/json", READ_TIMEOUT).data))
+
+    def _record(self, resource: str, verb: str, where: str, error: ResponseError) -> None:
+        """Record a resource that is not readable."""
+        reason = f"no permission to {verb}" if error.status == HTTPStatus.FORBIDDEN else str(error)
+        scope = f"-n {where}" if where else "--all-namespaces"
+        command = f"kubectl auth can-i {verb} {resource} {scope}"
+        self._unreadable.append(Unreadable(resource, _scope(where), reason, command))
+
+    def _is_readable(self, resource: str) -> bool:
+        return all(unreadable.resource != resource for unreadable in self._unreadable)
 
 
-def _unread(kind: _Kind, verb: str, where: str, error: ApiException) -> Unread:
-    refused = error.status == HTTPStatus.FORBIDDEN
-    why = f"you may not {verb} them" if refused else f"the API server answered {error.status} {error.reason}"
-    scope = f" -n {where}" if where else " --all-namespaces"
-    return Unread(kind.resource, _within(where), why, f"kubectl auth can-i {verb} {kind.resource}{scope}")
+def _path(resource: str, namespace: str = "", name: str = "") -> str:
+    """Return the path of a collection, or of one object."""
+    scope = ("namespaces", namespace) if namespace else ()
+    parts = (*scope, resource.partition(".")[0], *((name,) if name else ()))
+    return "/".join((_PATHS.get(resource, "/api/v1"), *(quote(part, safe=":") for part in parts)))
 
 
-def _within(where: str | None) -> str:
+def _scope(where: str) -> str:
     return f"in namespace {where}" if where else ""
 
 
-def _without_keys(secret: Unstructured) -> Unstructured:
+def _without_private_key(secret: Unstructured) -> Unstructured:
     data = {key: value for key, value in mapping(secret, "data").items() if key in _PUBLIC}
     return {**secret, "data": data}

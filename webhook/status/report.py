@@ -1,236 +1,251 @@
-"""A Snapshot becomes a Report. Pure: no clock, no environment, no I/O."""
+"""Convert a Snapshot to a Report. Pure: no clock, no environment, no I/O."""
 
 import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from string import ascii_uppercase
 
+from webhook.placement import objects
 from webhook.policy import ANNOTATIONS, ENABLED, Policy, Problem, resolve
-from webhook.status import certificate, hints, installation, pods
-from webhook.status.installation import Parts
-from webhook.status.labels import label
-from webhook.status.model import Cluster, Finding, Held, Installation, Namespace, Node, Report, State, Worker
-from webhook.status.node_usage import Floor, floor, rack_key
-from webhook.status.pods import Ask, Devices
-from webhook.status.snapshot import Snapshot, created, name, namespace
+from webhook.status import installation
+from webhook.status.certificate import certificate_findings, expires
+from webhook.status.gpus import GpuInventory, PodRequest, inventory
+from webhook.status.hints import hint_findings
+from webhook.status.installation import InstallationParts
+from webhook.status.model import (
+    ClusterReport,
+    Finding,
+    InstallationReport,
+    NamespaceReport,
+    NodeReport,
+    PodGpus,
+    Report,
+    WorkerReport,
+    WorkerState,
+)
+from webhook.status.node_usage import NodeUsage, node_usage, rack_key
+from webhook.status.snapshot import Snapshot, created, name, namespace, node_name, terminating
 from webhook.status.worker_findings import worker_findings
-from webhook.status.workers import Terms, annotated_at, judge
-from webhook.workloads.pod_templates import CLUSTER_NAME, COMPONENT, Role
-from webhook.workloads.unstructured import Unstructured, texts
+from webhook.status.workers import NamespaceContext, annotated_at, worker_report
+from webhook.workloads.pod_templates import CLUSTER_NAME
+from webhook.workloads.unstructured import Unstructured, text, texts
 
 
 @dataclass(frozen=True, slots=True)
-class _Standing:
-    """A pod that has not ended, what it asks for, and, of a Dask worker, what became of it."""
+class _Pod:
+    """A pod that has not ended, its request, and its report if it is a worker."""
 
-    pod: Unstructured
-    ask: Ask
-    worker: Worker | None
+    raw: Unstructured
+    request: PodRequest
+    worker: WorkerReport | None
 
     @property
     def cluster(self) -> tuple[str, str]:
-        """Namespace and name of its Dask cluster."""
-        return namespace(self.pod), texts(self.pod, "metadata", "labels").get(CLUSTER_NAME, "")
+        """Return namespace and name of its Dask cluster."""
+        return namespace(self.raw), texts(self.raw, "metadata", "labels").get(CLUSTER_NAME, "")
 
 
 def report(snapshot: Snapshot) -> Report:
-    """All that is to be said of a snapshot."""
-    parts = installation.parts_of(snapshot)
+    """Return the report on a snapshot."""
+    parts = installation.installations(snapshot)
     policies = _policies(snapshot, parts)
     resources = (Policy().gpu_resource, *(policy.gpu_resource for policy in policies.values()))
-    devices = pods.devices(snapshot, tuple(dict.fromkeys(resources)))
-    standing = tuple(_standing(snapshot, parts, policies, devices))
-    ground = floor(snapshot.nodes, [(one.pod, one.ask) for one in standing if pods.node_of(one.pod)], devices)
-    clusters = _clusters(snapshot, standing, policies, ground)
-    spaces = tuple(_namespaces(snapshot, policies, {cluster.namespace for cluster in clusters}, parts))
-    key = rack_key(_racks_wanted(policies[one.name] for one in spaces), ground.rooms.values())
+    gpus = inventory(snapshot, tuple(dict.fromkeys(resources)))
+    pods = tuple(_pods(snapshot, parts, policies, gpus))
+    usage = node_usage(tuple(map(objects.node, snapshot.nodes)), _scheduled(pods), gpus)
+    clusters = _clusters(snapshot, pods, policies, usage)
+    namespaces = tuple(_namespaces(snapshot, policies, {cluster.namespace for cluster in clusters}, parts))
+    key = rack_key(_rack_keys(policies[item.name] for item in namespaces), usage.nodes.values())
     findings = [
         *_installation_findings(parts, snapshot),
-        *(_problem(one.name, each) for one in spaces for each in one.problems),
-        *hints.findings(parts, policies, snapshot.replicas),
+        *(_annotation_finding(item.name, problem) for item in namespaces for problem in item.problems),
+        *hint_findings(parts, policies, snapshot.replicas),
         *worker_findings(clusters, policies),
     ]
     return Report(
         at=f"{snapshot.at:%Y-%m-%dT%H:%M:%SZ}",
         installation=_installation(parts, snapshot),
-        namespaces=spaces,
+        namespaces=namespaces,
         clusters=clusters,
         rack_key=key,
-        nodes=_nodes(ground, standing, key),
-        findings=tuple(sorted(findings, key=lambda finding: not finding.care)),
-        unread=snapshot.unread,
+        nodes=_nodes(usage, pods, key),
+        findings=tuple(sorted(findings, key=lambda finding: not finding.action_required)),
+        unreadable=snapshot.unreadable,
     )
 
 
 # ---- namespaces -----------------------------------------------------------------------------------
 
 
-def _problem(namespace: str, problem: Problem) -> Finding:
-    """What is wrong with an annotation; without it the default holds, as it does now."""
-    mend = f"kubectl annotate namespace {namespace} {problem.key}-"
-    return Finding(where=f"namespace/{namespace}", text=problem.text, mend=mend)
-
-
-def _policies(snapshot: Snapshot, parts: Sequence[Parts]) -> dict[str, Policy]:
-    """What holds in each namespace; none is served that the webhook configuration leaves out."""
+def _policies(snapshot: Snapshot, parts: Sequence[InstallationParts]) -> dict[str, Policy]:
+    """Return the effective policy of each namespace; not enabled if the webhook configuration excludes it."""
     defaults = installation.defaults_of(parts)
-    found = {name(one): resolve(texts(one, "metadata", "annotations"), defaults) for one in snapshot.namespaces}
-    excluded = {name(one) for one in snapshot.namespaces if installation.leaves_out(one, parts)}
-    return {
-        key: dataclasses.replace(policy, enabled=False) if key in excluded else policy for key, policy in found.items()
-    }
+    policies = {name(item): resolve(texts(item, "metadata", "annotations"), defaults) for item in snapshot.namespaces}
+    for item in snapshot.namespaces:
+        if installation.excludes(item, parts):
+            policies[name(item)] = dataclasses.replace(policies[name(item)], enabled=False)
+    return policies
 
 
 def _namespaces(
-    snapshot: Snapshot, policies: Mapping[str, Policy], used: set[str], parts: Sequence[Parts]
-) -> Iterator[Namespace]:
-    """Those that are served, have Dask clusters or have problems, by name."""
+    snapshot: Snapshot, policies: Mapping[str, Policy], used: set[str], parts: Sequence[InstallationParts]
+) -> Iterator[NamespaceReport]:
+    """Return the namespaces that are enabled, have Dask clusters or have problems, by name."""
     defaults = installation.defaults_of(parts)
-    for one in sorted((one for one in snapshot.namespaces if not pods.leaving(one)), key=name):
-        policy = policies[name(one)]
+    for item in sorted((item for item in snapshot.namespaces if not terminating(item)), key=name):
+        policy = policies[name(item)]
         problems = list(policy.problems)
-        if installation.leaves_out(one, parts) and texts(one, "metadata", "annotations").get(ENABLED) == "true":
-            left_out = f"{ENABLED}=true has no effect: the webhook configuration leaves this namespace out"
-            problems.append(Problem(ENABLED, left_out))
-        if policy.enabled or problems or name(one) in used:
-            yield Namespace(
-                name=name(one),
+        if installation.excludes(item, parts) and texts(item, "metadata", "annotations").get(ENABLED) == "true":
+            message = f"{ENABLED}=true has no effect: the webhook configuration excludes this namespace"
+            problems.append(Problem(ENABLED, message))
+        if policy.enabled or problems or name(item) in used:
+            yield NamespaceReport(
+                name=name(item),
                 enabled=policy.enabled,
-                policy={each.name: each.value(policy) for each in ANNOTATIONS},
-                changed=tuple(each.name for each in ANNOTATIONS if each.value(policy) != each.value(defaults)),
+                policy={annotation.name: annotation.value(policy) for annotation in ANNOTATIONS},
+                overrides=tuple(
+                    annotation.name
+                    for annotation in ANNOTATIONS
+                    if annotation.value(policy) != annotation.value(defaults)
+                ),
                 problems=tuple(problems),
             )
 
 
-def _racks_wanted(policies: Iterable[Policy]) -> Iterator[str]:
-    """The second level of each policy's topology: what a node is a part of."""
+def _annotation_finding(namespace: str, problem: Problem) -> Finding:
+    """Return the finding about an annotation; its fix removes the annotation, so that the default stays effective."""
+    fix = f"kubectl annotate namespace {namespace} {problem.key}-"
+    return Finding(object=f"namespace/{namespace}", message=problem.text, fix=fix)
+
+
+def _rack_keys(policies: Iterable[Policy]) -> Iterator[str]:
+    """Return the second topology key of each policy."""
     return (policy.topology[1].key for policy in policies if len(policy.topology) > 1)
 
 
-# ---- clusters -------------------------------------------------------------------------------------
+# ---- pods, clusters and nodes -----------------------------------------------------------------------
 
 
-def _standing(
-    snapshot: Snapshot, parts: Sequence[Parts], policies: Mapping[str, Policy], devices: Devices
-) -> Iterator[_Standing]:
-    since = _since(parts, snapshot)
-    spaces = {name(one): one for one in snapshot.namespaces}
+def _pods(
+    snapshot: Snapshot, parts: Sequence[InstallationParts], policies: Mapping[str, Policy], gpus: GpuInventory
+) -> Iterator[_Pod]:
+    namespaces = {name(item): item for item in snapshot.namespaces}
+    installed = _installed(parts, snapshot)
     for pod in snapshot.pods:
-        if pods.ended(pod):
+        if text(pod, "status", "phase") in objects.ENDED:
             continue
-        where, ask = namespace(pod), devices.ask(pod)
-        if snapshot.namespace not in {None, where} or not _is_worker(pod):
-            yield _Standing(pod, ask, None)
-            continue
-        space = spaces.get(where)
-        terms = Terms(
-            policy=policies.get(where), since=since, annotated=annotated_at(space), ending=pods.leaving(space)
+        where, request = namespace(pod), gpus.request(pod)
+        context = NamespaceContext(
+            policy=policies.get(where),
+            installed=installed,
+            annotated=annotated_at(namespaces.get(where)),
+            terminating=terminating(namespaces.get(where)),
         )
-        yield _Standing(pod, ask, judge(pod, ask, terms))
+        in_scope = snapshot.namespace in {None, where}
+        yield _Pod(pod, request, worker_report(pod, request, context) if in_scope else None)
 
 
-def _is_worker(pod: Unstructured) -> bool:
-    return texts(pod, "metadata", "labels").get(COMPONENT) == Role.WORKER
-
-
-def _since(parts: Sequence[Parts], snapshot: Snapshot) -> str | None:
-    if "mutatingwebhookconfigurations" in snapshot.unread_resources:
+def _installed(parts: Sequence[InstallationParts], snapshot: Snapshot) -> str | None:
+    """Return the creation time of the first webhook configuration; None if it is not readable, "" without one."""
+    if not snapshot.readable("mutatingwebhookconfigurations"):
         return None
-    return min((created(one.configuration) for one in parts), default="")
+    return min((created(item.configuration) for item in parts), default="")
 
 
 def _clusters(
-    snapshot: Snapshot, standing: Sequence[_Standing], policies: Mapping[str, Policy], ground: Floor
-) -> tuple[Cluster, ...]:
-    members: dict[tuple[str, str], list[_Standing]] = defaultdict(list)
-    for one in snapshot.clusters:
-        members[namespace(one), name(one)] = []
-    for each in standing:
-        if each.worker:
-            members[each.cluster].append(each)
-    racks = {where: _place_of(where, policies, ground) for where in {where for where, _ in members}}
+    snapshot: Snapshot, pods: Sequence[_Pod], policies: Mapping[str, Policy], usage: NodeUsage
+) -> tuple[ClusterReport, ...]:
+    members: dict[tuple[str, str], list[_Pod]] = defaultdict(list)
+    for item in snapshot.clusters:
+        members[namespace(item), name(item)] = []
+    for pod in pods:
+        if pod.worker:
+            members[pod.cluster].append(pod)
+    racks = {where: _rack_of(where, policies, usage) for where, _ in members}
     return tuple(
-        _cluster(key, members[key], ground, racks[key[0]], label(index)) for index, key in enumerate(sorted(members))
-    )
-
-
-def _place_of(where: str, policies: Mapping[str, Policy], ground: Floor) -> Callable[[str], str]:
-    """Node to rack, as the namespace's own topology tells racks."""
-    wanted = _racks_wanted([policies[where]]) if where in policies else ()
-    key = rack_key(wanted, ground.rooms.values())
-    return lambda node: ground.rooms[node].labels.get(key, "") if node in ground.rooms else ""
-
-
-def _cluster(
-    key: tuple[str, str],
-    members: Sequence[_Standing],
-    ground: Floor,
-    rack_of: Callable[[str], str],
-    letters: str,
-) -> Cluster:
-    asks = [(pods.node_of(one.pod), one.ask) for one in members if pods.node_of(one.pod)]
-    return Cluster(
-        namespace=key[0],
-        name=key[1],
-        label=letters,
-        workers=tuple(sorted((one.worker for one in members if one.worker), key=lambda worker: worker.name)),
-        nodes=ground.spread(asks, str),
-        racks=ground.spread(asks, rack_of),
-    )
-
-
-def _nodes(ground: Floor, standing: Iterable[_Standing], key: str) -> tuple[Node, ...]:
-    """The nodes with GPUs or Dask workers."""
-    held: dict[str, list[Held]] = defaultdict(list)
-    for one in standing:
-        if one.worker or one.ask.devices:
-            held[pods.node_of(one.pod)].append(_held(one))
-    found = (
-        Node(
-            name=node,
-            rack=room.labels.get(key, ""),
-            gpus=sum(room.devices.values()),
-            held=tuple(sorted(held.get(node, ()), key=lambda one: (one.cluster is None, one.cluster, one.pod))),
-            closed=room.closed,
+        ClusterReport(
+            namespace=key[0],
+            name=key[1],
+            label=_label(index),
+            workers=tuple(sorted((pod.worker for pod in members[key] if pod.worker), key=lambda worker: worker.name)),
+            nodes=usage.domains(_scheduled(members[key]), str),
+            racks=usage.domains(_scheduled(members[key]), racks[key[0]]),
         )
-        for node, room in ground.rooms.items()
-        if room.devices or any(one.cluster for one in held.get(node, ()))
+        for index, key in enumerate(sorted(members))
     )
-    return tuple(sorted(found, key=lambda node: (node.rack, node.name)))
 
 
-def _held(one: _Standing) -> Held:
-    cluster = "/".join(one.cluster) if one.worker else None
-    missed = one.worker is not None and one.worker.state is State.MISSED
-    return Held(pod=pods.title(one.pod), cluster=cluster, gpus=one.ask.gpus, missed=missed)
+def _label(index: int) -> str:
+    """Return A to Z, then AA to ZZ and so on, like the columns of a spreadsheet."""
+    letters, number = "", index + 1
+    while number:
+        number, rest = divmod(number - 1, len(ascii_uppercase))
+        letters = ascii_uppercase[rest] + letters
+    return letters
 
 
-# ---- the webhook itself -----------------------------------------------------------------------------
+def _scheduled(pods: Iterable[_Pod]) -> list[tuple[str, PodRequest]]:
+    return [(node_name(pod.raw), pod.request) for pod in pods if node_name(pod.raw)]
 
 
-def _installation(parts: Sequence[Parts], snapshot: Snapshot) -> Installation:
+def _rack_of(where: str, policies: Mapping[str, Policy], usage: NodeUsage) -> Callable[[str], str]:
+    """Return a function from node to rack, by the topology of a namespace."""
+    key = rack_key(_rack_keys([policies[where]]) if where in policies else (), usage.nodes.values())
+    return lambda node: usage.nodes[node].labels.get(key, "") if node in usage.nodes else ""
+
+
+def _nodes(usage: NodeUsage, pods: Iterable[_Pod], key: str) -> tuple[NodeReport, ...]:
+    """Return the nodes that have GPUs or Dask workers, by rack and name."""
+    allocated: dict[str, list[PodGpus]] = defaultdict(list)
+    for pod in pods:
+        if pod.worker or pod.request.devices:
+            allocated[node_name(pod.raw)].append(_pod_gpus(pod))
+    nodes = (
+        NodeReport(
+            name=node.name,
+            rack=node.labels.get(key, ""),
+            gpus=sum(usage.allocatable[node.name].values()),
+            pods=tuple(sorted(allocated[node.name], key=lambda pod: (pod.cluster is None, pod.cluster, pod.pod))),
+            unschedulable=not node.schedulable,
+        )
+        for node in usage.nodes.values()
+        if usage.allocatable[node.name] or any(pod.cluster for pod in allocated[node.name])
+    )
+    return tuple(sorted(nodes, key=lambda node: (node.rack, node.name)))
+
+
+def _pod_gpus(pod: _Pod) -> PodGpus:
+    return PodGpus(
+        pod=f"{namespace(pod.raw)}/{name(pod.raw)}",
+        cluster="/".join(pod.cluster) if pod.worker else None,
+        gpus=pod.request.gpus,
+        not_mutated=pod.worker is not None and pod.worker.state is WorkerState.NOT_MUTATED,
+    )
+
+
+# ---- installation -----------------------------------------------------------------------------------
+
+
+def _installation(parts: Sequence[InstallationParts], snapshot: Snapshot) -> InstallationReport:
     if not parts:
-        return Installation()
-    first, since = parts[0], _since(parts, snapshot)
-    deployed, ends = first.deployment is not None, certificate.expires(first)
-    ready, desired = installation.replicas(first) if deployed else (None, None)
-    return Installation(
-        configurations=tuple(name(one.configuration) for one in parts),
-        since=since or None,
+        return InstallationReport()
+    first, expiry = parts[0], expires(parts[0])
+    ready, desired = (None, None) if first.deployment is None else installation.replicas(first.deployment)
+    return InstallationReport(
+        configurations=tuple(name(item.configuration) for item in parts),
+        created=_installed(parts, snapshot) or None,
         service="/".join(first.called) if first.called else None,
         ready=ready,
         desired=desired,
-        endpoints=installation.endpoints(first, snapshot) if first.called else None,
-        expires=f"{ends:%Y-%m-%dT%H:%M:%SZ}" if ends else None,
+        endpoints=installation.endpoints(first, snapshot),
+        expires=f"{expiry:%Y-%m-%dT%H:%M:%SZ}" if expiry else None,
     )
 
 
-def _installation_findings(parts: Sequence[Parts], snapshot: Snapshot) -> Iterator[Finding]:
-    unread = snapshot.unread_resources
-    if "mutatingwebhookconfigurations" not in unread:
+def _installation_findings(parts: Sequence[InstallationParts], snapshot: Snapshot) -> Iterator[Finding]:
+    if snapshot.readable("mutatingwebhookconfigurations"):
         yield from installation.configuration_findings(parts)
-    for one in parts:
-        yield from installation.replica_findings(one, snapshot, unread)
-        if "secrets" not in unread:
-            yield from certificate.missing(one)
-        yield from certificate.findings(one, snapshot.at)
+    for item in parts:
+        yield from installation.replica_findings(item, snapshot)
+        yield from certificate_findings(item, snapshot)

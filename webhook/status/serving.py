@@ -1,4 +1,4 @@
-"""Serves the page of `status` on loopback: read-only, and read anew when somebody looks."""
+"""Serve the status page on loopback, read-only."""
 
 import socket
 import threading
@@ -16,39 +16,38 @@ from webhook.status.model import Report
 from webhook.status.page import content_security_policy, page
 
 HOST = "127.0.0.1"
-EVERY = 5  # seconds between two looks of an open page
-# However many pages are open, the cluster is read no more often than this. Seconds.
-_FRESH = 2.0
+REFRESH_INTERVAL = 5  # seconds, of an open page
+_MAX_AGE = 2.0  # seconds, of a report: the cluster is not read more often, however many pages are open
 
 
-class Latest:
-    """The latest report, read anew when it is asked for and old."""
+class ReportCache:
+    """Cache of the latest report."""
 
-    def __init__(self, look: Callable[[], Report], clock: Callable[[], float] = time.monotonic) -> None:
-        """Look by `look`; `clock` tells seconds."""
-        self._look = look
+    def __init__(self, read: Callable[[], Report], clock: Callable[[], float] = time.monotonic) -> None:
+        """Read reports with `read`; `clock` returns seconds."""
+        self._read = read
         self._clock = clock
         self._lock = threading.Lock()
-        self._found: tuple[float, Report] | None = None
+        self._cached: tuple[float, Report] | None = None
 
     def get(self) -> Report:
-        """A report at most two seconds old. Raises what `look` raises."""
+        """Return a report that is at most two seconds old; raise what `read` raises."""
         with self._lock:
-            if self._found is None or self._clock() - self._found[0] > _FRESH:
-                found = self._look()
-                self._found = (self._clock(), found)
-            return self._found[1]
+            if self._cached is None or self._clock() - self._cached[0] > _MAX_AGE:
+                report = self._read()
+                self._cached = (self._clock(), report)
+            return self._cached[1]
 
 
-def create_app(latest: Latest, scope: str | None = None, every: int = EVERY) -> FastAPI:
-    """The web application: one page, at `/`, and nothing that changes anything.
+def create_app(reports: ReportCache, scope: str | None = None, every: int = REFRESH_INTERVAL) -> FastAPI:
+    """Return the web application: one page, at `/`.
 
-    It answers to names of this machine alone, so that no other site's page can have its own name point here.
+    It accepts only the host names of loopback, which prevents DNS rebinding by another site.
 
     Args:
-        latest: Where reports come from.
-        scope: The only namespace they are about.
-        every: Seconds between two looks of an open page.
+        reports: Source of reports.
+        scope: Namespace of the report; None for all.
+        every: Refresh interval of an open page, in seconds.
     """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
@@ -63,7 +62,7 @@ def create_app(latest: Latest, scope: str | None = None, every: int = EVERY) -> 
     @app.get("/")
     def show() -> Response:
         try:
-            return HTMLResponse(page(latest.get(), every=every, scope=scope), headers=headers)
+            return HTMLResponse(page(reports.get(), every=every, scope=scope), headers=headers)
         except ClusterError as error:
             return PlainTextResponse(str(error), status_code=503, headers=headers)
 
@@ -71,18 +70,18 @@ def create_app(latest: Latest, scope: str | None = None, every: int = EVERY) -> 
 
 
 def listen(port: int) -> socket.socket:
-    """A socket of loopback that listens; port 0 takes a free one.
+    """Return a listening socket on loopback; port 0 selects a free port.
 
     Raises:
-        SettingsError: Somebody else has the port, or it may not be taken.
+        SettingsError: The port is in use or not permitted.
     """
     try:
         return socket.create_server((HOST, port))
     except (OSError, OverflowError) as error:
-        raise SettingsError(f"port {port} can't be had ({error}); give another one with --port") from None
+        raise SettingsError(f"cannot listen on port {port} ({error}); choose another port with --port") from None
 
 
-def serve(latest: Latest, listener: socket.socket, scope: str | None = None) -> None:
+def serve(reports: ReportCache, listener: socket.socket, scope: str | None = None) -> None:
     """Serve until interrupted."""
-    config = uvicorn.Config(create_app(latest, scope), log_level="warning", server_header=False)
+    config = uvicorn.Config(create_app(reports, scope), log_level="warning", server_header=False)
     uvicorn.Server(config).run(sockets=[listener])

@@ -1,4 +1,4 @@
-"""What was read of a cluster at one moment: raw objects, and what could not be read."""
+"""Raw objects of a cluster at one moment, and the resources that are not readable."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,30 +7,30 @@ from webhook.workloads.unstructured import Unstructured, text
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
-    """A part of the cluster that could not be read.
+class Unreadable:
+    """A resource that is not readable.
 
     Attributes:
-        resource: As `kubectl` names it, such as `secrets`.
-        where: `in namespace X`, or empty.
-        why: What the API server said.
-        next: The command that shows or mends the reason.
+        resource: Resource as `kubectl` names it, such as `secrets`.
+        scope: `in namespace X`, or empty for all namespaces.
+        reason: Error of the API server.
+        command: Command that diagnoses the error.
     """
 
     resource: str
-    where: str
-    why: str
-    next: str
+    scope: str
+    reason: str
+    command: str
 
 
 @dataclass(frozen=True, slots=True)
-class Replica:
-    """What a replica says of itself.
+class ReplicaMetrics:
+    """Metrics of a replica of the webhook.
 
     Attributes:
-        deployment: The Deployment it belongs to, as `namespace/name`.
-        pod: Its pod's name.
-        metrics: Its metrics, in the text format of Prometheus.
+        deployment: `namespace/name` of its Deployment.
+        pod: Pod name.
+        metrics: Metrics in Prometheus' text format.
     """
 
     deployment: str
@@ -40,25 +40,20 @@ class Replica:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Raw objects, each with its `apiVersion` and `kind`, which lists leave out.
+    """Raw objects, as lists return them: without `apiVersion` and `kind`.
 
     Attributes:
-        at: When it was taken, with a time zone.
-        namespace: The only one asked about; None for all.
-        namespaces: Namespaces.
-        nodes: All nodes.
-        pods: Of all namespaces, or of the one asked about where no others may be read.
-        device_classes: DeviceClasses that serve an extended resource.
-        resource_slices: ResourceSlices; none where no DeviceClass does.
-        resource_claims: ResourceClaims of all namespaces; none where no DeviceClass does.
-        clusters: DaskClusters.
-        configurations: MutatingWebhookConfigurations of dask-colocate; see `installation.is_ours`.
-        services: Those that the configurations call.
-        slices: EndpointSlices of the services' namespaces.
-        deployments: Of the same namespaces.
-        secrets: That hold serving certificates, without any key.
-        replicas: Those that are to know the free capacity.
-        unread: What is missing in all of the above.
+        at: Time of the snapshot, with a time zone.
+        namespace: The namespace to report on; None for all.
+        pods: Pods of all namespaces, or of `namespace` if others are not readable.
+        device_classes: DeviceClasses that serve an extended resource; without one, slices and claims are not read.
+        configurations: MutatingWebhookConfigurations of dask-colocate.
+        services: Services that the configurations call.
+        slices: EndpointSlices in the namespaces of these Services.
+        deployments: Deployments in the same namespaces.
+        secrets: Secrets with serving certificates, without private keys.
+        replicas: Metrics of the replicas that watch capacity.
+        unreadable: Resources that are not readable.
     """
 
     at: datetime
@@ -75,25 +70,34 @@ class Snapshot:
     slices: tuple[Unstructured, ...] = ()
     deployments: tuple[Unstructured, ...] = ()
     secrets: tuple[Unstructured, ...] = ()
-    replicas: tuple[Replica, ...] = ()
-    unread: tuple[Unread, ...] = ()
+    replicas: tuple[ReplicaMetrics, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
 
-    @property
-    def unread_resources(self) -> frozenset[str]:
-        """The resources of which something is missing: of those nothing may be concluded."""
-        return frozenset(one.resource for one in self.unread)
+    def readable(self, resource: str) -> bool:
+        """Return whether a resource is readable; else its absence proves nothing."""
+        return all(unreadable.resource != resource for unreadable in self.unreadable)
 
 
 def name(item: Unstructured) -> str:
-    """The object's name."""
+    """Return the name of an object."""
     return text(item, "metadata", "name") or ""
 
 
 def namespace(item: Unstructured) -> str:
-    """The object's namespace; empty where it is in none."""
+    """Return the namespace of an object; empty for a cluster-scoped object."""
     return text(item, "metadata", "namespace") or ""
 
 
 def created(item: Unstructured) -> str:
-    """When the API server created the object, RFC 3339 in whole seconds of UTC, so that text compares as time."""
+    """Return the creation time, RFC 3339 in UTC with whole seconds: comparable as text."""
     return text(item, "metadata", "creationTimestamp") or ""
+
+
+def terminating(item: Unstructured) -> bool:
+    """Return whether an object is being deleted."""
+    return text(item, "metadata", "deletionTimestamp") is not None
+
+
+def node_name(pod: Unstructured) -> str:
+    """Return the node of a pod; empty if the pod is not scheduled."""
+    return text(pod, "spec", "nodeName") or ""

@@ -1,53 +1,51 @@
-"""What is to be said of a cluster's workers: who was missed, why, and the command that mends it."""
+"""Findings about a cluster's workers: pods that were not mutated, and changes that rules refused."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from webhook.policy import Policy, TargetGroup
-from webhook.status.model import Cause, Cluster, Finding, State, Worker
+from webhook.status.model import Cause, ClusterReport, Finding, WorkerReport, WorkerState
 from webhook.workloads.pod_templates import CLUSTER_NAME, COMPONENT, Role
 
-SAID: Mapping[Cause, str] = {
-    Cause.NOT_INSTALLED: "there is no webhook configuration",
-    Cause.BEFORE_INSTALLATION: "created before the webhook was installed",
-    Cause.BEFORE_ANNOTATION: "created before the namespace was annotated as it is now",
-    Cause.WEBHOOK_DOWN: "created while the webhook did not answer, or had other rules",
-    Cause.UNKNOWN: "whether there was a webhook then is not known: its configuration may not be read",
-}
-_NAMED = 3  # a command names so many pods where it can choose all of them by label
+_MOST_NAMES = 3  # pod names in a command, if a label selector selects the same pods
+
+_ENDS_TASKS = "this command ends the tasks that run on these workers; Dask runs them again and recomputes lost results"
+_ENDS_CLUSTER = "this command ends all tasks of the cluster; create the cluster again from its manifest"
 
 
-def worker_findings(clusters: Iterable[Cluster], policies: Mapping[str, Policy]) -> Iterator[Finding]:
-    """The missed workers of each cluster, and what rules refused to touch."""
+def worker_findings(clusters: Iterable[ClusterReport], policies: Mapping[str, Policy]) -> Iterator[Finding]:
+    """Return the findings about the workers of each cluster."""
     for cluster in clusters:
-        policy = policies.get(cluster.namespace)
-        if missed := [worker for worker in cluster.workers if worker.cause]:
-            yield _missed(cluster, missed, policy or Policy())
+        if workers := [worker for worker in cluster.workers if worker.cause]:
+            yield _not_mutated(cluster, workers, policies.get(cluster.namespace) or Policy())
         for detail in sorted({detail for worker in cluster.workers for detail in worker.refused}):
-            yield Finding(where=cluster.title, text=f"left as written: {detail}", care=False)
+            yield Finding(object=cluster.title, message=f"not changed: {detail}", action_required=False)
 
 
-def _missed(cluster: Cluster, missed: Sequence[Worker], policy: Policy) -> Finding:
-    """One finding for all causes: its one command makes every missed pod anew, and no pod twice."""
-    names: dict[Cause, list[str]] = defaultdict(list)
-    for worker in missed:
-        if worker.cause:
-            names[worker.cause].append(worker.name)
-    text = f"{len(missed)} of {len(cluster.workers)} workers missed"
-    details = tuple(f"{SAID[cause]}: {', '.join(pods)}" for cause, pods in names.items())
-    return Finding(where=cluster.title, text=text, details=details, mend=_mend(cluster, missed, policy))
+def _not_mutated(cluster: ClusterReport, workers: Sequence[WorkerReport], policy: Policy) -> Finding:
+    """Return one finding for all causes, so that its command replaces each pod once.
 
-
-def _mend(cluster: Cluster, workers: Sequence[Worker], policy: Policy) -> str:
-    """A worker's pod is made anew by its Deployment, and passes the webhook on its way; else the cluster has to go.
-
-    Either way what the worker held in memory is computed again. A cluster that is put back as it was read, by `kubectl
-    replace --force`, would not do: it brings the operator's own annotations and status along, which then does nothing.
+    The API server calls the webhook for the pod that replaces a deleted one. If nothing recreates the pods, or the
+    policy excludes pods, the cluster has to be created again. `kubectl replace --force` does not do that: it restores
+    the operator's annotations and status, and the operator then does nothing.
     """
-    if TargetGroup.PODS not in policy.targets or not all(worker.lasting for worker in workers):
-        again = "then create it again, as it was made"
-        return f"kubectl delete daskcluster -n {cluster.namespace} {cluster.name}  # {again}"
-    delete = f"kubectl delete pod -n {cluster.namespace}"
-    if len(workers) > _NAMED and cluster.count(State.MISSED) == len(cluster.workers):
-        return f"{delete} -l {COMPONENT}={Role.WORKER},{CLUSTER_NAME}={cluster.name}"
-    return f"{delete} {' '.join(worker.name for worker in workers)}"
+    pods: dict[Cause, list[str]] = defaultdict(list)
+    for worker in workers:
+        if worker.cause:
+            pods[worker.cause].append(worker.name)
+    delete_cluster = f"kubectl delete daskcluster -n {cluster.namespace} {cluster.name}"
+    by_pod = TargetGroup.PODS in policy.targets and all(worker.recreated for worker in workers)
+    return Finding(
+        object=cluster.title,
+        message=f"{len(workers)} of {len(cluster.workers)} workers were not mutated",
+        details=tuple(f"{cause.meaning}: {', '.join(names)}" for cause, names in pods.items()),
+        fix=_delete_pods(cluster, workers) if by_pod else delete_cluster,
+        warning=_ENDS_TASKS if by_pod else _ENDS_CLUSTER,
+    )
+
+
+def _delete_pods(cluster: ClusterReport, workers: Sequence[WorkerReport]) -> str:
+    command = f"kubectl delete pod -n {cluster.namespace}"
+    if len(workers) > _MOST_NAMES and cluster.count(WorkerState.NOT_MUTATED) == len(cluster.workers):
+        return f"{command} -l {COMPONENT}={Role.WORKER},{CLUSTER_NAME}={cluster.name}"
+    return f"{command} {' '.join(worker.name for worker in workers)}"

@@ -1,113 +1,104 @@
-"""Worker pods judged by the very rules that the webhook applies: what is still missing, and why.
-
-Which reason, from the strongest:
+"""State of worker pods, by the rules that the webhook applies, and the cause if a pod was not mutated.
 
 | the pod | cause |
 |---|---|
 | there is no webhook configuration | not-installed |
-| is no younger than the configuration | created-before-the-installation |
-| is no younger than the latest change of the namespace's annotations | created-before-the-annotations |
-| anything else: it should have been asked about, and was admitted without an answer | webhook-down |
+| is not newer than the webhook configuration | created-before-the-installation |
+| is not newer than the last change of the namespace's annotations | created-before-the-annotations |
+| otherwise: the API server should have called the webhook | webhook-down |
 
-The last one cannot be told from a webhook that was there and had other rules: an older version, other defaults.
+The last cause includes a webhook that had other rules, such as an older version or other policy defaults.
 """
 
 from dataclasses import dataclass
 
 from webhook.mutators import Plan, plan
 from webhook.mutators.decision import Outcome
-from webhook.mutators.gpu_workers import Classification
 from webhook.policy import PREFIX, Mode, Policy, opted_out
-from webhook.status.model import Cause, State, Worker
-from webhook.status.pods import Ask, leaving, node_of
-from webhook.status.snapshot import created, name
+from webhook.status.gpus import PodRequest
+from webhook.status.model import Cause, WorkerReport, WorkerState
+from webhook.status.snapshot import created, name, node_name, terminating
 from webhook.workloads import pod_templates
-from webhook.workloads.unstructured import (
-    Unstructured,
-    mapping,
-    sequence,
-    text,
-)
+from webhook.workloads.pod_templates import DaskObject, Role
+from webhook.workloads.unstructured import Unstructured, mapping, sequence, text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """What the pods of one namespace are judged by.
+class NamespaceContext:
+    """Context of the worker pods of one namespace.
 
     Attributes:
-        policy: Its policy; None where the namespace may not be read.
-        since: When the webhook configuration was created; empty without one, None where it may not be read.
-        annotated: When our annotations on the namespace were last changed; empty where that is not known.
-        ending: Whether the namespace is being deleted.
+        policy: Effective policy; None if the namespace is not readable.
+        installed: Creation time of the webhook configuration; empty if there is none, None if it is not readable.
+        annotated: Time of the last change of the webhook's annotations; empty if unknown.
+        terminating: Whether the namespace is being deleted.
     """
 
     policy: Policy | None
-    since: str | None
+    installed: str | None
     annotated: str
-    ending: bool = False
+    terminating: bool = False
 
 
-def judge(pod: Unstructured, ask: Ask, terms: Terms) -> Worker | None:
-    """What became of a worker pod; None for a pod that is no worker."""
-    subject = pod_templates.read(pod)
-    if subject is None:
+def worker_report(pod: Unstructured, request: PodRequest, context: NamespaceContext) -> WorkerReport | None:
+    """Return the report on a worker pod; None for any other pod."""
+    worker = pod_templates.read({**mapping(pod), "apiVersion": "v1", "kind": "Pod"})
+    if worker is None or worker.targets[0].role is not Role.WORKER:
         return None
-    state = _settled(pod, subject, terms)
-    planned = plan(subject.targets, terms.policy) if terms.policy and not state else Plan(())
-    decisions, worker = planned.decisions, planned.worker
-    lacks = tuple(one.detail for one in decisions if one.outcome is Outcome.APPLIED)
-    return Worker(
+    state = _state_without_rules(pod, worker, context)
+    planned = plan(worker.targets, context.policy) if context.policy and not state else Plan(())
+    missing, refused = (
+        tuple(decision.detail for decision in planned.decisions if decision.outcome is outcome)
+        for outcome in (Outcome.APPLIED, Outcome.REFUSED)
+    )
+    if planned.worker and not planned.worker.gpu:
+        state = WorkerState.CPU_WORKER
+    return WorkerReport(
         name=name(pod),
-        node=node_of(pod),
-        gpus=ask.gpus,
-        state=state or _judged(worker, lacks=bool(lacks)),
-        cause=_cause(created(pod), terms) if lacks else None,
-        lacks=lacks,
-        refused=tuple(one.detail for one in decisions if one.outcome is Outcome.REFUSED),
-        evidence=str(worker) if worker else "",
-        lasting=any(owner.get("kind") == "ReplicaSet" for owner in sequence(pod, "metadata", "ownerReferences")),
+        node=node_name(pod),
+        gpus=request.gpus,
+        state=state or (WorkerState.NOT_MUTATED if missing else WorkerState.MUTATED),
+        cause=_cause(created(pod), context) if missing else None,
+        missing=missing,
+        refused=refused,
+        recreated=any(owner.get("kind") == "ReplicaSet" for owner in sequence(pod, "metadata", "ownerReferences")),
+        evidence=str(planned.worker) if planned.worker else "",
     )
 
 
-def _judged(worker: Classification | None, *, lacks: bool) -> State:
-    if worker is not None and not worker.gpu:
-        return State.CPU_WORKER
-    return State.MISSED if lacks else State.MUTATED
-
-
 def annotated_at(namespace: Unstructured) -> str:
-    """When our annotations were last changed, RFC 3339: the namespace's own words (`managedFields`), else its birth.
+    """Return the time of the last change of the webhook's annotations, by `managedFields`, else the creation time.
 
-    An entry's time is that of its manager's last change, so it may be late where the same manager changed something
-    else since; never early (Kubernetes API reference, `ManagedFieldsEntry`).
+    The time can be late, because the same field manager may have changed another field since, but never early
+    (Kubernetes API reference, `ManagedFieldsEntry`).
     """
     entries = sequence(namespace, "metadata", "managedFields")
-    times = [text(entry, "time") or "" for entry in entries if _holds_ours(entry)]
+    times = [text(entry, "time") or "" for entry in entries if _manages_annotations(entry)]
     return max((*times, created(namespace)))
 
 
-def _holds_ours(entry: Unstructured) -> bool:
+def _manages_annotations(entry: Unstructured) -> bool:
     return any(key.startswith(f"f:{PREFIX}") for key in mapping(entry, "fieldsV1", "f:metadata", "f:annotations"))
 
 
-def _settled(pod: Unstructured, subject: pod_templates.DaskObject, terms: Terms) -> State | None:
-    """The state of a pod that the rules are not asked about."""
-    if terms.ending or leaving(pod):
-        return State.LEAVING
-    if terms.policy is None:
-        return State.UNKNOWN
-    if not terms.policy.enabled:
-        return State.NOT_SERVED
-    if opted_out(subject.annotations):
-        return State.OPTED_OUT
-    return State.WARN_ONLY if terms.policy.mode is Mode.WARN else None
+def _state_without_rules(pod: Unstructured, worker: DaskObject, context: NamespaceContext) -> WorkerState | None:
+    """Return the state of a pod that the rules do not apply to; None if they apply."""
+    if context.terminating or terminating(pod):
+        return WorkerState.TERMINATING
+    if context.policy is None:
+        return WorkerState.UNKNOWN
+    if not context.policy.enabled:
+        return WorkerState.NOT_ENABLED
+    if opted_out(worker.annotations):
+        return WorkerState.OPTED_OUT
+    return WorkerState.WARN_ONLY if context.policy.mode is Mode.WARN else None
 
 
-def _cause(born: str, terms: Terms) -> Cause:
-    if terms.since is None:
+def _cause(pod_created: str, context: NamespaceContext) -> Cause:
+    if context.installed is None:
         return Cause.UNKNOWN
-    if not terms.since:
+    if not context.installed:
         return Cause.NOT_INSTALLED
-    if born <= terms.since:
+    if pod_created <= context.installed:
         return Cause.BEFORE_INSTALLATION
-    return Cause.BEFORE_ANNOTATION if born <= terms.annotated else Cause.WEBHOOK_DOWN
+    return Cause.BEFORE_ANNOTATION if pod_created <= context.annotated else Cause.WEBHOOK_DOWN

@@ -19,7 +19,8 @@ import orjson
 from kubernetes.client import ApiClient, ApiException, CustomObjectsApi, EventsV1Api
 from urllib3.exceptions import HTTPError
 
-from webhook.admission.handler import AdmissionRequest, AdmissionResponse
+from webhook.admission.request import AdmissionRequest
+from webhook.admission.response import AdmissionResponse
 from webhook.mutators.decision import Decision, Outcome
 from webhook.workloads.unstructured import Unstructured, text
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from webhook.admission.handler import AdmissionRequest, AdmissionResponse, RenderedResponse
+from webhook.admission.request import AdmissionRequest
+from webhook.admission.response import AdmissionResponse, RenderedResponse
 from webhook.telemetry.metrics import KINDS, WebhookMetrics
 
 MAX_NAME_LENGTH = 253  # of Kubernetes; a client can send longer names
@@ -31,7 +32,7 @@ class Recorder:
 
     def record_admission(self, request: AdmissionRequest, rendered: RenderedResponse, seconds: float) -> None:
         """Record a response that took `seconds`. Of equal worker pods only the first is logged at INFO."""
-        metrics, response = self._metrics, rendered.verdict
+        metrics, response = self._metrics, rendered.response
         metrics.admissions.counts[request.kind if request.kind in KINDS else "other", response.status] += 1
         metrics.seconds.observe(seconds)
         for decision in response.decisions:

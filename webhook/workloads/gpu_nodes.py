@@ -9,7 +9,7 @@ from webhook.workloads.unstructured import (
     mapping,
     sequence,
     text,
-    written,
+    to_text,
 )
 
 _MOST = 512  # terms and expressions; kube-scheduler takes longer for each than this module
@@ -69,7 +69,7 @@ def required_affinity(spec: Unstructured) -> Unstructured:
 def _excluding(term: Unstructured) -> str | None:
     for expression in sequence(term, "matchExpressions")[:_MOST]:
         key, operator = text(expression, "key"), text(expression, "operator") or ""
-        values = [written(value).lower() for value in sequence(expression, "values")[:_MOST]]
+        values = [to_text(value).lower() for value in sequence(expression, "values")[:_MOST]]
         if key in _ON_GPU_NODES and _rules_out(operator, values):
             return " ".join((key, operator, *values))
     return None

@@ -12,6 +12,8 @@ import yaml
 
 from tests.unit.case import CASES
 from webhook.admission import handler
+from webhook.admission.request import parse_document
+from webhook.admission.response import AdmissionResponse, parse_response, render
 from webhook.policy import resolve
 
 if TYPE_CHECKING:
@@ -99,11 +101,11 @@ def namespace(document: Document, given: Mapping[str, str]) -> str:
 
 def _right() -> Document:
     document = recorded(WORKER)
-    review = handler.review_of(document)
-    subject = handler.consider(review)
-    if isinstance(subject, handler.AdmissionResponse):
+    review = parse_document(document)
+    subject = handler.match(review)
+    if isinstance(subject, AdmissionResponse):
         raise TypeError(f"the recorded worker pod is none: {subject.status}")
-    patch = handler.answered(handler.render(review.uid, handler.decide(subject, resolve(ENABLED))))["patch"]
+    patch = parse_response(render(handler.decide(subject, resolve(ENABLED))).to(review.uid))["patch"]
     request = document["request"]
     return {**document, "request": {**request, "object": jsonpatch.apply_patch(request["object"], patch)}}
 

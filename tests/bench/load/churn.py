@@ -22,7 +22,7 @@ from tests.bench.node_pools import rest
 from tests.e2e.bed import history
 from tests.e2e.bed.waiting import until
 from webhook.admission.decision_cache import CONTAINERS_KEPT, WORKERS_KEPT
-from webhook.admission.handler import answered
+from webhook.admission.response import parse_response
 from webhook.http.limits import CLOSED_PER_COLLECTION
 
 if TYPE_CHECKING:
@@ -249,4 +249,4 @@ def _worker(name: str) -> bytes:
 
 def _patched(asking: httpx.Client, body: bytes) -> bool:
     response = asking.post("/mutate", content=body, headers=contenders.JSON)
-    return "patch" in answered(response.content)
+    return "patch" in parse_response(response.content)

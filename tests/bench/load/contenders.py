@@ -15,7 +15,7 @@ import jsonpatch
 
 from tests.bench.load import bodies, deployed, programs
 from tests.e2e.bed import pki, process
-from webhook.admission import handler
+from webhook.admission.response import parse_response
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -96,7 +96,7 @@ def agree(servers: Sequence[Contender]) -> None:
     for server in (each for each in servers if each.name != NOOP):
         with httpx.Client(verify=False, trust_env=False) as asking:  # noqa: S501 - this machine's loopback
             review = asking.post(f"{server.url}/mutate", content=bodies.encoded(document), headers=JSON).content
-        made.append(jsonpatch.apply_patch(document["request"]["object"], handler.answered(review)["patch"]))
+        made.append(jsonpatch.apply_patch(document["request"]["object"], parse_response(review)["patch"]))
     if any(each != made[0] for each in made):
         raise AssertionError(f"not the same mutation: {made}")
 

@@ -11,9 +11,9 @@ import yaml
 
 from tests.bench.load import bodies
 from tests.bench.load.spread import Spread, spread
-from webhook.admission import handler
 from webhook.admission.decision_cache import DecisionCache
-from webhook.admission.handler import AdmissionResponse
+from webhook.admission.request import parse
+from webhook.admission.response import AdmissionResponse, render
 from webhook.cli.wiring import tune_garbage_collector
 from webhook.http.app import Webhook
 from webhook.kube.capacity import NOT_WATCHED
@@ -85,14 +85,14 @@ def timed(reviews: Mapping[str, tuple[Document, Place]], rounds: int) -> list[Al
 
 def core(place: Place) -> Callable[[bytes], bytes]:
     """The pure core as the server uses it, with what it keeps of worker pods that share everything that counts."""
-    verdicts = DecisionCache(resolve({}), NOT_WATCHED.hint)
+    verdicts = DecisionCache(resolve({}), NOT_WATCHED.hints)
     annotations = frozenset(place.annotations.items())
 
     def answer(body: bytes) -> bytes:
-        review = handler.parse(body)
+        review = parse(body)
         subject = verdicts.consider(review)
         if isinstance(subject, AdmissionResponse):
-            return handler.answer(subject).to(review.uid)
+            return render(subject).to(review.uid)
         return verdicts.answer(review, subject, annotations).to(review.uid)
 
     return answer

@@ -1,13 +1,13 @@
-"""A cluster with real kubelets, whichever KUBECONFIG names, with the image already there.
+"""Fixtures for the cluster of KUBECONFIG: real kubelets, and the image already loaded.
 
-These tests install Helm releases and start Dask clusters, so a KUBECONFIG alone does not start them: the image to
-test has to be named as well. With kind, for example:
+These tests install Helm releases and start Dask clusters, so KUBECONFIG alone does not start them: set TEST_IMAGE to
+the image under test as well. With kind, for example:
 
     docker build -t dask-colocate:test . && kind load docker-image dask-colocate:test
     KUBECONFIG=~/.kube/config TEST_IMAGE=dask-colocate:test python -m pytest tests/e2e/node
 
 TEST_DASK_IMAGE (scheduler, workers and a `dask-cuda-worker` of any kind) and TEST_OPERATOR_IMAGE (dask-kubernetes)
-add the tests that compute. No image is pulled.
+enable the tests that compute. No image is pulled.
 """
 
 from __future__ import annotations
@@ -32,34 +32,34 @@ NAME = "dask-colocate"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Know the marker of this folder."""
+    """Register the marker `node`."""
     config.addinivalue_line("markers", "node: needs a cluster with real kubelets: set KUBECONFIG and TEST_IMAGE")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is in this folder."""
+    """Add the marker `node` to the tests of this folder."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.node)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show what was measured."""
+    """Print the measurements."""
     for line in measured.LINES:
         terminalreporter.write_line(f"[node] {line}")
 
 
 def named(variable: str) -> str:
-    """The variable's value; without it the test is left out, and says how it is had."""
+    """Return the value of an environment variable; skip the test with instructions if it is not set."""
     value = os.environ.get(variable)
     if not value:
-        pytest.skip(f"NOT RUN: {variable} is not set. These tests want a cluster with real kubelets; see {__file__}")
+        pytest.skip(f"NOT RUN: {variable} is not set. These tests need a cluster with real kubelets; see {__file__}")
     return value
 
 
 @dataclass(frozen=True, kw_only=True)
 class Installed:
-    """The running chart, and how many seconds `helm install --wait` took."""
+    """Installed chart, and the duration of `helm install --wait` in seconds."""
 
     release: Release
     seconds: float
@@ -67,13 +67,13 @@ class Installed:
 
 @pytest.fixture(scope="session")
 def cluster() -> Cluster:
-    """The cluster of KUBECONFIG as its administrator."""
+    """Return the cluster of KUBECONFIG."""
     return Cluster(kubeconfig=Path(named("KUBECONFIG")).expanduser())
 
 
 @pytest.fixture(scope="module")
 def installed(cluster: Cluster) -> Iterator[Installed]:
-    """The chart as a user installs it, in a namespace that admits only restricted pods; nothing is left of it."""
+    """Install the chart in a namespace that admits only restricted pods; delete both afterwards."""
     repository, _, tag = named("TEST_IMAGE").rpartition(":")
     cluster.kubectl("create", "namespace", NAME)
     cluster.kubectl("label", "namespace", NAME, "pod-security.kubernetes.io/enforce=restricted")
@@ -90,7 +90,7 @@ def installed(cluster: Cluster) -> Iterator[Installed]:
 
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[str]:
-    """A fresh namespace that its admin has annotated, and nothing more."""
+    """Create a namespace with the annotation `enabled=true` only."""
     name = f"test-{secrets.token_hex(4)}"
     cluster.kubectl("create", "namespace", name)
     cluster.kubectl("annotate", "namespace", name, "colocate.dask.org/enabled=true")

@@ -1,6 +1,6 @@
-"""Admissions at a fixed rate, and what became of each: server-side dry runs of a worker's pod.
+"""Load of admissions at a fixed rate, by server-side dry runs of a worker pod, and the outcome of each.
 
-The client is `http.client`, one connection a thread: what it takes of the processor, the cluster beside it lacks.
+The client is `http.client` with one connection for each thread. It shares the CPU with the cluster and must use little.
 """
 
 from __future__ import annotations
@@ -34,43 +34,46 @@ POD = {
     "spec": {"containers": [{"name": "worker", "image": "dask", "args": ["dask-worker"]}]},
 }
 BODY = json.dumps(POD).encode()
-# At 200 a second and 30 ms each, 6 are under way; twice that and some more before the schedule slips.
+# At 200 requests per second and 30 ms each, 6 are in flight. 16 threads keep the rate at up to 80 ms each.
 THREADS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """The API server that a kubeconfig names, and its credentials."""
+    """Address and credentials of an API server."""
 
     host: str
     context: ssl.SSLContext
     headers: dict[str, str]
 
     def connect(self) -> http.client.HTTPSConnection:
-        """A connection that opens itself on its first request, and again whenever it was closed."""
+        """Return a connection that opens on its first request and reopens after it was closed."""
         return http.client.HTTPSConnection(self.host, context=self.context, timeout=30)
 
 
 def server(kubeconfig: Path) -> Server:
-    """Who is to be asked, and as whom."""
-    known: Any = new_client_from_config(str(kubeconfig)).configuration
-    context = ssl.create_default_context(cafile=known.ssl_ca_cert)
-    if known.cert_file:
-        context.load_cert_chain(known.cert_file, known.key_file)
-    headers = {each["key"]: each["value"] for each in known.auth_settings().values() if each["in"] == "header"}
+    """Return the API server and the credentials of a kubeconfig."""
+    configuration: Any = new_client_from_config(str(kubeconfig)).configuration
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    settings = configuration.auth_settings().values()
+    headers = {setting["key"]: setting["value"] for setting in settings if setting["in"] == "header"}
     return Server(
-        host=urlsplit(known.host).netloc, context=context, headers=headers | {"Content-Type": "application/json"}
+        host=urlsplit(configuration.host).netloc,
+        context=context,
+        headers=headers | {"Content-Type": "application/json"},
     )
 
 
 @dataclass(kw_only=True)
 class Load:
-    """`rate` admissions a second into a namespace while the block runs.
+    """Load of `rate` admissions per second in a namespace while the block runs.
 
     Attributes:
-        outcomes: How many were `mutated`, `missed` (admitted as they came) or refused (the HTTP status, or the error).
-        seconds: How long it ran; known after the block.
-        waits: Seconds that each took, as the client sees it.
+        outcomes: Number of admissions by outcome: `mutated`, `missed` (not mutated), or the HTTP status or error.
+        seconds: Duration of the load; set at the end of the block.
+        waits: Client-side latency of each admission in seconds.
     """
 
     server: Server
@@ -82,53 +85,53 @@ class Load:
     _adding: threading.Lock = field(default_factory=threading.Lock)
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start the threads."""
         self._tickets, self._began, self._over = itertools.count(), time.monotonic(), threading.Event()
         self._threads = [threading.Thread(target=self._run) for _ in range(THREADS)]
-        for each in self._threads:
-            each.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """End, with all answers in."""
+        """Stop the threads and wait for all responses."""
         self._over.set()
-        for each in self._threads:
-            each.join()
+        for thread in self._threads:
+            thread.join()
         self.seconds = time.monotonic() - self._began
 
     @property
     def achieved(self) -> float:
-        """Admissions a second."""
+        """Admissions per second."""
         return sum(self.outcomes.values()) / self.seconds
 
     def __str__(self) -> str:
-        """The outcomes in one line."""
+        """Return rate, latency and outcomes in one line."""
         waits = sorted(self.waits)
         tail = f"p50 {waits[len(waits) // 2] * 1000:.0f} ms, p99 {waits[len(waits) * 99 // 100] * 1000:.0f} ms"
         return f"{self.achieved:.0f}/s for {self.seconds:.0f} s, {tail}: {dict(self.outcomes)}"
 
     def _run(self) -> None:
-        connection, mine = self.server.connect(), Counter[str]()
+        connection, outcomes = self.server.connect(), Counter[str]()
         for ticket in self._tickets:
             due = self._began + ticket / self.rate
             if self._over.wait(max(0.0, due - time.monotonic())):
                 break
-            asked = time.monotonic()
-            mine[self._ask(connection)] += 1
-            self.waits.append(time.monotonic() - asked)
+            sent = time.monotonic()
+            outcomes[self._create(connection)] += 1
+            self.waits.append(time.monotonic() - sent)
         connection.close()
         with self._adding:
-            self.outcomes += mine
+            self.outcomes += outcomes
 
-    def _ask(self, connection: http.client.HTTPSConnection) -> str:
+    def _create(self, connection: http.client.HTTPSConnection) -> str:
         try:
             path = f"/api/v1/namespaces/{self.namespace}/pods?dryRun=All"
             connection.request("POST", path, BODY, self.server.headers)
-            with connection.getresponse() as answer:
-                body = answer.read()
+            with connection.getresponse() as response:
+                body = response.read()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             return type(error).__name__
-        if answer.status != http.HTTPStatus.CREATED:
-            return str(answer.status)
+        if response.status != http.HTTPStatus.CREATED:
+            return str(response.status)
         return "mutated" if b'"affinity"' in body else "missed"

@@ -1,3 +1,3 @@
-"""What the tests of this folder measured: one line each, shown at the end of the run."""
+"""Measurements of the tests in this folder, one line each; printed at the end of the run."""
 
 LINES: list[str] = []

@@ -1,4 +1,4 @@
-"""A release of the chart: helm and kubectl on any cluster that a kubeconfig names."""
+"""Helm release of the chart on the cluster of a kubeconfig, and access by helm and kubectl."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 CHART = Path(__file__).parents[3] / "deploy" / "chart"
-# What an installation may leave or take away, beside Dask's own; the rest of a cluster changes by itself.
+# Kinds that an installation may create or delete. Objects of other kinds change without it.
 KINDS = (
     "mutatingwebhookconfigurations,validatingwebhookconfigurations,clusterroles,clusterrolebindings,customresourcedefinitions,"
     "priorityclasses,apiservices"
@@ -28,44 +28,43 @@ NAMESPACED = (
 
 
 class FailedError(Exception):
-    """helm or kubectl ended with an error; the text is what it wrote to stderr."""
+    """Failure of helm or kubectl, with its stderr."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """A cluster and the two programs that its administrator has."""
+    """Cluster that helm and kubectl access with a kubeconfig."""
 
     kubeconfig: Path
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
-        """What kubectl printed.
+        """Run kubectl and return its stdout.
 
         Raises:
-            FailedError: it ended with an error.
+            FailedError: kubectl failed.
         """
-        (program,) = locate(tuple(each for each in CONTROL_PLANE if each.name == "kubectl")).values()
+        (program,) = locate(tuple(binary for binary in CONTROL_PLANE if binary.name == "kubectl")).values()
         return self._run([str(program), f"--kubeconfig={self.kubeconfig}", *arguments], stdin)
 
     def json(self, *arguments: str) -> Object:
-        """What `kubectl ... -o json` printed."""
-        answer: Object = json.loads(self.kubectl(*arguments, "-o", "json"))
-        return answer
+        """Run `kubectl ... -o json` and return the parsed output."""
+        parsed: Object = json.loads(self.kubectl(*arguments, "-o", "json"))
+        return parsed
 
     def helm(self, *arguments: str) -> str:
-        """What helm printed.
+        """Run helm and return its stdout.
 
         Raises:
-            FailedError: it ended with an error.
+            FailedError: helm failed.
         """
         (program,) = locate(CHART_TOOLS).values()
         return self._run([str(program), f"--kubeconfig={self.kubeconfig}", *arguments])
 
     def names(self, namespace: str) -> set[str]:
-        """All objects that an installation into a namespace could leave behind, as `kind/name`."""
-        found = self.kubectl("get", KINDS, "-o", "name") + self.kubectl(
-            "get", NAMESPACED, "-n", namespace, "-o", "name"
-        )
-        return set(found.split())
+        """Return all objects that an installation into a namespace could leave behind, as `kind/name`."""
+        cluster_wide = self.kubectl("get", KINDS, "-o", "name")
+        namespaced = self.kubectl("get", NAMESPACED, "-n", namespace, "-o", "name")
+        return {*cluster_wide.split(), *namespaced.split()}
 
     @staticmethod
     def _run(argv: Sequence[str], stdin: str | None = None) -> str:
@@ -77,7 +76,7 @@ class Cluster:
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """The chart installed under a name in a namespace; `settings` are `--set` ones."""
+    """Release of the chart with a name in a namespace; `settings` are values of `--set`."""
 
     cluster: Cluster
     name: str
@@ -85,19 +84,19 @@ class Release:
     settings: tuple[str, ...] = ()
 
     def install(self, *flags: str) -> str:
-        """`helm install`; its notes."""
+        """Run `helm install` and return its notes."""
         return self._put("install", *flags)
 
     def upgrade(self, *flags: str) -> str:
-        """`helm upgrade`; its notes."""
+        """Run `helm upgrade` and return its notes."""
         return self._put("upgrade", *flags)
 
     def rollback(self, revision: int, *flags: str) -> str:
-        """`helm rollback`."""
+        """Run `helm rollback` and return its output."""
         return self.cluster.helm("rollback", self.name, str(revision), "-n", self.namespace, *flags)
 
     def uninstall(self) -> str:
-        """`helm uninstall`, until all is gone."""
+        """Run `helm uninstall` and wait until all objects are deleted."""
         return self.cluster.helm("uninstall", self.name, "-n", self.namespace, "--wait", "--timeout=300s")
 
     def _put(self, command: str, *flags: str) -> str:

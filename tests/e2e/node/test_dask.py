@@ -1,4 +1,4 @@
-"""The guide's user on real kubelets: workers started by the command the webhook wrote compute a result."""
+"""The guide's code on real kubelets: workers with the command that the webhook wrote compute a result."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ OPERATOR = "deployment/helm/dask-kubernetes-operator"
 SYSTEM = "dask-operator"
 GUIDE_USER = Path(__file__).parents[1] / "guide_user.py"
 GPU = "nvidia.com/gpu"
-GPUS = 8  # five workers with one each, and room for those that are leaving
+GPUS = 8  # five workers with one GPU each, and pods that are being deleted
 
 
 @pytest.fixture(scope="module")
 def operator(cluster: Cluster) -> Iterator[str]:
-    """dask-kubernetes from its own chart; and the race of its issue 968 looked after, as in the test bed."""
+    """Install dask-kubernetes from its own chart; work around the race of its issue 968, as in the test bed."""
     image, _, tag = named("TEST_OPERATOR_IMAGE").rpartition(":")
     chart = str(resources.files("dask_kubernetes.operator").joinpath(OPERATOR))
     settings = ("--set", f"image.name={image},image.tag={tag}")
@@ -53,52 +53,52 @@ def operator(cluster: Cluster) -> Iterator[str]:
 
 
 def move_pending_on(cluster: Cluster, over: threading.Event) -> None:
-    """dask-kubernetes issue 968: what is found `Pending` twice in a row is set to `Running`."""
+    """Set clusters that are `Pending` in two consecutive lists to `Running` (dask-kubernetes issue 968)."""
     before: set[tuple[str, str]] = set()
     while not over.wait(2):
         try:
-            found = cluster.json("get", "daskclusters", "-A")["items"]
+            clusters = cluster.json("get", "daskclusters", "-A")["items"]
             now = {
-                (each["metadata"]["namespace"], each["metadata"]["name"])
-                for each in found
-                if each.get("status", {}).get("phase") == "Pending"
+                (item["metadata"]["namespace"], item["metadata"]["name"])
+                for item in clusters
+                if item.get("status", {}).get("phase") == "Pending"
             }
             for namespace, name in before & now:
                 body = json.dumps({"status": {"phase": "Running"}})
                 cluster.kubectl("patch", "daskcluster", "-n", namespace, name, "--type=merge", "-p", body)
         except FailedError:
-            now = set()  # no such kind yet, or deleted meanwhile
+            now = set()  # the CRD does not exist yet, or the object was deleted
         before = now
 
 
 @pytest.fixture(scope="module", autouse=True)
 def gpus(cluster: Cluster) -> Iterator[None]:
-    """Nodes with GPUs; where there are too few, the first node is given some to be scheduled, with no device."""
+    """Provide GPUs; if the nodes have too few, add GPU capacity without devices to the first node."""
     nodes = cluster.json("get", "nodes")["items"]
-    total = sum(int(each["status"]["allocatable"].get(GPU, 0)) for each in nodes)
+    total = sum(int(node["status"]["allocatable"].get(GPU, 0)) for node in nodes)
     if total >= GPUS:
         yield
         return
     name = nodes[0]["metadata"]["name"]
-    pretend(cluster, name, {GPU: str(GPUS)})
+    set_capacity(cluster, name, {GPU: str(GPUS)})
     yield
-    pretend(cluster, name, {GPU: None})
+    set_capacity(cluster, name, {GPU: None})
 
 
-def pretend(cluster: Cluster, node: str, capacity: dict[str, str | None]) -> None:
-    """Patch the node's capacity, and wait until its kubelet has taken it over."""
+def set_capacity(cluster: Cluster, node: str, capacity: dict[str, str | None]) -> None:
+    """Patch the capacity of a node, and wait until it is in `status.allocatable`."""
     body = json.dumps({"status": {"capacity": capacity}})
     cluster.kubectl("patch", "node", node, "--subresource=status", "--type=merge", "-p", body)
     for _ in range(120):
-        found = cluster.json("get", "node", node)["status"]["allocatable"]
-        if found.get(GPU) == capacity[GPU] or capacity[GPU] is None:
+        allocatable = cluster.json("get", "node", node)["status"]["allocatable"]
+        if allocatable.get(GPU) == capacity[GPU] or capacity[GPU] is None:
             return
         time.sleep(0.5)
-    raise AssertionError(f"{node} does not take over {capacity}")
+    raise AssertionError(f"{node}: status.allocatable does not show {capacity}")
 
 
 def spec(image: str) -> Object:
-    """The plain example, with the image that this cluster has."""
+    """Return the plain example with an image of this cluster."""
     cluster: Object = json.loads(manifest("cluster", workers=2, scheduler_gpu=False))
     for part in ("worker", "scheduler"):
         for container in cluster["spec"][part]["spec"]["containers"]:
@@ -107,16 +107,16 @@ def spec(image: str) -> Object:
 
 
 class Watcher(threading.Thread):
-    """Keeps every worker pod that was seen Running, since the user's script takes them away again."""
+    """Recorder of all running worker pods; the user's script deletes them at its end."""
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
-        """Look at one namespace, from `start` to `stop`."""
+        """Record the pods of one namespace from `start` to `stop`."""
         super().__init__(daemon=True)
         self.seen: dict[str, Object] = {}
         self._cluster, self._namespace, self._over = cluster, namespace, threading.Event()
 
     def run(self) -> None:
-        """Look each second."""
+        """List the pods every second."""
         while not self._over.wait(1):
             arguments = ("get", "pods", "-n", self._namespace, "-l", "dask.org/component=worker")
             for pod in self._cluster.json(*arguments)["items"]:
@@ -124,7 +124,7 @@ class Watcher(threading.Thread):
                     self.seen[pod["metadata"]["name"]] = pod
 
     def stop(self) -> dict[str, Object]:
-        """All pods that were seen."""
+        """Stop the thread and return all recorded pods."""
         self._over.set()
         self.join()
         return self.seen
@@ -132,7 +132,7 @@ class Watcher(threading.Thread):
 
 @pytest.mark.usefixtures("operator")
 def test_guides_user_computes(cluster: Cluster, installed: Installed, namespace: str, tmp_path: Path) -> None:
-    """`KubeCluster` with a manifest that says nothing of GPUs: workers get all, compute, scale to five and to one."""
+    """Workers of a `KubeCluster` without GPU settings are mutated, compute, and scale to five and to one."""
     assert installed.seconds
     path = tmp_path / "cluster.json"
     path.write_text(json.dumps(spec(named("TEST_DASK_IMAGE"))))
@@ -149,7 +149,7 @@ def test_guides_user_computes(cluster: Cluster, installed: Installed, namespace:
     seen = watcher.stop()
     assert not done.returncode, done.stderr[-4000:]
     result = json.loads(done.stdout.splitlines()[-1])
-    LINES.append(f"the guide's user saw {result}; {len(seen)} worker pods ran")
+    LINES.append(f"results of the guide's code: {result}; {len(seen)} worker pods ran")
     assert (result["sum on five"], result["sum on one"], result["scaled up"]) == (45, 55, 5)
     assert len(seen) >= 5
     for pod in seen.values():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from starlette.routing import Route
 
 from tests.unit.deploy.chart import DEPLOY
-from webhook.admission.handler import Status
+from webhook.admission.response import Status
 from webhook.cli.main import app
 from webhook.cli.options import ServeOptions
 from webhook.cli.wiring import build_server
@@ -22,8 +22,7 @@ from webhook.mutators import RULES
 from webhook.mutators.decision import Reason
 from webhook.policy import ANNOTATIONS, ENABLED, PREFIX, Policy
 from webhook.review import describe_status
-from webhook.status.model import Cause, State
-from webhook.status.worker_findings import SAID
+from webhook.status.model import Cause, WorkerState
 from webhook.telemetry.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -70,12 +69,14 @@ def reference() -> str:
             "Statuses of admissions", ("status", "meaning"), ((f"`{each}`", describe_status(each)) for each in Status)
         ),
         _section(
-            "States of worker pods in `status`", ("state", "meaning"), ((f"`{each}`", each.meaning) for each in State)
+            "States of worker pods in `status`",
+            ("state", "meaning"),
+            ((f"`{each}`", each.meaning) for each in WorkerState),
         ),
         _section(
             "Causes of workers that were not mutated",
             ("cause", "meaning"),
-            ((f"`{each}`", SAID[each]) for each in Cause),
+            ((f"`{each}`", each.meaning) for each in Cause),
         ),
         _section("Metrics", ("metric", "type", "labels", "meaning"), _metrics()),
         "The Prometheus client adds the `process_*` metrics.\n",

@@ -8,7 +8,7 @@ from tests.unit.deploy.chart import DEPLOY
 from tests.unit.deploy.reference import REFERENCE, reference
 from webhook.mutators.decision import Reason
 from webhook.policy import ANNOTATIONS
-from webhook.status.model import Cause, State
+from webhook.status.model import Cause, WorkerState
 
 
 def test_reference_is_the_codes() -> None:
@@ -28,7 +28,7 @@ def test_reference_has_everything() -> None:
         "certs_rotations_total",
         "dask_colocate_capacity_problem",
     } <= rows.keys()
-    assert {each.value for each in (*State, *Cause)} <= rows.keys()
+    assert {each.value for each in (*WorkerState, *Cause)} <= rows.keys()
     assert {"DASK_COLOCATE_DEFAULTS", "DASK_COLOCATE_OUTPUT", "KUBECONFIG", "NO_COLOR"} <= rows.keys()
     assert all(each.split("|")[-1].strip() for each in rows.values())
     for command in ("serve", "review", "enable", "disable", "completion", "status", "demo", "certs"):

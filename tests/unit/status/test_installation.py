@@ -1,4 +1,4 @@
-"""Whether the webhook itself is in order: each thing that can be wrong, with the command that mends it."""
+"""Findings about the installation, each with the command that fixes it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.status.made import installed, snapshot
+from tests.unit.status.factories import installed, snapshot
 from webhook.status.report import report
+from webhook.status.snapshot import Unreadable
 
 if TYPE_CHECKING:
     from webhook.status.model import Finding
@@ -19,127 +20,131 @@ RESTART = "kubectl rollout restart deployment/dask-colocate -n dask-colocate"
 UPGRADE = "helm upgrade colocate deploy/chart -n dask-colocate --reuse-values"
 
 
-def found(taken: Snapshot) -> list[Finding]:
-    """What needs care, or is only said."""
-    return list(report(taken).findings)
+def findings(snapshot: Snapshot) -> tuple[Finding, ...]:
+    """Return issues and notices."""
+    return report(snapshot).findings
 
 
 def changed(item: Unstructured, *path: str, value: Unstructured) -> Unstructured:
-    """A copy of an object with another value at the end of `path`."""
+    """Return a copy of an object with another value at `path`."""
     key, *rest = path
     return {**item, key: changed(item.get(key, {}), *rest, value=value) if rest else value}
 
 
-def test_in_order() -> None:
-    """An installation as the chart makes it: nothing is found."""
-    assert found(snapshot()) == []
+def test_no_findings() -> None:
+    """An installation by the chart has no findings."""
+    assert findings(snapshot()) == ()
 
 
-@pytest.mark.parametrize(
-    ("field", "text", "mend"),
-    [
-        ("services", "is not there, in namespace dask-colocate", UPGRADE),
-        ("deployments", "no Deployment stands behind it", UPGRADE),
-        ("slices", "nobody answers behind it: every worker is admitted as it is written", RESTART),
-        ("secrets", "is not there, in namespace dask-colocate", UPGRADE),
-    ],
-)
-def test_something_is_missing(field: str, text: str, mend: str) -> None:
-    """Service, Deployment, addresses or Secret gone: each is named with the command that puts it back."""
-    (one,) = found(snapshot(**{field: ()}))
-    assert (one.text, one.mend, one.care) == (text, mend, True)
+MISSING = [
+    ("services", "services", "does not exist in namespace dask-colocate", UPGRADE),
+    ("deployments", "deployments", "no Deployment has the pods that it selects", UPGRADE),
+    ("slices", "endpointslices", "no ready endpoints: Dask objects and workers are not mutated", RESTART),
+    ("secrets", "secrets", "does not exist in namespace dask-colocate", UPGRADE),
+]
+
+
+@pytest.mark.parametrize(("field", "resource", "message", "fix"), MISSING)
+def test_missing_object(field: str, resource: str, message: str, fix: str) -> None:
+    """A missing object is an issue whose fix restores it; an object that is not readable is no issue."""
+    (issue,) = findings(snapshot(**{field: ()}))
+    assert (issue.message, issue.fix, issue.action_required) == (message, fix, True)
+    unreadable = (Unreadable(resource, "", "no permission to list", "kubectl auth can-i"),)
+    assert findings(snapshot(**{field: ()}, unreadable=unreadable)) == ()
 
 
 def test_replicas_that_are_not_ready() -> None:
-    """One of two is told, unless a rollout goes on; none of two with the Service; 0 wanted is another command."""
-    (one,) = found(snapshot(webhook=installed(ready=1)))
-    assert one.text.startswith("1 of 2 replicas are ready")
-    assert one.mend == "kubectl describe pods -n dask-colocate -l app=x"
-    assert found(snapshot(webhook=installed(ready=1, progress="ReplicaSetUpdated"))) == []
-    texts = " ".join(one.text for one in found(snapshot(webhook=installed(ready=0))))
-    assert "0 of 2 replicas are ready" in texts
+    """Replicas that are not ready are an issue, except during a rollout; 0 desired replicas have another fix."""
+    (issue,) = findings(snapshot(webhook=installed(ready=1)))
+    assert issue.message == "1 of 2 replicas are ready"
+    assert issue.fix == "kubectl describe pods -n dask-colocate -l app=x"
+    assert findings(snapshot(webhook=installed(ready=1, progress="ReplicaSetUpdated"))) == ()
+    assert "0 of 2 replicas are ready" in [item.message for item in findings(snapshot(webhook=installed(ready=0)))]
     (deployment,) = installed(ready=0).objects()["deployments"]
-    off = found(snapshot(webhook=installed(ready=0), deployments=(changed(deployment, "spec", "replicas", value=0),)))
+    scaled = (changed(deployment, "spec", "replicas", value=0),)
+    fixes = {item.message: item.fix for item in findings(snapshot(webhook=installed(ready=0), deployments=scaled))}
     scale = "kubectl scale deployment/dask-colocate -n dask-colocate --replicas=2"
-    assert [one.mend for one in off if one.text == "is scaled to 0"] == [scale]
+    assert fixes["is scaled to 0 replicas"] == scale
 
 
-def test_certificate_that_expired() -> None:
-    """It is named with its day; the replicas are started anew to make another."""
-    (one,) = found(snapshot(webhook=installed(aged=100)))
-    assert one.where == "secret/dask-colocate-certificates"
-    assert one.text.startswith("the certificate expired on ")
-    assert one.mend == RESTART
+def test_expired_certificate() -> None:
+    """An expired certificate is an issue with its expiry; a restart of the replicas renews it."""
+    (issue,) = findings(snapshot(webhook=installed(age=100)))
+    assert issue.object == "secret/dask-colocate-certificates"
+    assert issue.message.startswith("the certificate expired on ")
+    assert issue.fix == RESTART
 
 
-@pytest.mark.parametrize(("aged", "told"), [(61, False), (65, True)])
-def test_renewal_that_is_overdue(aged: float, told: bool) -> None:
-    """Of 90 days the replicas have until day 63 to renew; only then is it a finding."""
-    assert any("two thirds" in one.text for one in found(snapshot(webhook=installed(aged=aged)))) is told
+@pytest.mark.parametrize(("age", "overdue"), [(61, False), (65, True)])
+def test_overdue_renewal(age: float, overdue: bool) -> None:
+    """Replicas renew a 90-day certificate until day 63; after that day it is an issue."""
+    messages = [issue.message for issue in findings(snapshot(webhook=installed(age=age)))]
+    assert any("two thirds" in message for message in messages) is overdue
 
 
-def test_bundle_of_another_authority() -> None:
-    """Where caBundle did not sign the certificate, the API server trusts nobody: it is said who signed."""
-    (one,) = found(snapshot(webhook=installed(trusted=False)))
-    assert "no valid authority of the bundle (CN=other" in one.text
+def test_bundle_of_another_ca() -> None:
+    """If the CA in caBundle did not sign the certificate, the issue names that CA."""
+    (issue,) = findings(snapshot(webhook=installed(trusted=False)))
+    assert "(CN=other" in issue.message
 
 
-def test_bundle_that_is_empty() -> None:
-    """An empty caBundle is told from the configuration, also where the Secret may not be read."""
+@pytest.mark.parametrize("secrets", [{}, {"secrets": ()}])
+def test_empty_bundle(secrets: dict[str, tuple[()]]) -> None:
+    """An empty caBundle is an issue, also if the Secret is not readable."""
     webhook = dataclasses.replace(installed(), ca=b"")
-    texts = [one.text for one in found(snapshot(webhook=webhook))]
-    assert texts == ["the CA bundle is empty or not readable as PEM"]
+    unreadable = (Unreadable("secrets", "", "no permission to get", "kubectl auth can-i"),)
+    (issue,) = findings(snapshot(webhook=webhook, unreadable=unreadable, **secrets))
+    assert "is empty or not" in issue.message
 
 
-def test_webhook_that_is_missing() -> None:
-    """A configuration without the webhook for pods is incomplete."""
+def test_missing_webhook() -> None:
+    """A configuration without the webhook for pods is an issue."""
     webhook = installed()
     (configuration,) = webhook.objects()["configurations"]
-    cut = changed(configuration, "webhooks", value=configuration["webhooks"][:1])
-    (one,) = found(snapshot(webhook=webhook, configurations=(cut,)))
-    assert (one.text, one.mend) == ("the webhook pods.colocate.dask.org is missing in it", UPGRADE)
+    incomplete = changed(configuration, "webhooks", value=configuration["webhooks"][:1])
+    (issue,) = findings(snapshot(webhook=webhook, configurations=(incomplete,)))
+    assert (issue.message, issue.fix) == ("the webhook pods.colocate.dask.org is missing", UPGRADE)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
-        ({"namespaceSelector": {}}, "no namespaceSelector: the webhook is called for kube-system"),
-        ({"rules": [{"resources": ["daskclusters"]}]}, "its rules leave out daskjobs"),
+        ({"namespaceSelector": {}}, "no namespaceSelector: the webhook is also called for kube-system"),
+        ({"rules": [{"resources": ["daskclusters"]}]}, "its rules do not include daskjobs"),
         ({"failurePolicy": "Fail"}, "failurePolicy is Fail"),
     ],
 )
-def test_webhook_that_somebody_changed(change: dict[str, object], said: str) -> None:
-    """What makes it stand in others' way, or not be called, is told; Fail is an admin's choice and needs no care."""
+def test_manual_changes(change: dict[str, object], message: str) -> None:
+    """Manual changes of selectors and rules are issues; failurePolicy Fail is a notice."""
     webhook = installed()
     (configuration,) = webhook.objects()["configurations"]
     first, second = configuration["webhooks"]
-    other = changed(configuration, "webhooks", value=[{**first, **change}, second])
-    told = found(snapshot(webhook=webhook, configurations=(other,)))
-    assert said in told[0].text
-    assert told[0].care == ("failurePolicy" not in change)
+    edited = changed(configuration, "webhooks", value=[{**first, **change}, second])
+    finding = findings(snapshot(webhook=webhook, configurations=(edited,)))[0]
+    assert message in finding.message
+    assert finding.action_required == ("failurePolicy" not in change)
 
 
-def test_certificates_of_others_are_renewed_by_others() -> None:
-    """With cert-manager it is asked; with files of one's own the Secret is replaced."""
-    webhook = installed(aged=100)
+def test_renewal_by_certificate_mode() -> None:
+    """The fix renews the certificate with cert-manager, or replaces the Secret in mode `files`."""
+    webhook = installed(age=100)
     (configuration,) = webhook.objects()["configurations"]
-    injected = {"cert-manager.io/inject-ca-from": "dask-colocate/dask-colocate"}
-    by_manager = changed(configuration, "metadata", "annotations", value=injected)
-    (one,) = found(snapshot(webhook=webhook, configurations=(by_manager,)))
-    assert one.mend == "cmctl renew dask-colocate -n dask-colocate"
-    (one,) = found(snapshot(webhook=dataclasses.replace(webhook, mode="files")))
-    assert one.mend.startswith("kubectl create secret tls ")
+    annotations = {"cert-manager.io/inject-ca-from": "dask-colocate/dask-colocate"}
+    injected = changed(configuration, "metadata", "annotations", value=annotations)
+    (issue,) = findings(snapshot(webhook=webhook, configurations=(injected,)))
+    assert issue.fix == "cmctl renew dask-colocate -n dask-colocate"
+    (issue,) = findings(snapshot(webhook=dataclasses.replace(webhook, mode="files")))
+    assert issue.fix.startswith("kubectl create secret tls ")
 
 
-def test_url_is_called() -> None:
-    """A webhook outside the cluster: its replicas are not looked for, and that is no fault."""
-    webhook = installed()
-    (configuration,) = webhook.objects()["configurations"]
-    hooks = [
-        {**one, "clientConfig": {"url": "https://example.com", "caBundle": one["clientConfig"]["caBundle"]}}
-        for one in configuration["webhooks"]
+def test_url() -> None:
+    """A webhook with a URL is a notice, and its replicas are not checked."""
+    (configuration,) = installed().objects()["configurations"]
+    webhooks = [
+        {**webhook, "clientConfig": {"url": "https://example.com", "caBundle": webhook["clientConfig"]["caBundle"]}}
+        for webhook in configuration["webhooks"]
     ]
-    away = changed(configuration, "webhooks", value=hooks)
-    told = report(snapshot(webhook=webhook, configurations=(away,), services=(), deployments=(), secrets=()))
-    assert [one.care for one in told.findings] == [False]
-    assert told.exit_status == 0
+    by_url = changed(configuration, "webhooks", value=webhooks)
+    result = report(snapshot(configurations=(by_url,), services=(), deployments=(), secrets=()))
+    assert [finding.action_required for finding in result.findings] == [False]
+    assert result.exit_status == 0

@@ -1,4 +1,4 @@
-"""What people read in a terminal, and programs from a pipe."""
+"""Terminal output, and plain text without a terminal."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
 from rich.console import Console
 
-from tests.unit.status.made import Worker, ago, cluster, namespace, node, snapshot
+from tests.unit.status.factories import WorkerPod, ago, cluster, namespace, node, snapshot
 from webhook.cli.progress import UNFOLDED_WIDTH
 from webhook.status.page import page
 from webhook.status.report import report
-from webhook.status.snapshot import Unread
-from webhook.status.terminal import write
+from webhook.status.snapshot import Unreadable
+from webhook.status.terminal import print_report, summary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,117 +23,155 @@ if TYPE_CHECKING:
     from webhook.status.model import Report
 
 
-def shown(found: Report, width: int = 200, *, terminal: bool = False) -> str:
-    """The report's text, as wide as a line may be."""
-    out = io.StringIO()
-    write(Console(file=out, width=width, force_terminal=terminal), found)
-    return out.getvalue()
+def output(result: Report, width: int = 200, *, terminal: bool = False) -> str:
+    """Return the report's text for a terminal of this width."""
+    stream = io.StringIO()
+    print_report(Console(file=stream, width=width, force_terminal=terminal), result)
+    return stream.getvalue()
 
 
-def test_everything_that_matters_is_in_the_text() -> None:
-    """Webhook, namespaces with what differs, clusters against the fewest nodes, findings with commands, verdict."""
-    pods = (*(Worker(name=f"w{on}", node=on).pod() for on in "ab"), Worker(name="m", of="late", mutated=False).pod())
+def test_sections() -> None:
+    """The text has the installation, namespaces, clusters with nodes used, findings with commands, and the result."""
+    pods = (
+        *(WorkerPod(name=f"w{name}", node=name).pod() for name in "ab"),
+        WorkerPod(name="m", cluster="late", mutated=False).pod(),
+    )
     nodes = tuple(node(name, 2, zone="r") for name in "ab")
-    space = namespace(gpu_limit="2", apart="x")
-    text = shown(report(snapshot(namespaces=(space,), nodes=nodes, pods=pods, clusters=(cluster(),))))
+    rapids = namespace(gpu_limit="2", apart="x")
+    text = output(report(snapshot(namespaces=(rapids,), nodes=nodes, pods=pods, clusters=(cluster(),))))
     for part in (
         "2 of 2 ready",
         "gpu-limit=2",
-        "2/1",
-        "1 missed",
-        "! rapids/late: 1 of 1 workers missed",
-        "created while the webhook did not answer, or had other rules: m",
+        "2 (1)",
+        "1 not-mutated",
+        "Action required",
+        "! rapids/late: 1 of 1 workers were not mutated",
+        "created while the webhook was unavailable or had other rules: m",
         "kubectl delete pod -n rapids m",
+        "Warning: this command ends the tasks that run on these workers",
         "! namespace/rapids: namespace annotation colocate.dask.org/apart='x'",
-        "2 things need care",
+        "2 issues found",
     ):
         assert part in text, part
 
 
-def test_all_in_order_ends_with_that() -> None:
-    """The last line is the verdict."""
-    assert shown(report(snapshot())).splitlines()[-1].startswith("all in order")
+def test_last_line_is_the_result() -> None:
+    """The last line is the result."""
+    assert output(report(snapshot())).splitlines()[-1].startswith("no issues found")
+    assert summary(report(snapshot(pods=(WorkerPod(name="w", mutated=False).pod(),)))) == "1 issue found"
 
 
-def test_what_could_not_be_read_is_said() -> None:
-    """With the resource, the reason and the command that shows it."""
+def test_unreadable_resource() -> None:
+    """An unreadable resource is listed with the reason and a command."""
     command = "kubectl auth can-i list nodes --all-namespaces"
-    text = shown(report(snapshot(unread=(Unread("nodes", "", "you may not list them", command),))))
-    assert "? nodes: you may not list them" in text
+    text = output(report(snapshot(unreadable=(Unreadable("nodes", "", "no permission to list", command),))))
+    assert "Notices" in text
+    assert "? nodes: not readable: no permission to list" in text
     assert command in text
-    assert "in order as far as could be read; 1 could not" in text
+    assert "no issues found; 1 resource not readable" in text
 
 
-def test_plain_where_there_is_no_terminal() -> None:
+@pytest.mark.parametrize(
+    ("resource", "field", "absent"),
+    [
+        ("mutatingwebhookconfigurations", "configurations", "configuration  none"),
+        ("namespaces", "namespaces", "none is enabled"),
+        ("daskclusters.kubernetes.dask.org", "clusters", "no Dask clusters"),
+    ],
+)
+def test_unreadable_is_not_none(resource: str, field: str, absent: str) -> None:
+    """Terminal and page say "not readable", not "none", for a resource that is not readable."""
+    readable = report(snapshot(**{field: ()}))
+    unreadable = (Unreadable(resource, "", "no permission to list", "kubectl auth can-i"),)
+    result = report(snapshot(**{field: ()}, unreadable=unreadable))
+    assert absent in output(readable)
+    assert absent not in output(result)
+    assert output(result).count("not readable") == 3  # in its section, in the list, in the result
+    assert page(result).count("not readable") > page(readable).count("not readable") + 2
+
+
+def test_unreadable_pods_are_not_zero_workers() -> None:
+    """A cluster whose pods are not readable has no number of workers, GPUs and nodes."""
+    unreadable = (Unreadable("pods", "", "no permission to list", "kubectl auth can-i"),)
+    text = output(report(snapshot(clusters=(cluster(),), unreadable=unreadable)))
+    (row,) = (line for line in text.splitlines() if "rapids/demo" in line)
+    assert row.count("not readable") == 3
+    assert "0" not in row
+
+
+def test_colours_only_in_a_terminal() -> None:
     """A file gets no control characters, a terminal gets colours."""
-    found = report(snapshot(pods=(Worker(name="m", mutated=False).pod(),)))
-    assert "\x1b" not in shown(found)
-    assert "\x1b[" in shown(found, terminal=True)
+    result = report(snapshot(pods=(WorkerPod(name="m", mutated=False).pod(),)))
+    assert "\x1b" not in output(result)
+    assert "\x1b[" in output(result, terminal=True)
 
 
 def test_commands_stay_on_one_line() -> None:
-    """A command is there to be copied, however narrow the terminal is."""
-    found = report(snapshot(pods=(Worker(name="a-pod-with-quite-a-long-name", mutated=False).pod(),)))
-    assert "kubectl delete pod -n rapids a-pod-with-quite-a-long-name" in shown(found, width=30)
+    """A command can be copied from a terminal of any width."""
+    result = report(snapshot(pods=(WorkerPod(name="a-pod-with-quite-a-long-name", mutated=False).pod(),)))
+    assert "kubectl delete pod -n rapids a-pod-with-quite-a-long-name" in output(result, width=30)
 
 
-def test_every_missed_pod_is_named() -> None:
-    """In text and on the page each missed pod has its name and its cause, and one command mends the cluster."""
-    old = tuple(Worker(name=f"old-{index}", mutated=False, born=ago(days=3)) for index in range(20))
-    new = tuple(Worker(name=f"new-{index}", mutated=False) for index in range(20))
-    found = report(snapshot(pods=tuple(worker.pod() for worker in (*old, *new))))
-    (finding,) = found.care
-    assert finding.text == "40 of 40 workers missed"
-    for text in (shown(found, width=10_000), page(found)):
+def test_every_pod_is_named() -> None:
+    """Text and page name each pod that was not mutated with its cause, and one command replaces all pods."""
+    old = tuple(WorkerPod(name=f"old-{index}", mutated=False, created=ago(days=3)) for index in range(20))
+    new = tuple(WorkerPod(name=f"new-{index}", mutated=False) for index in range(20))
+    result = report(snapshot(pods=tuple(worker.pod() for worker in (*old, *new))))
+    (issue,) = result.issues
+    assert issue.message == "40 of 40 workers were not mutated"
+    for text in (output(result, width=10_000), page(result)):
         assert all(worker.name in text for worker in (*old, *new))
         assert text.count("kubectl delete") == 1
-    down, before = finding.details
-    assert down.startswith("created while the webhook did not answer")
+    down, before = issue.details
+    assert down.startswith("created while the webhook was unavailable")
     assert "new-19" in down
     assert "old-19" in before
 
 
-def test_a_pipe_gets_a_line_for_a_line() -> None:
-    """As wide as a pipe's text may be, no line is filled up with blanks, and no name is cut."""
-    long = "a-name-that-fills-all-the-sixty-three-characters-of-a-labels-va"
-    found = report(snapshot(clusters=(cluster(long),), pods=(Worker(name="m", of=long, mutated=False).pod(),)))
-    text = shown(found, width=UNFOLDED_WIDTH)
-    assert text.count(f"rapids/{long}") == 2
-    assert max(map(len, text.splitlines())) < 1000  # no line is filled up to the console's width
+def test_lines_without_a_terminal() -> None:
+    """Without a terminal no line is padded to the console's width, and no name is truncated."""
+    name = "a-name-that-fills-all-the-sixty-three-characters-of-a-labels-va"
+    pods = (WorkerPod(name="m", cluster=name, mutated=False).pod(),)
+    text = output(report(snapshot(clusters=(cluster(name),), pods=pods)), width=UNFOLDED_WIDTH)
+    assert text.count(f"rapids/{name}") == 2
+    assert max(map(len, text.splitlines())) < 1000
 
 
 def test_markup_is_text() -> None:
-    """Square brackets in names are no colours."""
-    assert "[red]x[/red]" in shown(report(snapshot(clusters=(cluster("[red]x[/red]"),))))
+    """Square brackets in names are no markup."""
+    assert "[red]x[/red]" in output(report(snapshot(clusters=(cluster("[red]x[/red]"),))))
 
 
-def test_nothing_answers(tmp_path: Path) -> None:
-    """A cluster that is not there: status 2, and one sentence that names it and what to do next."""
+def test_unreachable_api_server(tmp_path: Path) -> None:
+    """An unreachable API server gives status 2 and one line with its URL."""
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text(
         """{"apiVersion": "v1", "kind": "Config", "current-context": "x",
         "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}], "users": [{"name": "x", "user": {}}],
         "clusters": [{"name": "x", "cluster": {"server": "https://127.0.0.1:9"}}]}"""
     )
-    argv = [sys.executable, "-m", "webhook", "status", "--kubeconfig", str(kubeconfig)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    done = run("--kubeconfig", str(kubeconfig))
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith("dask-colocate: https://127.0.0.1:9 does not answer")
+    assert done.stderr.startswith("dask-colocate: https://127.0.0.1:9 is not reachable")
     assert len(done.stderr.splitlines()) == 1
 
 
 def test_no_kubeconfig(tmp_path: Path) -> None:
-    """A kubeconfig that is not there is named."""
-    argv = [sys.executable, "-m", "webhook", "status", "--kubeconfig", str(tmp_path / "none")]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    """A missing kubeconfig gives status 2 and the option that names another."""
+    done = run("--kubeconfig", str(tmp_path / "none"))
     assert done.returncode == 2
     assert "set KUBECONFIG or use --kubeconfig FILE" in done.stderr
 
 
-def test_what_excludes_each_other() -> None:
-    """A page that is written once and a watch that goes on are two wishes: refused before anything is read."""
-    argv = [sys.executable, "-m", "webhook", "status", "--watch", "--html", "x.html"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+def test_mutually_exclusive_options() -> None:
+    """--watch and --html are mutually exclusive."""
+    done = run("--watch", "--html", "x.html")
     assert done.returncode == 2
     assert "mutually exclusive" in done.stdout + done.stderr
+
+
+def run(*options: str) -> subprocess.CompletedProcess[str]:
+    """Run `dask-colocate status`."""
+    argv = [sys.executable, "-m", "webhook", "status", *options]
+    return subprocess.run(argv, capture_output=True, text=True, check=False)

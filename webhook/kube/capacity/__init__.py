@@ -1,4 +1,4 @@
-"""Where free capacity is known from: a port with two sources, `Static` (manifests) and `Watched` (an API server)."""
+"""Sources of free capacity: manifests (`StaticCapacity`) and an API server (`WatchedCapacity`)."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,14 +10,14 @@ class Capacity(Protocol):
     """Source of capacity hints."""
 
     def hints(self, questions: Questions) -> Hints:
-        """Return the hosts to prefer, or why there are none. Called on the request path: it does no I/O."""
+        """Return the nodes to prefer, or the reason for a missing hint. Does no I/O: runs on the request path."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotWatched:
-    """An installation without capacity hints."""
+    """Capacity source of an installation without capacity hints."""
 
-    def hints(self, questions: Questions) -> Hints:  # noqa: ARG002 - the port's signature
+    def hints(self, questions: Questions) -> Hints:  # noqa: ARG002 - the protocol's signature
         """Return no hint for any question."""
         return UNWATCHED
 

@@ -1,8 +1,8 @@
-"""Reservations of other replicas, and the sizes of worker groups, from stored DaskClusters and DaskWorkerGroups.
+"""Reservations of other replicas (peers), and the sizes of worker groups, from stored Dask objects.
 
-Replicas share no memory. But each hint is stored in the object that it was given to, so a watch of these objects tells
-every replica the others' reservations, and a restarted replica its own. A worker group's size is needed when a pod is
-created that its group's hint does not cover.
+Replicas share no memory. Each hint is stored in the object that received it, so watching DaskClusters and
+DaskWorkerGroups gives every replica the reservations of its peers, and a restarted replica its own. The size of a
+worker group is needed when a pod is created that the group's hint does not cover.
 """
 
 import time
@@ -10,128 +10,128 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from webhook.kube.informer import Collection, Sink
-from webhook.mutators.capacity import Stored, stored
 from webhook.placement.model import Demand, Group
+from webhook.placement.stored_groups import StoredGroup, stored_groups
 from webhook.workloads.pod_templates import GROUP, Role
 from webhook.workloads.unstructured import Unstructured
 
-PATIENCE = 0.1  # seconds
+POLL_SECONDS = 0.1
 
 
-class Hinted(Protocol):
-    """Namespaces with capacity hints: in any other namespace an item of ours in an object is no hint."""
+class HintedNamespaces(Protocol):
+    """Namespaces with capacity hints. Hint items in objects of any other namespace are ignored."""
 
     @property
     def ready(self) -> bool:
-        """Return whether all of them are known."""
+        """True if all namespaces are in the cache."""
 
     def __contains__(self, name: str) -> bool:
-        """Return whether a namespace is one of them."""
+        """Return whether a namespace has capacity hints."""
 
 
-class Groups(Protocol):
+class GroupReceiver(Protocol):
     """Receiver of worker groups and Dask schedulers."""
 
-    def sized(self, group: Group, size: int) -> None:
-        """Set how many workers a worker group wants."""
+    def set_size(self, group: Group, size: int) -> None:
+        """Set the number of workers that a worker group wants."""
 
-    def heard(self, demand: Demand) -> None:
-        """Take a group with hosts."""
+    def reserve_stored(self, demand: Demand) -> None:
+        """Reserve the nodes in a group's hint."""
 
-    def gone(self, group: Group) -> None:
-        """Remove a group."""
+    def delete(self, group: Group) -> None:
+        """Remove a group and its reservation."""
 
 
 class WorkerGroups:
     """Sink for stored DaskWorkerGroups."""
 
-    def __init__(self, groups: Groups, ready: Callable[[], bool]) -> None:
-        """Pass each group on to `groups`, whenever it has changed; not before `ready` returns true."""
-        self.groups = groups
+    def __init__(self, receiver: GroupReceiver, ready: Callable[[], bool]) -> None:
+        """Pass each added or modified group to `receiver`, once `ready` returns true."""
+        self.receiver = receiver
         self._ready = ready
-        self._seen: set[Group] = set()
-        self.known: set[Group] = set()
+        self._listed: set[Group] = set()
+        self.groups: set[Group] = set()
 
     def put(self, item: Unstructured) -> None:
         """Pass on a group that was added or modified."""
-        for found in stored(item):
-            self.known.add(found.group)
-            self.groups.sized(found.group, found.size)
-            if found.demand:
-                self.groups.heard(found.demand)
+        for group, size, demand in stored_groups(item):
+            self.groups.add(group)
+            self.receiver.set_size(group, size)
+            if demand:
+                self.receiver.reserve_stored(demand)
 
-    def drop(self, item: Unstructured) -> None:
+    def delete(self, item: Unstructured) -> None:
         """Remove a group and its reservation."""
-        for found in stored(item):
-            self._end(found.group)
+        for stored in stored_groups(item):
+            self._delete(stored.group)
 
-    def begin(self) -> None:
-        """Begin a list, once nodes and pods are known: without them no reservation can be counted."""
-        self.wait()
-        self._seen = set()
+    def begin_list(self) -> None:
+        """Wait until nodes and pods are listed, because reservations depend on them."""
+        self.wait_until_ready()
+        self._listed = set()
 
-    def wait(self) -> None:
-        """Wait until reservations can be counted."""
+    def wait_until_ready(self) -> None:
+        """Wait until reservations can be made."""
         while not self._ready():
-            time.sleep(PATIENCE)
+            time.sleep(POLL_SECONDS)
 
-    def keep(self, items: Sequence[Unstructured]) -> None:
-        """Take a page of a list."""
+    def put_page(self, items: Sequence[Unstructured]) -> None:
+        """Pass on the groups of a page."""
         for item in items:
-            self._seen |= {found.group for found in stored(item)}
+            self._listed |= {stored.group for stored in stored_groups(item)}
             self.put(item)
 
-    def listed(self) -> None:
-        """Remove what a complete list did not hold."""
-        for group in self.known - self._seen:
-            self._end(group)
-        self._seen = set()
+    def end_list(self) -> None:
+        """Remove the groups that the list did not contain."""
+        for group in self.groups - self._listed:
+            self._delete(group)
+        self._listed = set()
 
-    def _end(self, group: Group) -> None:
-        self.known.discard(group)
-        self.groups.gone(group)
+    def _delete(self, group: Group) -> None:
+        self.groups.discard(group)
+        self.receiver.delete(group)
 
 
 class Clusters:
     """Sink for stored DaskClusters: their Dask schedulers, and their workers until the worker group is stored."""
 
     def __init__(self, workers: WorkerGroups) -> None:
-        """Use the receiver of `workers`, and skip the groups that it knows."""
+        """Use the receiver of `workers`, and skip the worker groups that are stored themselves."""
         self._workers = workers
 
     def put(self, item: Unstructured) -> None:
         """Pass on a cluster that was added or modified."""
-        for found in self._own(item):
-            if found.demand:
-                self._workers.groups.heard(found.demand)
+        for stored in self._groups(item):
+            if stored.demand:
+                self._workers.receiver.reserve_stored(stored.demand)
 
-    def drop(self, item: Unstructured) -> None:
-        """Remove a cluster's scheduler; its worker groups are deleted on their own."""
-        for found in self._own(item):
-            self._workers.groups.gone(found.group)
+    def delete(self, item: Unstructured) -> None:
+        """Remove a cluster's Dask scheduler; its worker groups have their own events."""
+        for stored in self._groups(item):
+            self._workers.receiver.delete(stored.group)
 
-    def _own(self, item: Unstructured) -> Iterator[Stored]:
+    def _groups(self, item: Unstructured) -> Iterator[StoredGroup]:
         return (
-            found
-            for found in stored(item)
-            if found.group.role is Role.SCHEDULER or found.group not in self._workers.known
+            stored
+            for stored in stored_groups(item)
+            if stored.group.role is Role.SCHEDULER or stored.group not in self._workers.groups
         )
 
-    def begin(self) -> None:
-        """Begin a list."""
-        self._workers.wait()
+    def begin_list(self) -> None:
+        """Wait until nodes and pods are listed."""
+        self._workers.wait_until_ready()
 
-    def keep(self, items: Sequence[Unstructured]) -> None:
-        """Take a page of a list."""
+    def put_page(self, items: Sequence[Unstructured]) -> None:
+        """Pass on the clusters of a page."""
         for item in items:
             self.put(item)
 
-    def listed(self) -> None:
-        """End a list."""
+    def end_list(self) -> None:
+        """Do nothing: reservations of clusters that were deleted meanwhile expire."""
 
 
 def collections(workers: WorkerGroups) -> Iterator[Collection]:
-    """Yield what is watched: worker groups first."""
+    """Yield the watched collections, worker groups first."""
     sinks: tuple[tuple[str, Sink], ...] = (("daskworkergroups", workers), ("daskclusters", Clusters(workers)))
     for plural, sink in sinks:
         yield Collection(name=plural, path=f"/apis/{GROUP}/v1/{plural}", sink=sink)

@@ -1,4 +1,4 @@
-"""Sinks that bring watched objects into the node index, each change under the lock."""
+"""Informer sinks that update the node index under its lock."""
 
 import logging
 import threading
@@ -13,60 +13,52 @@ from webhook.workloads.unstructured import Unstructured, text
 _log = logging.getLogger(__name__)
 
 
-def _nothing() -> None:
-    """Do nothing."""
-
-
 @dataclass(slots=True, kw_only=True)
-class Into:
+class IndexSink:
     """Sink for objects of one kind.
 
     Attributes:
-        lock: Held for each change.
+        lock: Lock of the node index.
         key: Returns the key of an object.
-        put_one: Adds or replaces an object; takes the lock by itself, after parsing.
-        drop_one: Removes an object by its key.
-        known: Returns the keys of all objects.
-        then: Called after each complete list.
+        put: Adds or updates an object; acquires the lock itself, after parsing.
+        delete_key: Removes an object by its key.
+        keys: Returns the keys of all objects.
+        on_listed: Called after each complete list.
     """
 
     lock: threading.Lock
     key: Callable[[Unstructured], str]
-    put_one: Callable[[Unstructured], None]
-    drop_one: Callable[[str], None]
-    known: Callable[[], AbstractSet[str]]
-    then: Callable[[], None] = _nothing
-    _seen: set[str] = field(default_factory=set)
+    put: Callable[[Unstructured], None]
+    delete_key: Callable[[str], None]
+    keys: Callable[[], AbstractSet[str]]
+    on_listed: Callable[[], None] = lambda: None
+    _listed: set[str] = field(default_factory=set)
 
-    def put(self, item: Unstructured) -> None:
-        """Add or replace an object."""
-        self.put_one(item)
-
-    def drop(self, item: Unstructured) -> None:
+    def delete(self, item: Unstructured) -> None:
         """Remove an object."""
         with self.lock:
-            self.drop_one(self.key(item))
+            self.delete_key(self.key(item))
 
-    def begin(self) -> None:
+    def begin_list(self) -> None:
         """Begin a list."""
-        self._seen = set()
+        self._listed = set()
 
-    def keep(self, items: Sequence[Unstructured]) -> None:
-        """Take a page of a list."""
+    def put_page(self, items: Sequence[Unstructured]) -> None:
+        """Add or update the objects of a page."""
         for item in items:
-            self._seen.add(self.key(item))
-            self.put_one(item)
+            self._listed.add(self.key(item))
+            self.put(item)
 
-    def listed(self) -> None:
-        """Remove what a complete list did not hold."""
+    def end_list(self) -> None:
+        """Remove the objects that the list did not contain."""
         with self.lock:
-            for key in self.known() - self._seen:
-                self.drop_one(key)
-        self._seen = set()
-        self.then()
+            for key in self.keys() - self._listed:
+                self.delete_key(key)
+        self._listed = set()
+        self.on_listed()
 
 
-def nodes(index: NodeIndex, lock: threading.Lock) -> Into:
+def nodes(index: NodeIndex, lock: threading.Lock) -> IndexSink:
     """Return the sink for Nodes."""
 
     def put(item: Unstructured) -> None:
@@ -74,60 +66,61 @@ def nodes(index: NodeIndex, lock: threading.Lock) -> Into:
         with lock:
             index.put_node(node)
 
-    return Into(lock=lock, key=_name, put_one=put, drop_one=index.drop_node, known=index.nodes.keys)
+    return IndexSink(lock=lock, key=_name, put=put, delete_key=index.delete_node, keys=index.nodes.keys)
 
 
-def pods(index: NodeIndex, lock: threading.Lock) -> Into:
+def pods(index: NodeIndex, lock: threading.Lock) -> IndexSink:
     """Return the sink for Pods."""
 
     def put(item: Unstructured) -> None:
-        held = objects.held(item)
+        usage = objects.pod_usage(item)
         with lock:
-            if held:
-                index.put_pod(_uid(item), held)
+            if usage:
+                index.put_pod(_uid(item), usage)
             else:
-                index.drop_pod(_uid(item))
+                index.delete_pod(_uid(item))
 
-    return Into(lock=lock, key=_uid, put_one=put, drop_one=index.drop_pod, known=index.pods.keys)
+    return IndexSink(lock=lock, key=_uid, put=put, delete_key=index.delete_pod, keys=index.pods.keys)
 
 
-def device_classes(devices: dra.Devices, lock: threading.Lock, then: Callable[[], None]) -> Into:
-    """Return the sink for DeviceClasses; call `then` after each complete list."""
+def device_classes(devices: dra.Devices, lock: threading.Lock, on_listed: Callable[[], None]) -> IndexSink:
+    """Return the sink for DeviceClasses; call `on_listed` after each complete list."""
 
     def put(item: Unstructured) -> None:
-        found = dra.device_class(item)
-        if found and found.selector is None:
-            _log.warning("device class %s: its selectors are not supported, its devices are not counted", found.name)
+        device_class = dra.device_class(item)
+        if device_class and device_class.selector is None:
+            _log.warning("DeviceClass %s has unsupported selectors: its devices are not counted", device_class.name)
         with lock:
-            if found:
-                devices.put_class(found)
+            if device_class:
+                devices.put_class(device_class)
             else:
-                devices.drop_class(_name(item))
+                devices.delete_class(_name(item))
 
-    return Into(lock=lock, key=_name, put_one=put, drop_one=devices.drop_class, known=devices.classes.keys, then=then)
+    delete, keys = devices.delete_class, devices.classes.keys
+    return IndexSink(lock=lock, key=_name, put=put, delete_key=delete, keys=keys, on_listed=on_listed)
 
 
-def slices(devices: dra.Devices, lock: threading.Lock) -> Into:
+def slices(devices: dra.Devices, lock: threading.Lock) -> IndexSink:
     """Return the sink for ResourceSlices."""
 
     def put(item: Unstructured) -> None:
-        found = dra.resource_slice(item)
+        resource_slice = dra.resource_slice(item)
         with lock:
-            if found:
-                devices.put_slice(_name(item), found)
+            if resource_slice:
+                devices.put_slice(_name(item), resource_slice)
 
-    return Into(lock=lock, key=_name, put_one=put, drop_one=devices.drop_slice, known=devices.slices.keys)
+    return IndexSink(lock=lock, key=_name, put=put, delete_key=devices.delete_slice, keys=devices.slices.keys)
 
 
-def claims(devices: dra.Devices, lock: threading.Lock) -> Into:
+def claims(devices: dra.Devices, lock: threading.Lock) -> IndexSink:
     """Return the sink for ResourceClaims."""
 
     def put(item: Unstructured) -> None:
-        found = dra.claimed_devices(item)
+        claimed = dra.claimed_devices(item)
         with lock:
-            devices.put_claim(_uid(item), found)
+            devices.put_claim(_uid(item), claimed)
 
-    return Into(lock=lock, key=_uid, put_one=put, drop_one=devices.drop_claim, known=devices.claims.keys)
+    return IndexSink(lock=lock, key=_uid, put=put, delete_key=devices.delete_claim, keys=devices.claims.keys)
 
 
 def _name(item: Unstructured) -> str:

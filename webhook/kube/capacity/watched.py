@@ -1,12 +1,11 @@
-"""Capacity as an API server has it: nodes, the pods that hold accelerators, and devices, each watched by a thread.
+"""Capacity of a live cluster: an informer for nodes, one for bound pods, and one for each kind of DRA object.
 
-DaskClusters and worker groups are watched too, for other replicas' reservations and the sizes of groups; without the
-right to read these, hints go on. Devices of Dynamic Resource Allocation are watched where the API server serves
-`resource.k8s.io/v1`; without it, or without the right, nodes with a device plugin are all that counts.
+DaskClusters and worker groups are watched too, for the reservations of other replicas and the sizes of groups. Without
+the rights to read these, hints continue. DRA objects are watched if the API server serves `resource.k8s.io/v1`;
+without it, or without the rights, only device plugins count.
 
-A question is answered from memory, under a lock that an event holds for microseconds. No request waits for a list:
-until everything is listed, and where the API server forbids it or has been silent for too long, there is no hint and a
-reason.
+A question is answered from memory, under a lock that each event holds for microseconds. No request waits for a list:
+until all lists are complete, and while a collection is forbidden or stale, there is no hint but a reason.
 """
 
 import logging
@@ -19,10 +18,10 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from webhook.kube.capacity import sinks
-from webhook.kube.capacity.peer_reservations import Hinted, WorkerGroups, collections
+from webhook.kube.capacity.peer_reservations import HintedNamespaces, WorkerGroups, collections
 from webhook.kube.client import ApiReader
 from webhook.kube.informer import (
-    SILENCE,
+    WATCH_IDLE_TIMEOUT,
     Collection,
     ForbiddenError,
     Informer,
@@ -42,171 +41,172 @@ from webhook.placement.model import (
 
 _log = logging.getLogger(__name__)
 
-# Seconds without an event or a bookmark on a healthy watch, and on one that broke off and could not be resumed.
-SILENT = SILENCE
-BROKEN = 10.0
+# Seconds without an event or a bookmark after which capacity is stale, if the last request failed.
+MAX_AGE_AFTER_FAILURE = 10.0
 
-# Pods that are bound and have not ended: no others hold anything.
-HOLDING = ",".join(("spec.nodeName!=", *(f"status.phase!={phase}" for phase in objects.ENDED)))
-_DEVICES = "/apis/resource.k8s.io/v1"
+# Bound pods that have not ended: other pods use no resources of a node.
+BOUND_PODS = ",".join(("spec.nodeName!=", *(f"status.phase!={phase}" for phase in objects.ENDED)))
+_DRA = "/apis/resource.k8s.io/v1"
 
 
-class Watched:
-    """The free capacity of a cluster."""
+class WatchedCapacity:
+    """Free capacity of a live cluster."""
 
     def __init__(
         self,
         client: ApiClient,
-        hinted: Hinted | None = None,
+        hinted: HintedNamespaces | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
-        silent: float = SILENT,
+        max_age: float = WATCH_IDLE_TIMEOUT,
     ) -> None:
         """Send no request before `start`.
 
         Args:
-            client: Used for every call.
-            hinted: Namespaces whose stored objects count; None for every namespace.
-            clock: Seconds, never going back.
-            silent: Seconds after which a silent watch is stale.
+            client: Client for all requests.
+            hinted: Namespaces whose stored objects reserve nodes; None for every namespace.
+            clock: Returns monotonic seconds.
+            max_age: Seconds without an event or a bookmark after which a watch is stale.
         """
-        self._reader, self._clock, self._silent = ApiReader(client), clock, silent
+        self._reader, self._clock, self._max_age = ApiReader(client), clock, max_age
         self._hinted = hinted
         self._lock = threading.Lock()
-        self._stock = Allocator()
-        index, lock, devices = self._stock.index, self._lock, self._stock.index.devices
-        self._followers = (
-            self._follower("nodes", "/api/v1/nodes", sinks.nodes(index, lock)),
-            self._follower("pods", "/api/v1/pods", sinks.pods(index, lock), fieldSelector=HOLDING),
+        self._allocator = Allocator()
+        index, lock, devices = self._allocator.index, self._lock, self._allocator.index.devices
+        self._required = (
+            self._informer("nodes", "/api/v1/nodes", sinks.nodes(index, lock)),
+            self._informer("pods", "/api/v1/pods", sinks.pods(index, lock), fieldSelector=BOUND_PODS),
         )
         classes = sinks.device_classes(devices, lock, self._start_devices)
-        self._classes = self._follower("deviceclasses", f"{_DEVICES}/deviceclasses", classes)
+        self._classes = self._informer("deviceclasses", f"{_DRA}/deviceclasses", classes)
         self._devices = (
-            self._follower("resourceslices", f"{_DEVICES}/resourceslices", sinks.slices(devices, lock)),
-            self._follower("resourceclaims", f"{_DEVICES}/resourceclaims", sinks.claims(devices, lock)),
+            self._informer("resourceslices", f"{_DRA}/resourceslices", sinks.slices(devices, lock)),
+            self._informer("resourceclaims", f"{_DRA}/resourceclaims", sinks.claims(devices, lock)),
         )
-        self._started = False
+        self._devices_started = False
         workers = WorkerGroups(self, lambda: self.ready and (hinted is None or hinted.ready))
-        self._told = tuple(Informer(each, self._reader, clock) for each in collections(workers))
+        self._peers = tuple(Informer(collection, self._reader, clock) for collection in collections(workers))
 
-    def _follower(self, name: str, path: str, sink: Sink, **query: str) -> Informer:
+    def _informer(self, name: str, path: str, sink: Sink, **query: str) -> Informer:
         return Informer(Collection(name=name, path=path, query=query, sink=sink), self._reader, self._clock)
 
-    # ---- the port ---------------------------------------------------------------------------------
-
     def hints(self, questions: Questions) -> Hints:
-        """Return the hosts to prefer; see `Capacity`."""
-        ailing = self.ailing
-        if ailing:
-            return questions.without(ailing)
+        """Return the nodes to prefer; see `Capacity`."""
+        problem = self.problem
+        if problem:
+            return questions.without(problem)
         try:
             with self._lock:
-                return self._stock.hints(questions, self._clock())
-        except Exception:  # noqa: BLE001 - without a hint the rest of the admission goes on
+                return self._allocator.hints(questions, self._clock())
+        except Exception:  # noqa: BLE001 - the admission continues without a hint
             _log.exception("internal error: no hint")
             return questions.without(NoHint(NoHintReason.UNKNOWN, "internal error"))
 
     # ---- stored objects ---------------------------------------------------------------------------
 
-    def sized(self, group: Group, size: int) -> None:
-        """Set how many workers a stored worker group wants."""
+    def set_size(self, group: Group, size: int) -> None:
+        """Set the number of workers that a stored worker group wants."""
         with self._lock:
-            self._stock.sized(group, size)
+            self._allocator.set_size(group, size)
 
-    def heard(self, demand: Demand) -> None:
-        """Reserve the hosts that a stored object names."""
+    def reserve_stored(self, demand: Demand) -> None:
+        """Reserve the nodes in the hint of a stored object."""
         if self._hinted is None or demand.group.namespace in self._hinted:
             with self._lock:
-                self._stock.heard(demand, self._clock())
+                self._allocator.reserve_stored(demand, self._clock())
 
-    def gone(self, group: Group) -> None:
+    def delete(self, group: Group) -> None:
         """Remove a group and its reservation."""
         with self._lock:
-            self._stock.gone(group)
+            self._allocator.delete(group)
 
     # ---- state ------------------------------------------------------------------------------------
 
     @property
-    def ailing(self) -> NoHint | None:
-        """Why no hint can be given now; None where it can."""
-        devices = (self._classes, *self._devices)
-        without = any(isinstance(each.problem, (NotServedError, ForbiddenError)) for each in devices)
-        needed = self._followers if without else (*self._followers, *devices)
-        return next(filter(None, map(self._ailing, needed)), None)
+    def problem(self) -> NoHint | None:
+        """The reason why there are no hints now; None if there are hints."""
+        dra = (self._classes, *self._devices)
+        without_dra = any(isinstance(informer.problem, (NotServedError, ForbiddenError)) for informer in dra)
+        required = self._required if without_dra else (*self._required, *dra)
+        return next(filter(None, map(self._problem, required)), None)
 
-    def _ailing(self, follower: Informer) -> NoHint | None:
-        problem = follower.problem
-        if isinstance(problem, ForbiddenError):
-            return NoHint(NoHintReason.FORBIDDEN, f"{follower.name} may not be read: {problem}")
-        if not follower.ready:
+    def _problem(self, informer: Informer) -> NoHint | None:
+        name, error = informer.name, informer.problem
+        if isinstance(error, ForbiddenError):
+            return NoHint(NoHintReason.FORBIDDEN, f"no permission to list or watch {name}: {error}")
+        if not informer.ready:
             return NoHint(
-                NoHintReason.UNKNOWN, f"{follower.name} are not all read yet{f': {problem}' if problem else ''}"
+                NoHintReason.UNKNOWN, f"the first list of {name} is not complete{f': {error}' if error else ''}"
             )
-        if follower.age > (min(BROKEN, self._silent) if problem else self._silent):
-            return NoHint(NoHintReason.STALE, f"{follower.name}: nothing heard for {follower.age:.0f} s")
+        if informer.age > (min(MAX_AGE_AFTER_FAILURE, self._max_age) if error else self._max_age):
+            return NoHint(NoHintReason.STALE, f"no event for {name} in {informer.age:.0f} s")
         return None
-
-    # ---- a part of the process --------------------------------------------------------------------
 
     @property
     def ready(self) -> bool:
-        """Whether hints can be given. No replica waits for it before it answers."""
-        return self.ailing is None
+        """True if hints can be given. A replica becomes ready without it."""
+        return self.problem is None
 
     @property
     def age(self) -> float:
-        """Seconds since the API server was last heard of, by the follower that waits longest."""
-        return max(each.age for each in self._followers)
+        """Seconds since the last page or event of nodes or pods, whichever is older."""
+        return max(informer.age for informer in self._required)
 
     def start(self) -> None:
-        """List and watch from now on."""
-        for each in (*self._followers, self._classes, *self._told):
-            each.start()
+        """Start the informers."""
+        for informer in (*self._required, self._classes, *self._peers):
+            informer.start()
 
     def _start_devices(self) -> None:
-        """Watch devices and claims from the first list of DeviceClasses on: it shows that the API is served."""
-        if not self._started:
-            self._started = True
-            for each in self._devices:
-                each.start()
+        """Start the informers of slices and claims after the first list of DeviceClasses: the API is served."""
+        if not self._devices_started:
+            self._devices_started = True
+            for informer in self._devices:
+                informer.start()
 
     def stop(self) -> None:
-        """Begin nothing new."""
-        for each in (*self._followers, self._classes, *self._devices, *self._told):
-            each.stop()
+        """Stop the informers."""
+        for informer in (*self._required, self._classes, *self._devices, *self._peers):
+            informer.stop()
 
     def counts(self) -> tuple[int, int, int]:
-        """Return the numbers of nodes, of pods that hold an extended resource, and of pods with a reservation."""
+        """Return the numbers of nodes, of bound pods with extended resources, and of pods with a reservation."""
         with self._lock:
-            self._stock.ledger.expire(self._clock())
-            return len(self._stock.index.nodes), len(self._stock.index.pods), self._stock.ledger.workers
+            index, reservations = self._allocator.index, self._allocator.reservations
+            reservations.expire(self._clock())
+            return len(index.nodes), len(index.pods), reservations.pods
 
 
-class Metrics(Collector):
-    """A source's state, read when the metrics are."""
+class CapacityMetrics(Collector):
+    """Gauges of a capacity source, computed at each scrape."""
 
-    def __init__(self, watched: Watched) -> None:
-        """Of this source."""
-        self._watched = watched
+    def __init__(self, capacity: WatchedCapacity) -> None:
+        """Export the gauges of `capacity`."""
+        self._capacity = capacity
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
-        """Their names, so that no second collector takes them."""
+        """Return the metrics, so that the registry rejects a second collector with the same names."""
         return self.collect()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The gauges."""
-        ailing = self._watched.ailing
-        nodes, pods, promised = self._watched.counts()
+        """Yield the gauges."""
+        problem = self._capacity.problem
+        nodes, pods, reserved = self._capacity.counts()
         gauges = {
-            "ready": ("Whether capacity hints can be given.", not ailing),
-            "age_seconds": ("Time since the API server was last heard of.", self._watched.age),
-            "nodes": ("Nodes known.", nodes),
-            "pods": ("Bound pods known that hold an extended resource.", pods),
-            "promised_workers": ("Workers and Dask schedulers with reserved GPUs that are not bound yet.", promised),
+            "ready": ("Whether capacity hints can be given.", not problem),
+            "age_seconds": (
+                "Seconds since the last response of the API server for nodes and pods.",
+                self._capacity.age,
+            ),
+            "nodes": ("Nodes in the cache.", nodes),
+            "pods": ("Bound pods in the cache that request an extended resource.", pods),
+            "reserved_pods": ("Workers and Dask schedulers with reserved GPUs that are not bound yet.", reserved),
         }
         for name, (documentation, value) in gauges.items():
             yield GaugeMetricFamily(f"dask_colocate_capacity_{name}", documentation, value=value)
-        why = GaugeMetricFamily("dask_colocate_capacity_problem", "Why there are no hints.", labels=("reason",))
-        for lack in (NoHintReason.UNKNOWN, NoHintReason.FORBIDDEN, NoHintReason.STALE):
-            why.add_metric((lack.value,), bool(ailing and ailing.reason is lack))
-        yield why
+        family = GaugeMetricFamily(
+            "dask_colocate_capacity_problem", "Reason why there are no hints.", labels=("reason",)
+        )
+        for reason in (NoHintReason.UNKNOWN, NoHintReason.FORBIDDEN, NoHintReason.STALE):
+            family.add_metric((reason.value,), bool(problem and problem.reason is reason))
+        yield family

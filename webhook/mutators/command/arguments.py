@@ -1,12 +1,12 @@
-"""The words behind `dask worker`, read as its own click command reads them.
+"""Parser for the arguments of `dask worker`, with the rules of its click command.
 
-Source: click 8's parser with `ignore_unknown_options`, as distributed and dask-cuda both set it: no short options,
-no abbreviations, options anywhere until `--`; an unknown option is a positional argument. The first positional is
-the scheduler's address, the others go to a `--preload` module.
+Source: click 8's parser with `ignore_unknown_options`, which distributed and dask-cuda both set: no short options, no
+abbreviations, options anywhere before `--`; an unknown option is a positional argument. The first positional argument
+is the scheduler's address. The others belong to a `--preload` module.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from webhook.mutators.command.options import (
@@ -15,139 +15,132 @@ from webhook.mutators.command.options import (
     INFORMATION,
     Option,
 )
-from webhook.workloads.argv import Spread, Start, shown
+from webhook.workloads.argv import DaskCommand, Expansion, quoted
 
-# A reference that Kubernetes replaces by the value of a variable; `$$(NAME)` is none.
+# A variable reference of Kubernetes; the escape `$$(NAME)` is none.
 _REFERENCE = re.compile(r"\$\([A-Za-z_.-][\w.-]*\)")
-# A variable of the operator's own, which never holds more than one word.
+# The operator sets this variable to a single word.
 _ADDRESS = frozenset({"$DASK_SCHEDULER_ADDRESS", "${DASK_SCHEDULER_ADDRESS}", "$(DASK_SCHEDULER_ADDRESS)"})
 
 
 class UnreadableError(Exception):
-    """The words are not a command line of `dask worker`; the message says which, and why."""
+    """The words are not a valid or fully known command line of `dask worker`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """One option as it is given.
+class ParsedOption:
+    """An option in a command line.
 
     Attributes:
-        option: Its row.
-        name: The name used.
-        value: Its value; None for a flag.
-        places: Of its words in the line.
+        option: Row of the option in the table.
+        name: The name as to_text.
+        value: The value; None for a flag.
+        indices: Indices of its words in the command line.
     """
 
     option: Option
     name: str
     value: str | None
-    places: tuple[int, ...]
+    indices: tuple[int, ...]
 
     @property
-    def effect(self) -> str:
-        """What it says: its value, or the name of a flag."""
+    def setting(self) -> str:
+        """Return the value, or the name of a flag."""
         return self.name if self.value is None else self.value
 
 
 @dataclass(slots=True)
-class _Reader:
-    """Goes through the words once."""
+class _Parser:
+    """Parser state: the words, the index of the next word, and the results so far."""
 
-    texts: Sequence[str]
-    at: int
-    given: list[Given] = field(default_factory=list)
+    words: Sequence[str]
+    index: int
+    options: list[ParsedOption] = field(default_factory=list)
     positionals: list[int] = field(default_factory=list)
-    asks: bool = False
+    informational: bool = False
 
-    def read(self) -> None:
-        while self.at < len(self.texts):
-            text = self.texts[self.at]
-            if text == "--":
-                self.positionals.extend(range(self.at + 1, len(self.texts)))
+    def parse(self) -> None:
+        while self.index < len(self.words):
+            word = self.words[self.index]
+            if word == "--":
+                self.positionals.extend(range(self.index + 1, len(self.words)))
                 return
-            self._word(text)
+            self._parse_word(word)
 
-    def _word(self, text: str) -> None:
-        name, equals, value = text.partition("=")
+    def _parse_word(self, word: str) -> None:
+        name, equals, value = word.partition("=")
         option = BY_NAME.get(name)
         if option is None:
-            self.asks = self.asks or text in INFORMATION
-            if text not in INFORMATION:
-                self.positionals.append(self.at)
-            self.at += 1
+            if word in INFORMATION:
+                self.informational = True
+            else:
+                self.positionals.append(self.index)
+            self.index += 1
         elif option.flag:
             if equals:
                 raise UnreadableError(f"{name} takes no value")
-            self._take(option, name, None, 1)
+            self._add(option, name, None, 1)
         elif equals:
-            self._take(option, name, value, 1)
-        elif self.at + 1 == len(self.texts):
-            raise UnreadableError(f"{name} has no value")
+            self._add(option, name, value, 1)
+        elif self.index + 1 == len(self.words):
+            raise UnreadableError(f"{name} requires a value")
         else:
-            self._take(option, name, self.texts[self.at + 1], 2)
+            self._add(option, name, self.words[self.index + 1], 2)
 
-    def _take(self, option: Option, name: str, value: str | None, length: int) -> None:
-        self.given.append(Given(option, name, value, tuple(range(self.at, self.at + length))))
-        self.at += length
+    def _add(self, option: Option, name: str, value: str | None, length: int) -> None:
+        self.options.append(ParsedOption(option, name, value, tuple(range(self.index, self.index + length))))
+        self.index += length
 
 
-def read(start: Start) -> tuple[Given, ...] | None:
-    """The options behind a worker, in order; None where they only ask for the version or for help.
+def parse(start: DaskCommand) -> tuple[ParsedOption, ...] | None:
+    """Return the options of a worker's command in order; None if the command only prints help or a version.
 
     Raises:
-        UnreadableError: `dask worker` itself would refuse the words, or what they are is not to be seen.
+        UnreadableError: `dask worker` rejects the words, or variables in them may contain options.
     """
-    reader = _Reader(start.line.texts, start.spelling.first + start.spelling.length)
-    reader.read()
-    if reader.asks:
+    parser = _Parser(start.arguments.texts, start.command_form.first + start.command_form.length)
+    parser.parse()
+    if parser.informational:
         return None
-    positionals = frozenset(reader.positionals)
-    for place, text in enumerate(reader.texts):
-        if _hides_words(text, start.line.spread(place), positional=place in positionals):
-            raise UnreadableError(f"the value of {shown(text)} is unknown; write it out")
-    _check_positionals(reader)
-    for given in reader.given:
-        _check_value(given)
-    return tuple(reader.given)
+    positionals = frozenset(parser.positionals)
+    for index, word in enumerate(parser.words):
+        if _may_hide_words(word, start.arguments.expansion(index), positional=index in positionals):
+            raise UnreadableError(f"the value of {quoted(word)} is unknown; write its words literally")
+    _check_positionals(parser)
+    for option in parser.options:
+        _check_value(option)
+    return tuple(parser.options)
 
 
-def _hides_words(text: str, spread: Spread, *, positional: bool) -> bool:
-    """Return whether a word may stand for options or several words; values of options count as one word each."""
-    variable = (spread is Spread.VALUE and text[:1] in {"$", "`"}) or _REFERENCE.match(text) is not None
-    return spread is Spread.SEVERAL or (variable and positional and text not in _ADDRESS)
+def _may_hide_words(word: str, expansion: Expansion, *, positional: bool) -> bool:
+    """Return whether a word may expand to options or several words; the value of an option is always one word."""
+    variable = (expansion is Expansion.VARIABLE and word[:1] in {"$", "`"}) or _REFERENCE.match(word) is not None
+    return expansion is Expansion.MULTIPLE or (variable and positional and word not in _ADDRESS)
 
 
-def _check_positionals(reader: _Reader) -> None:
-    texts = reader.texts
-    preloads = any(given.name == "--preload" for given in reader.given)
-    own = [given.name for given in reader.given if given.name in CUDA_ONLY]
-    if own and preloads:
-        raise UnreadableError(f"{own[0]} is an option of dask-cuda, or of a preload module")
-    # Words behind the scheduler's address are a preload module's, whatever they look like.
-    odd = reader.positionals[:1] if preloads else reader.positionals
-    _refuse_unknown(texts[place] for place in odd)
-    if len(odd) > 1:
-        raise UnreadableError(f"dask worker takes no argument {shown(texts[odd[1]])}")
+def _check_positionals(parser: _Parser) -> None:
+    preloads = any(option.name == "--preload" for option in parser.options)
+    cuda_only = [option.name for option in parser.options if option.name in CUDA_ONLY]
+    if cuda_only and preloads:
+        raise UnreadableError(f"{cuda_only[0]} may belong to dask-cuda or to a preload module")
+    # With --preload, all words after the scheduler's address belong to the preload module.
+    words = [parser.words[index] for index in (parser.positionals[:1] if preloads else parser.positionals)]
+    for word in words:
+        if word.startswith("-"):
+            raise UnreadableError(f"dask worker has no option {quoted(word)}")
+    if len(words) > 1:
+        raise UnreadableError(f"dask worker accepts no argument {quoted(words[1])}")
 
 
-def _refuse_unknown(texts: Iterable[str]) -> None:
-    for text in texts:
-        if text.startswith("-"):
-            raise UnreadableError(f"dask worker has no option {shown(text)}")
-
-
-def _check_value(given: Given) -> None:
-    if given.name == "--nthreads" and whole(given.effect) is None and not _expands(given.effect):
-        raise UnreadableError(f"--nthreads {shown(given.effect)} is no whole number")
+def _check_value(option: ParsedOption) -> None:
+    has_variable = "$" in option.setting or "`" in option.setting
+    if option.name == "--nthreads" and whole(option.setting) is None and not has_variable:
+        raise UnreadableError(f"--nthreads {quoted(option.setting)} is not a whole number")
 
 
 def whole(text: str) -> int | None:
-    """The whole number that a text is, as click reads it, or None."""
+    """Return the whole number in a text as click parses it; None if there is none."""
     try:
         return int(text)
     except ValueError:
         return None
-
-
-def _expands(text: str) -> bool:
-    return "$" in text or "`" in text

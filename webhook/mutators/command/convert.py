@@ -1,28 +1,28 @@
-"""Conversion of the words of a `dask worker`: its command form and each of its options.
+"""Conversion of a `dask worker` command: the command form and each option.
 
-The interpreter of a `python -m` stays, with its options and its environment: only the module behind `-m` changes. A
-script that happens to lie on PATH, or beside the interpreter, may belong to another environment.
-`python -m dask cuda worker` works from dask-cuda 23.02 on, `python -m dask_cuda.cli.dask_cuda_worker` before.
+`python -m` stays, with the interpreter, its options and its environment: only the module changes. A script on PATH may
+belong to another environment. `python -m dask cuda worker` works since dask-cuda 23.02, before that
+`python -m dask_cuda.cli.dask_cuda_worker` works.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from webhook.mutators.command.arguments import Given, read, whole
+from webhook.mutators.command.arguments import ParsedOption, parse, whole
 from webhook.mutators.command.image import Image
-from webhook.mutators.command.needed import NeededOptionError, unmet
+from webhook.mutators.command.needed import NeededOptionError, unmet_needs
 from webhook.mutators.command.options import (
     Option,
     Version,
+    format_version,
     in_version,
-    spelled,
 )
 from webhook.policy import PREFIX, WorkerCommand
 from webhook.workloads.argv import (
     CommandForm,
+    DaskCommand,
     Edits,
     Form,
-    Start,
 )
 
 _VERSION_KEY = f"{PREFIX}dask-cuda-version"
@@ -30,51 +30,51 @@ _VERSION_KEY = f"{PREFIX}dask-cuda-version"
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """How a line changes.
+    """Conversion of a command.
 
     Attributes:
-        edits: To its words, never empty.
-        spelling: The new spelling, for people.
-        warnings: What the user loses, one line for each option.
+        edits: Changes to the words of the command; not empty.
+        command: The new command form, for people.
+        warnings: One line for each option that is removed and had an effect.
     """
 
     edits: Edits
-    spelling: str
+    command: str
     warnings: tuple[str, ...]
 
 
-def convert(start: Start, wanted: WorkerCommand, image: Image) -> Conversion | None:
-    """Return the conversion of a line to dask-cuda's worker; None if it only asks for the version or for help.
+def convert(start: DaskCommand, wanted: WorkerCommand, image: Image) -> Conversion | None:
+    """Return the conversion to dask-cuda's worker; None if the command only prints help or a version.
 
     Raises:
-        UnreadableError: The words are no command line of `dask worker`.
-        NeededOptionError: dask-cuda does not take an option that the worker needs.
+        UnreadableError: The words are not a valid command line of `dask worker`.
+        NeededOptionError: dask-cuda does not accept an option that the worker needs.
     """
-    given = read(start)
-    if given is None:
+    options = parse(start)
+    if options is None:
         return None
-    if needs := tuple(unmet(given, image)):
+    if needs := tuple(unmet_needs(options, image)):
         raise NeededOptionError(needs)
-    respelt = _respelt(start.spelling, wanted, image)
-    dropped = dict(_dropped(given, image))
-    emptied = {place: () for option in given if option.option.names in dropped for place in option.places}
-    lost = tuple(line for line in dropped.values() if line)
-    spelling = " ".join(word for words in respelt.values() for word in words)
-    return Conversion({**respelt, **emptied}, spelling, (*_fallback(start.spelling, wanted, image), *lost))
+    form_edits = _form_edits(start.command_form, wanted, image)
+    removed = dict(_removed(options, image))
+    option_edits = {index: () for option in options if option.option.names in removed for index in option.indices}
+    command = " ".join(word for words in form_edits.values() for word in words)
+    warnings = (*_form_warning(start.command_form, wanted, image), *(line for line in removed.values() if line))
+    return Conversion({**form_edits, **option_edits}, command, warnings)
 
 
-def _fallback(spelling: CommandForm, wanted: WorkerCommand, image: Image) -> tuple[str, ...]:
-    chosen = wanted is WorkerCommand.SUBCOMMAND and spelling.form in {Form.SCRIPT, Form.SUBCOMMAND}
+def _form_warning(form: CommandForm, wanted: WorkerCommand, image: Image) -> tuple[str, ...]:
+    chosen = wanted is WorkerCommand.SUBCOMMAND and form.form in {Form.SCRIPT, Form.SUBCOMMAND}
     if not chosen or image.has_subcommand or image.version is None:
         return ()
-    return (f"dask-cuda {spelled(image.version)} has no 'dask cuda worker', so dask-cuda-worker is used",)
+    return (f"dask-cuda {format_version(image.version)} has no 'dask cuda worker', so dask-cuda-worker is used",)
 
 
-def _respelt(spelling: CommandForm, wanted: WorkerCommand, image: Image) -> dict[int, tuple[str, ...]]:
-    first, last = spelling.first, spelling.first + spelling.length - 1
+def _form_edits(form: CommandForm, wanted: WorkerCommand, image: Image) -> dict[int, tuple[str, ...]]:
+    first, last = form.first, form.first + form.length - 1
     subcommand = wanted is WorkerCommand.SUBCOMMAND and image.has_subcommand
     old_module = ("dask_cuda.cli.dask_cuda_worker",)
-    match spelling.form:
+    match form.form:
         case Form.SCRIPT:
             return {first: ("dask", "cuda", "worker") if subcommand else ("dask-cuda-worker",)}
         case Form.SUBCOMMAND:
@@ -85,32 +85,31 @@ def _respelt(spelling: CommandForm, wanted: WorkerCommand, image: Image) -> dict
             return {last: ("cuda", "worker")} if image.has_subcommand else {first: old_module, last: ()}
 
 
-def _dropped(given: Sequence[Given], image: Image) -> Iterator[tuple[tuple[str, ...], str]]:
-    """The rows that go, by their names, each with its warning; an empty one where nothing is lost."""
-    # Of an option given twice the last one counts, to click and so to us.
-    last = {option.option.names: option for option in given}
+def _removed(options: Sequence[ParsedOption], image: Image) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the names and the warning of each option to remove; an empty warning if the option has no effect."""
+    last = {option.option.names: option for option in options}  # click uses the last of repeated options
     for names, option in last.items():
-        line = _without(option, image)
-        if line is not None:
-            yield names, line
+        warning = _removal_warning(option, image)
+        if warning is not None:
+            yield names, warning
 
 
-def _without(given: Given, image: Image) -> str | None:
-    """Why an option goes, as a warning; empty where nothing is lost, None where it stays."""
-    option = given.option
-    if option.since is None:
-        return "" if given.effect in option.harmless else f"{given.name} dropped: {option.lost}"
-    if not in_version(option, image.version):
-        return f"{given.name} dropped: {_needs(option, image.version)}"
-    number = whole(given.effect)
-    if given.name == "--nthreads" and number is not None and number < 1:
-        return f"--nthreads {number} dropped: dask-cuda takes 1 or more, and runs 1 thread for each GPU by default"
+def _removal_warning(option: ParsedOption, image: Image) -> str | None:
+    """Return the warning of an option to remove, empty if the option has no effect; None if the option is kept."""
+    row = option.option
+    if row.since is None:
+        return "" if option.setting in row.harmless else f"{option.name} removed: {row.lost}"
+    if not in_version(row, image.version):
+        return f"{option.name} removed: {_version_limit(row, image.version)}"
+    number = whole(option.setting)
+    if option.name == "--nthreads" and number is not None and number < 1:
+        return f"--nthreads {number} removed: dask-cuda requires 1 or more; its default is 1 thread per GPU"
     return None
 
 
-def _needs(option: Option, version: Version | None) -> str:
-    since = "" if option.since is None else f"from {spelled(option.since)} on"
-    versions = since if option.until is None else f"before {spelled(option.until)}"
+def _version_limit(row: Option, version: Version | None) -> str:
+    since = "" if row.since is None else format_version(row.since)
+    versions = since if row.until is None else f"before {format_version(row.until)}"
     if version is None:
-        return f"dask-cuda has it {versions}; set {_VERSION_KEY} to keep it"
-    return f"dask-cuda {spelled(version)} does not take it, only {versions}"
+        return f"needs dask-cuda {versions}; set {_VERSION_KEY}"
+    return f"needs dask-cuda {versions}, but the image has {format_version(version)}"

@@ -1,4 +1,4 @@
-"""The dask-cuda of a worker's image, and the GPUs that it finds."""
+"""The version of dask-cuda in a worker's image, and the number of its GPUs."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ _SUBCOMMAND_SINCE: Version = (23, 2)
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """The image's dask-cuda and the GPUs of its pod.
+    """Version of dask-cuda in an image, and number of the worker's GPUs.
 
     Attributes:
-        version: From the namespace's policy; None when it is not set.
-        gpus: Number of GPUs of the worker, which is the number of processes that dask-cuda starts.
+        version: The version from the namespace's policy; None if it is not set.
+        gpus: Number of GPUs; dask-cuda starts one process per GPU.
     """
 
     version: Version | None
@@ -22,5 +22,5 @@ class Image:
 
     @property
     def has_subcommand(self) -> bool:
-        """True if `dask cuda worker` exists; assumed if the version is unknown."""
+        """Return whether `dask cuda worker` exists; True if the version is unknown."""
         return self.version is None or self.version >= _SUBCOMMAND_SINCE

@@ -1,8 +1,8 @@
-"""Options of `dask worker` and of the dask-cuda worker, as data.
+"""Table of the options of `dask worker` and of dask-cuda's worker.
 
 Sources: the click commands in the wheels of distributed 2022.3.0 and 2024.11.2 - 2026.8.0, and of dask-cuda 0.19,
-21.12, 22.04, 22.08, 22.12, 23.02 - 23.12, 24.06, 24.12, 25.04, 25.12, 26.02 - 26.10. A `since` that lies between
-two of these is the later one. The tests compare both tables with the packages.
+21.12, 22.04, 22.08, 22.12, 23.02 - 23.12, 24.06, 24.12, 25.04, 25.12, 26.02 - 26.10. A `since` between two of these
+is the later one. The tests compare both tables with the packages.
 """
 
 from collections.abc import Mapping
@@ -16,18 +16,18 @@ Version: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One option.
+    """An option of `dask worker` or of dask-cuda's worker.
 
     Attributes:
-        names: Its name; a flag's pair stands in one row.
-        flag: Whether it takes no value.
-        dask: The versions of distributed that have it, for the reader; empty for none.
-        since: The first dask-cuda that has it, None when none does.
-        until: The first dask-cuda that has it no more, None when all later ones do.
-        harmless: Where dask-cuda does not take it: the values (a flag's names) that mean nothing there.
-        lost: And what its user loses with any other.
-        needed: True if the worker cannot be reached, or cannot connect, without it: it is never dropped.
-        single: True if dask-cuda takes it for one GPU only.
+        names: The name; both names of a pair of flags.
+        flag: True if the option takes no value.
+        dask: Versions of distributed with the option, as documentation; empty for none.
+        since: The first dask-cuda with the option; None for none.
+        until: The first later dask-cuda without the option; None for none.
+        harmless: Values, or names of a flag, that are removed without a warning.
+        lost: Text of the warning for all other values.
+        needed: True if the worker needs the option to be reachable or to connect; it is never removed.
+        single: True if dask-cuda accepts the option with one GPU only.
     """
 
     names: tuple[str, ...]
@@ -57,14 +57,14 @@ def _cuda(*names: str, flag: bool = False, since: Version = OLDEST, until: Versi
     return Option(names=names, flag=flag, dask="", since=since, until=until)
 
 
-_ONE_PROCESS = "dask-cuda starts one worker for each GPU"
-# What dask-cuda does not take as an option, its workers and nannies still read from distributed's configuration:
-# `worker.lifetime.*` in distributed/worker.py and `nanny.preload` in nanny.py, 2024.11.2 - 2026.8.0.
-_VARIABLE = "set the environment variable DASK_DISTRIBUTED__{} instead"
-_LEGACY = "dask-cuda has no such option, nor has today's dask worker"
+_ONE_PROCESS = "dask-cuda starts one worker per GPU"
+# dask-cuda has no such options, but its workers and nannies read the configuration of distributed: `worker.lifetime.*`
+# in distributed/worker.py and `nanny.preload` in nanny.py, 2024.11.2 - 2026.8.0.
+_VARIABLE = "set the environment variable DASK_DISTRIBUTED__{}"
+_LEGACY = "neither dask-cuda nor the current dask worker has this option"
 
 DASK_OPTIONS = (
-    # as it is
+    # kept
     _same("--host"),
     _same("--interface"),
     _same("--protocol"),
@@ -82,16 +82,16 @@ DASK_OPTIONS = (
     _same("--tls-ca-file"),
     _same("--tls-cert"),
     _same("--tls-key"),
-    # `0` means all CPUs to dask worker; dask-cuda 0.19 - 26.10: "nthreads must be higher than 0."
+    # `0` means all CPUs for dask worker; dask-cuda 0.19 - 26.10: "nthreads must be higher than 0."
     _same("--nthreads"),
-    # by version; dask-cuda 0.19 had --death-timeout too, 21.12 - 23.02 did not
+    # depend on the version; dask-cuda 0.19 had --death-timeout too, 21.12 - 23.02 did not
     Option(names=("--death-timeout",), since=(23, 4)),
     _needed("--listen-address", since=(26, 4), single=True),
     _needed("--contact-address", since=(26, 4), single=True),
     _needed("--worker-port", since=(26, 6)),
     # never in dask-cuda
     _lost("--nworkers", dask="2021.10 -", harmless="1", lost=_ONE_PROCESS),
-    _lost("--nanny", "--no-nanny", flag=True, harmless="--nanny", lost="dask-cuda always runs its workers in nannies"),
+    _lost("--nanny", "--no-nanny", flag=True, harmless="--nanny", lost="dask-cuda always starts nannies"),
     _needed("--nanny-port"),
     _lost("--preload-nanny", lost=_VARIABLE.format("NANNY__PRELOAD")),
     _needed("--scheduler-sni"),
@@ -104,14 +104,14 @@ DASK_OPTIONS = (
         harmless="--no-lifetime-restart",
         lost=_VARIABLE.format("WORKER__LIFETIME__RESTART"),
     ),
-    # gone from dask worker as well
+    # removed from dask worker too
     _lost("--nprocs", dask="- 2022.9", harmless="1", lost=_ONE_PROCESS),
     _lost("--bokeh-port", dask="- 2022.3", lost=_LEGACY),
     _lost("--bokeh", "--no-bokeh", flag=True, dask="- 2022.3", lost=_LEGACY),
     _lost("--reconnect", "--no-reconnect", flag=True, dask="- 2022.3", lost=_LEGACY),
 )
 
-# What prints something and exits: a line with one of these starts no worker.
+# Options that print something and exit: a command with one of them starts no worker.
 INFORMATION = ("--version", "--help")
 
 CUDA_OPTIONS = (
@@ -141,7 +141,7 @@ CUDA_ONLY = frozenset(name for option in CUDA_OPTIONS for name in option.names)
 
 
 def in_version(option: Option, version: Version | None) -> bool:
-    """Whether that dask-cuda takes the option; None: whether each does, from `OLDEST` on."""
+    """Return whether a version of dask-cuda has the option; for None, whether all versions since `OLDEST` have it."""
     if option.since is None:
         return False
     if version is None:
@@ -149,6 +149,6 @@ def in_version(option: Option, version: Version | None) -> bool:
     return option.since <= version and (option.until is None or version < option.until)
 
 
-def spelled(version: Version) -> str:
-    """A version as RAPIDS writes it."""
+def format_version(version: Version) -> str:
+    """Return a version in the notation of RAPIDS, such as 24.02."""
     return f"{version[0]:02}.{version[1]:02}"

@@ -1,9 +1,8 @@
-"""Where a container's `command` and `args` start a Dask worker or scheduler, in whatever form.
+"""Detection of the Dask worker or scheduler that a container's `command` and `args` start.
 
-Both lists together are the argument vector behind the image's entrypoint (Kubernetes: `command` replaces the
-entrypoint, `args` its arguments). A command form may begin in one list and end in the other, behind any number of
-wrappers, or stand inside the text of a `sh -c`. Only certain starts are returned; `mentioned` returns whether the
-words name a worker without a certain start.
+Kubernetes concatenates both lists: `command` replaces the image's entrypoint, `args` its arguments. A command form may
+span both lists, follow any number of wrappers, or be part of the text of a `sh -c`. `find_worker` and `find_scheduler`
+return only commands that are certain to run; `mentioned_worker` also detects possible ones.
 """
 
 import re
@@ -12,229 +11,223 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from webhook.workloads.argv import shell
-from webhook.workloads.argv.command_forms import (
-    MODULES,
-    WORKERS,
-    CommandForm,
-    Form,
-    Program,
-    spelling,
-)
+from webhook.workloads.argv.command_forms import MODULES, WORKERS, CommandForm, Form, Program, match_form
 from webhook.workloads.argv.script import script
-from webhook.workloads.argv.shell import ShellLine
+from webhook.workloads.argv.shell import SimpleCommand
 from webhook.workloads.argv.vector import (
+    Argument,
+    ArgumentLists,
+    ArgumentVector,
     Edits,
-    Lists,
-    Spread,
-    Vector,
-    Word,
-    base,
-    lists,
-    placed,
-    shown,
-    words,
+    Expansion,
+    argument_lists,
+    arguments,
+    base_name,
+    quoted,
+    to_arguments,
 )
-from webhook.workloads.argv.wrappers import program_at, unknown_at
+from webhook.workloads.argv.wrappers import program_index, unknown_index
 from webhook.workloads.unstructured import Unstructured
 
 __all__ = [
+    "Argument",
+    "ArgumentVector",
     "CommandForm",
+    "DaskCommand",
     "Edits",
+    "Expansion",
     "Form",
     "Program",
-    "Spread",
-    "Start",
-    "Vector",
-    "Word",
-    "mentioned",
-    "names_script",
-    "scheduler_start",
-    "shown",
-    "start",
+    "arguments",
+    "find_scheduler",
+    "find_worker",
+    "mentioned_worker",
+    "mentions_script",
+    "quoted",
     "starts_scheduler",
     "starts_worker",
-    "unread",
+    "unrecognized",
     "uses_shell",
-    "words",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """Place where a worker or scheduler is started.
+class DaskCommand:
+    """Command that starts a Dask worker or scheduler.
 
     Attributes:
-        line: The words of the command that starts it, wrappers included.
-        spelling: The words among them that name the program; its options are the words behind.
+        arguments: The whole command, wrappers included.
+        command_form: The arguments that name the program; the arguments after them are its options.
     """
 
-    line: Vector | ShellLine
-    spelling: CommandForm
+    arguments: ArgumentVector | SimpleCommand
+    command_form: CommandForm
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
-    """Programs of Dask that a container's words start.
+class _Detection:
+    """Dask programs that a container starts.
 
     Attributes:
-        programs: All programs that are certainly started.
-        worker: The one start of a worker, if it can be rewritten; else the word that prevents it.
+        programs: All programs that are certain to run.
+        worker: The only command of a worker, if it can be rewritten; else the argument that prevents it.
         scheduler: The same for the Dask scheduler.
     """
 
     programs: frozenset[Program]
-    worker: Start | str
-    scheduler: Start | str
+    worker: DaskCommand | str
+    scheduler: DaskCommand | str
 
 
 _SCHEDULERS = frozenset({Program.SCHEDULER})
-# What separates the words of a text that is not read exactly: blanks, operators, quotes and expansions.
-_BETWEEN_WORDS = re.compile(r"[\s;&|(){}<>`$]+")
+# Separators in shell syntax that is not parsed: blanks, operators and expansions.
+_SEPARATORS = re.compile(r"[\s;&|(){}<>`$]+")
 _QUOTING = re.compile(r"\\\n|[\\'\"]")
-_ASSIGNED = re.compile(r"[A-Za-z_]\w*=")
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _SHORT_MODULE = re.compile(r"-[A-Za-z]*m(?=[a-z])")
-_NAMED = {"dask-worker": WORKERS, "dask-scheduler": _SCHEDULERS} | {
+_PROGRAMS_BY_NAME = {"dask-worker": WORKERS, "dask-scheduler": _SCHEDULERS} | {
     module: WORKERS if module.endswith("worker") else _SCHEDULERS for module in MODULES
 }
-_SUBCOMMANDS = {"worker": WORKERS, "scheduler": _SCHEDULERS}
-# Commands beside the worker's in a shell text whose words are only names of files, values or things to print.
-_NAMES_ONLY = frozenset({"cd", "source", ".", "mkdir", "export", "echo", "printf", "test", "sleep", "ulimit", "umask"})
+_PROGRAMS_BY_SUBCOMMAND = {"worker": WORKERS, "scheduler": _SCHEDULERS}
+# Commands whose arguments are only files, values or text to print: a Dask program's name there starts nothing.
+_NEVER_START = frozenset({"cd", "source", ".", "mkdir", "export", "echo", "printf", "test", "sleep", "ulimit", "umask"})
+
+# Several mutators detect the same command, and clusters share commands. The cache holds at most 256 * 4 KiB of text.
+_CACHE_SIZE = 256
+_MAX_CACHED_CHARACTERS = 1024  # up to 4 bytes each
+_MAX_CACHED_ARGUMENTS = 64
 
 
-# Short commands are cached, since several rules ask about one, and clusters share theirs: at most 256 * 4 KiB of text.
-_CACHED = 256
-_LONGEST_CACHED = 1024  # characters, which are up to 4 bytes
-_MOST_CACHED = 64  # words
+def find_worker(container: Unstructured) -> DaskCommand | None:
+    """Return the command of the one Dask worker that a container is certain to start; None if there is none."""
+    detection = _detect(container)
+    return detection.worker if detection and isinstance(detection.worker, DaskCommand) else None
 
 
-def start(container: Unstructured) -> Start | None:
-    """Return the place where a container's words certainly start one Dask worker; None if there is none."""
-    found = _reading(container)
-    return found.worker if found and isinstance(found.worker, Start) else None
-
-
-def scheduler_start(container: Unstructured) -> Start | None:
-    """Return the place where a container's words certainly start one Dask scheduler; None if there is none."""
-    found = _reading(container)
-    return found.scheduler if found and isinstance(found.scheduler, Start) else None
+def find_scheduler(container: Unstructured) -> DaskCommand | None:
+    """Return the command of the one Dask scheduler that a container is certain to start; None if there is none."""
+    detection = _detect(container)
+    return detection.scheduler if detection and isinstance(detection.scheduler, DaskCommand) else None
 
 
 def starts_worker(container: Unstructured) -> bool:
-    """Return whether a container's words certainly start a Dask worker, be it in a text that is not rewritten."""
-    found = _reading(container)
-    return found is not None and not WORKERS.isdisjoint(found.programs)
+    """Return whether a container is certain to start a Dask worker, even if its command cannot be rewritten."""
+    detection = _detect(container)
+    return detection is not None and not WORKERS.isdisjoint(detection.programs)
 
 
 def starts_scheduler(container: Unstructured) -> bool:
-    """Return whether a container's words certainly start the Dask scheduler."""
-    found = _reading(container)
-    return found is not None and Program.SCHEDULER in found.programs
+    """Return whether a container is certain to start a Dask scheduler, even if its command cannot be rewritten."""
+    detection = _detect(container)
+    return detection is not None and Program.SCHEDULER in detection.programs
 
 
-def unread(container: Unstructured, *, scheduler: bool = False) -> str:
-    """Return the word of a container because of which `start`, or `scheduler_start`, returns None."""
-    found = _reading(container)
-    word = found and (found.scheduler if scheduler else found.worker)
-    return word if isinstance(word, str) else ""
+def unrecognized(container: Unstructured, *, scheduler: bool = False) -> str:
+    """Return the argument that prevents `find_worker`, or `find_scheduler`, from returning a command; "" for none."""
+    detection = _detect(container)
+    result = detection and (detection.scheduler if scheduler else detection.worker)
+    return result if isinstance(result, str) else ""
 
 
-def mentioned(vector: Sequence[Word]) -> str:
-    """Return the word of a vector that names a Dask worker which the words may start, "" for none."""
-    # A bare `worker` goes to the image's entrypoint, which may be `dask` or any program of the user's.
+def mentioned_worker(vector: Sequence[Argument]) -> str:
+    """Return the argument that names a Dask worker which the command may start; "" for none."""
+    # A bare `worker` goes to the image's entrypoint, which may be `dask` or another program.
     if vector and (vector[0].field, vector[0].text) == ("args", "worker"):
         return "worker"
-    return _mention([word.text for word in vector], WORKERS)
+    return _mention([argument.text for argument in vector], WORKERS)
 
 
-def names_script(vector: Sequence[Word], script: str) -> bool:
-    """Return whether a word, or a word inside a shell text, is the name or path of a script."""
-    texts = [word.text for word in vector if script in word.text]
-    return any(base(word) == script for word in _loose_words(texts) if not word.startswith("-"))
+def mentions_script(vector: Sequence[Argument], script: str) -> bool:
+    """Return whether an argument, or a word inside a shell text, is the name or path of a script."""
+    texts = [argument.text for argument in vector if script in argument.text]
+    return any(base_name(word) == script for word in _loose_words(texts) if not word.startswith("-"))
 
 
-def uses_shell(vector: Sequence[Word]) -> bool:
-    """Return whether the vector hands a text to a shell."""
-    texts = Vector(tuple(vector)).texts
-    at = program_at(texts)
-    return at is not None and shell.script_at(texts, at) is not None
+def uses_shell(vector: Sequence[Argument]) -> bool:
+    """Return whether the command runs a shell text, such as that of `sh -c`."""
+    texts = ArgumentVector(tuple(vector)).texts
+    program = program_index(texts)
+    return program is not None and shell.script_index(texts, program) is not None
 
 
-def _reading(container: Unstructured) -> _Reading | None:
-    both = lists(container)
-    if both is None:
+def _detect(container: Unstructured) -> _Detection | None:
+    lists = argument_lists(container)
+    if lists is None:
         return None
-    short = (
-        sum(map(len, both)) <= _MOST_CACHED and sum([len(text) for texts in both for text in texts]) <= _LONGEST_CACHED
-    )
-    return _read_cached(both) if short else _read(both)
+    texts = (*lists[0], *lists[1])
+    cacheable = len(texts) <= _MAX_CACHED_ARGUMENTS and sum(map(len, texts)) <= _MAX_CACHED_CHARACTERS
+    return _detect_in_lists(lists) if cacheable else _detect_in_lists.__wrapped__(lists)
 
 
-def _read(both: Lists) -> _Reading:
-    line = Vector(placed(both))
-    texts = line.texts
-    at = program_at(texts)
-    if at is None:
-        stopped = unknown_at(texts)
-        word = texts[stopped] if stopped is not None and texts else ""
-        return _Reading(frozenset(), word, word)
-    text = shell.script_at(texts, at)
-    if text is not None:
-        return _read_text(line, text)
-    command, _ = both
-    found = spelling(texts, at, behind_entrypoint=not command)
-    if found is None:
-        return _Reading(frozenset(), texts[at], texts[at])
-    whole = Start(line, found)
-    is_worker = found.program in WORKERS
-    return _Reading(frozenset({found.program}), whole if is_worker else texts[at], texts[at] if is_worker else whole)
+@lru_cache(_CACHE_SIZE)
+def _detect_in_lists(lists: ArgumentLists) -> _Detection:
+    vector = ArgumentVector(to_arguments(lists))
+    texts = vector.texts
+    program = program_index(texts)
+    if program is None:
+        unknown = unknown_index(texts)
+        obstacle = texts[unknown] if unknown is not None and texts else ""
+        return _Detection(frozenset(), obstacle, obstacle)
+    script_index = shell.script_index(texts, program)
+    if script_index is not None:
+        return _detect_in_script(vector, script_index)
+    command, _ = lists
+    form = match_form(texts, program, after_entrypoint=not command)
+    obstacle = texts[program]
+    if form is None:
+        return _Detection(frozenset(), obstacle, obstacle)
+    dask_command, programs = DaskCommand(vector, form), frozenset({form.program})
+    if form.program in WORKERS:
+        return _Detection(programs, dask_command, obstacle)
+    return _Detection(programs, obstacle, dask_command)
 
 
-_read_cached = lru_cache(_CACHED)(_read)
+def _detect_in_script(vector: ArgumentVector, script_index: int) -> _Detection:
+    parsed = script(vector, script_index)
+    matches = [(command, _form_in_script(command)) for command in parsed.commands]
+    programs = frozenset(form.program for _, form in matches if form)
+    worker, scheduler = (_only_command(matches, parsed.unsupported, some) for some in (WORKERS, _SCHEDULERS))
+    return _Detection(programs, worker, scheduler)
 
 
-def _read_text(vector: Vector, at: int) -> _Reading:
-    """Read the text that a vector hands to a shell."""
-    parsed = script(vector, at)
-    starts = [(line, _spelling_in(line)) for line in parsed.lines]
-    programs = frozenset(found.program for _, found in starts if found)
-    return _Reading(programs, *(_sole(starts, parsed.unread, some) for some in (WORKERS, _SCHEDULERS)))
+def _only_command(
+    matches: list[tuple[SimpleCommand, CommandForm | None]], unsupported: str, programs: frozenset[Program]
+) -> DaskCommand | str:
+    """Return the only command that starts one of these programs; else the word that makes the script uncertain."""
+    starts = [(command, form) for command, form in matches if form and form.program in programs]
+    others = [command for command, form in matches if not (form and form.program in programs)]
+    if unsupported:
+        return unsupported
+    if not starts:
+        return _mention([text for command in others for text in command.texts], programs)
+    command, form = starts[0]
+    if len(starts) > 1:
+        command, form = starts[1]
+        return command.texts[form.first]
+    obstacles = (command.obstacle, *(_mention_in_command(other, programs) for other in others))
+    return next(filter(None, obstacles), DaskCommand(command, form))
 
 
-def _sole(
-    starts: list[tuple[ShellLine, CommandForm | None]], not_read: str, programs: frozenset[Program]
-) -> Start | str:
-    """Return the one start of these programs, if no other part of the text concerns them; else the word in the way."""
-    own = [Start(line, found) for line, found in starts if found and found.program in programs]
-    words = [line.texts[found.first] for line, found in starts if found and found.program in programs]
-    others = [line for line, found in starts if not (found and found.program in programs)]
-    if not_read or len(own) != 1:
-        return not_read or next(iter(words[1:]), _mention([text for line in others for text in line.texts], programs))
-    obstacle = own[0].line.obstacle if isinstance(own[0].line, ShellLine) else ""
-    return obstacle or next(filter(None, (_concern(line, programs) for line in others)), own[0])
+def _form_in_script(command: SimpleCommand) -> CommandForm | None:
+    program = program_index(command.texts, shell.skip_assignments(command.texts))
+    form = None if program is None else match_form(command.texts, program)
+    return form if form and command.can_replace(range(form.first, form.first + form.length)) else None
 
 
-def _spelling_in(line: ShellLine) -> CommandForm | None:
-    first = shell.behind_assignments(line.texts)
-    at = program_at(line.texts, first)
-    found = None if at is None else spelling(line.texts, at)
-    return found if found and line.can_respell(range(found.first, found.first + found.length)) else None
-
-
-def _concern(line: ShellLine, programs: frozenset[Program]) -> str:
-    """Return the word of a line that names one of these programs, "" for none."""
-    return "" if line.texts[0] in _NAMES_ONLY else _mention(line.texts, programs)
+def _mention_in_command(command: SimpleCommand, programs: frozenset[Program]) -> str:
+    return "" if command.texts[0] in _NEVER_START else _mention(command.texts, programs)
 
 
 def _mention(texts: Iterable[str], programs: frozenset[Program]) -> str:
-    """Return the first word that names one of these programs where it may be started, "" for none.
+    """Return the first word that names one of these programs where it may be started; "" for none.
 
     Options do not count: `--path=/var/log/dask-worker`.
     """
     previous = ""
     for word in _loose_words(texts):
         if not word.startswith("-") or _SHORT_MODULE.match(word):
-            name = base(_ASSIGNED.sub("", _SHORT_MODULE.sub("", word)))
-            named = _NAMED.get(name) or (_SUBCOMMANDS.get(name) if previous == "dask" else None)
+            name = base_name(_ASSIGNMENT.sub("", _SHORT_MODULE.sub("", word)))
+            named = _PROGRAMS_BY_NAME.get(name) or (_PROGRAMS_BY_SUBCOMMAND.get(name) if previous == "dask" else None)
             if named == programs:
                 return word
             previous = name
@@ -242,6 +235,6 @@ def _mention(texts: Iterable[str], programs: frozenset[Program]) -> str:
 
 
 def _loose_words(texts: Iterable[str]) -> Iterator[str]:
-    """Yield the words of texts whose quotes and line continuations are taken off, whatever is between them."""
+    """Yield the words of texts without parsing shell syntax: quotes and line continuations are removed."""
     for text in texts:
-        yield from filter(None, _BETWEEN_WORDS.split(_QUOTING.sub("", text)))
+        yield from filter(None, _SEPARATORS.split(_QUOTING.sub("", text)))

@@ -1,4 +1,6 @@
-"""Command forms of Dask's workers and scheduler, behind their wrappers.
+"""Forms in which the commands of Dask workers and schedulers are written.
+
+A command form begins after the wrappers that `wrappers` lists.
 
 Sources: the entry points of distributed 2022.3 - 2026.8 and dask-cuda 0.19 - 26.10; `python --help` of 3.11.
 """
@@ -8,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from webhook.workloads.argv.vector import base
+from webhook.workloads.argv.vector import base_name
 
 
 class Program(StrEnum):
@@ -20,11 +22,11 @@ class Program(StrEnum):
 
 
 WORKERS = frozenset({Program.DASK, Program.DASK_CUDA})
-"""The programs that are Dask workers."""
+"""Programs that are Dask workers."""
 
 
 class Form(StrEnum):
-    """Form of a command."""
+    """Way in which a command names its program."""
 
     SCRIPT = "script"  # dask-worker
     SUBCOMMAND = "subcommand"  # dask worker
@@ -34,13 +36,13 @@ class Form(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CommandForm:
-    """The words that name a program; the interpreter and its own options are not among them.
+    """Arguments that name a program, without a Python interpreter and its own options.
 
     Attributes:
         program: The program.
-        form: The form of the command.
-        first: Place of the first word in its line.
-        length: Number of words.
+        form: The way in which the command names it.
+        first: Index of the first argument that names it.
+        length: Number of arguments that name it.
     """
 
     program: Program
@@ -62,8 +64,8 @@ _PROGRAMS: tuple[tuple[Program, Form, tuple[str, ...]], ...] = (
     (Program.SCHEDULER, Form.SCRIPT, ("dask-scheduler",)),
     (Program.SCHEDULER, Form.SUBCOMMAND, ("dask", "scheduler")),
 )
-# `cuda worker` is an argument of `dask` alone. A bare `worker` or `scheduler` may go to any entrypoint.
-_BEHIND_ENTRYPOINT: tuple[tuple[Program, Form, tuple[str, ...]], ...] = (
+# Only `dask` takes `cuda worker`. Other entrypoints may take a bare `worker` or `scheduler`.
+_AFTER_ENTRYPOINT: tuple[tuple[Program, Form, tuple[str, ...]], ...] = (
     (Program.DASK_CUDA, Form.SUBCOMMAND, ("cuda", "worker")),
 )
 _MODULES: tuple[tuple[Program, Form, tuple[str, ...]], ...] = (
@@ -76,57 +78,63 @@ _MODULES: tuple[tuple[Program, Form, tuple[str, ...]], ...] = (
     (Program.SCHEDULER, Form.MODULE_SUBCOMMAND, ("dask", "scheduler")),
 )
 MODULES = frozenset({"distributed.cli.dask_worker", "distributed.cli.dask_scheduler"})
-"""The modules that start distributed's own worker and scheduler."""
-# How a launcher of its own is asked for a module: `uv run -m dask worker`.
-_LAUNCHERS_MODULE = frozenset({"-m", "--module"})
-# `dask spec` starts what a specification names: {"cls": "dask_cuda.CUDAWorker", ...}
-_SPEC = (("dask-spec",), ("dask", "spec"), ("distributed.cli.dask_spec",))
+"""Modules that start the worker and scheduler of distributed."""
+# Options of wrappers that run a module: `uv run -m dask worker`.
+_MODULE_OPTIONS = frozenset({"-m", "--module"})
+# `dask spec` starts the class that its specification names: {"cls": "dask_cuda.CUDAWorker", ...}
+_SPECS = (("dask-spec",), ("dask", "spec"), ("distributed.cli.dask_spec",))
 
 
-def spelling(texts: Sequence[str], at: int, *, behind_entrypoint: bool = False) -> CommandForm | None:
-    """Return the command form that begins at the program at `at`, or None for another program.
+def match_form(texts: Sequence[str], index: int, *, after_entrypoint: bool = False) -> CommandForm | None:
+    """Return the command form of the program at `index`; None if it is not a program of Dask.
 
     Args:
-        texts: The line.
-        at: Place of its program, behind all wrappers.
-        behind_entrypoint: True if the line goes to an image's own entrypoint, which may be `dask`.
+        texts: The command, wrappers included.
+        index: Index of the program after all wrappers.
+        after_entrypoint: True if the image's entrypoint, which may be `dask`, receives the arguments.
     """
-    if behind_entrypoint and at == 0 and (found := _match(_BEHIND_ENTRYPOINT, texts, at)):
-        return found
-    if texts[at].startswith("-"):  # an option: of a launcher before it, or of an image's entrypoint
-        return _match(_MODULES, texts, at + 1) if at > 0 and texts[at] in _LAUNCHERS_MODULE else None
-    if _PYTHON.fullmatch(base(texts[at])):
-        return _python(texts, at + 1)
-    return _match(_PROGRAMS, (*texts[:at], base(texts[at]), *texts[at + 1 :]), at)
+    if after_entrypoint and index == 0 and (form := _match(_AFTER_ENTRYPOINT, texts, index)):
+        return form
+    if texts[index].startswith("-"):  # an option of the wrapper before it, or of the image's entrypoint
+        return _match(_MODULES, texts, index + 1) if index > 0 and texts[index] in _MODULE_OPTIONS else None
+    if _PYTHON.fullmatch(base_name(texts[index])):
+        return _match_python(texts, index + 1)
+    return _match_path(texts, index)
 
 
-def _python(texts: Sequence[str], at: int) -> CommandForm | None:
-    """Return the form of what an interpreter runs, from its options on: a module, or a script by its path."""
-    while at < len(texts):
-        text = texts[at]
+def _match_python(texts: Sequence[str], index: int) -> CommandForm | None:
+    """Return the form of the module, or of the script given by its path, that a Python interpreter runs."""
+    while index < len(texts):
+        text = texts[index]
         if _PYTHON_MODULE.fullmatch(text):
-            return _match(_MODULES, texts, at + 1)
+            return _match(_MODULES, texts, index + 1)
         if not text.startswith("-"):
-            return _match(_PROGRAMS, (*texts[:at], base(text), *texts[at + 1 :]), at) if "/" in text else None
+            return _match_path(texts, index) if "/" in text else None
         if _PYTHON_VALUED.fullmatch(text):
-            at += 2
+            index += 2
         elif _PYTHON_FLAGS.fullmatch(text) or _PYTHON_VALUED.match(text):
-            at += 1
+            index += 1
         else:
             return None
     return None
 
 
-def _match(rows: Sequence[tuple[Program, Form, tuple[str, ...]]], texts: Sequence[str], at: int) -> CommandForm | None:
+def _match_path(texts: Sequence[str], index: int) -> CommandForm | None:
+    return _match(_PROGRAMS, (*texts[:index], base_name(texts[index]), *texts[index + 1 :]), index)
+
+
+def _match(
+    rows: Sequence[tuple[Program, Form, tuple[str, ...]]], texts: Sequence[str], index: int
+) -> CommandForm | None:
     for program, form, expected in rows:
-        if tuple(texts[at : at + len(expected)]) == expected:
-            return CommandForm(program, form, at, len(expected))
-    return _spec(texts, at)
+        if tuple(texts[index : index + len(expected)]) == expected:
+            return CommandForm(program, form, index, len(expected))
+    return _match_spec(texts, index)
 
 
-def _spec(texts: Sequence[str], at: int) -> CommandForm | None:
-    for expected in _SPEC:
-        options = texts[at + len(expected) :]
-        if tuple(texts[at : at + len(expected)]) == expected and any("dask_cuda" in text for text in options):
-            return CommandForm(Program.DASK_CUDA, Form.SCRIPT, at, len(expected))
+def _match_spec(texts: Sequence[str], index: int) -> CommandForm | None:
+    for expected in _SPECS:
+        options = texts[index + len(expected) :]
+        if tuple(texts[index : index + len(expected)]) == expected and any("dask_cuda" in text for text in options):
+            return CommandForm(Program.DASK_CUDA, Form.SCRIPT, index, len(expected))
     return None

@@ -1,20 +1,15 @@
-r"""Tokenizer of the texts that a container hands to a shell: words, operators and where they stand.
+r"""Tokenizer of shell texts: words and operators with their offsets.
 
-Source: POSIX.1-2024, Shell Command Language, 2.3 (token recognition). Words have quotes, redirections, comments and
-plain expansions. Here-documents, `$'...'` and arithmetic end the tokens: the last one is then `Unread`.
-`shlex` returns neither the place of a word nor its expansions. `script` builds on these tokens.
+Source: POSIX.1-2024, Shell Command Language, 2.3 (token recognition). Supported are quotes, redirections, comments and
+plain expansions. Here-documents, `$'...'` and arithmetic are not: the last token is then `UnsupportedSyntax`.
+`shlex` returns neither offsets nor expansions. `script` groups the tokens into commands.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from webhook.workloads.argv.vector import (
-    Edits,
-    Spread,
-    Vector,
-    base,
-)
+from webhook.workloads.argv.vector import ArgumentVector, Edits, Expansion, base_name
 
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
 _LONG_FLAGS = frozenset({"--login", "--norc", "--noprofile", "--posix", "--verbose"})
@@ -39,121 +34,120 @@ _LIST = re.compile(r"\$\{?[@*]|\[[@*]\]")
 
 @dataclass(frozen=True, slots=True)
 class ShellWord:
-    """One word of a shell text.
+    """Word of a shell text.
 
     Attributes:
-        gap: Where the blanks before it begin.
-        begin: Where it begins.
-        end: Where it ends.
-        text: Its value, quotes removed, expansions as they are written.
-        spread: How many words the shell makes of it.
+        gap: Offset of the blanks before it.
+        begin: Offset of its first character.
+        end: Offset after its last character.
+        text: Its value: quotes removed, expansions as written.
+        expansion: Number of fields that the shell expands it to.
     """
 
     gap: int
     begin: int
     end: int
     text: str
-    spread: Spread
+    expansion: Expansion
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
-    """The word at which reading a text ends."""
+class UnsupportedSyntax:
+    """Last token of a text that contains syntax outside the supported subset."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class ShellLine:
-    """One simple command of a shell text.
+class SimpleCommand:
+    """Simple command (POSIX 2.9.1) of a shell text.
 
     Attributes:
-        vector: The argument vector that hands the text to the shell.
-        at: The text's place there.
-        words: The command's words, at least one; redirections are not among them.
-        obstacle: The operator or reserved word that decides whether, or beside what, the command runs; "" for none.
+        vector: The argument vector that passes the text to the shell.
+        script_index: Index of the text in that vector.
+        words: The command's words, at least one, without redirections.
+        obstacle: Operator or reserved word that makes the command conditional or concurrent; "" for none.
     """
 
-    vector: Vector
-    at: int
+    vector: ArgumentVector
+    script_index: int
     words: tuple[ShellWord, ...]
     obstacle: str = ""
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The words."""
+        """Values of the words."""
         return tuple(word.text for word in self.words)
 
-    def spread(self, place: int) -> Spread:
-        """How many words the shell makes of one."""
-        return self.words[place].spread
+    def expansion(self, index: int) -> Expansion:
+        """Return the expansion of a word."""
+        return self.words[index].expansion
 
-    def can_respell(self, places: Iterable[int]) -> bool:
-        """Whether the base name of each of these words stands in the text as one piece."""
-        return all(self._raw(place).count(base(self.words[place].text)) > 0 for place in places)
+    def can_replace(self, indices: Iterable[int]) -> bool:
+        """Return whether quoting leaves the base name of each of these words in one piece."""
+        return all(base_name(self.words[index].text) in self._source(index) for index in indices)
 
-    def rewritten(self, edits: Edits) -> dict[str, list[str]]:
-        """Field to its whole new list: the text with the edited words, and every other byte as it was."""
+    def apply_edits(self, edits: Edits) -> dict[str, list[str]]:
+        """Return the list that holds the text, with the words edited and all other characters unchanged."""
         pieces: list[str] = []
         end = 0
-        for place in sorted(edits):
-            word, fresh = self.words[place], edits[place]
-            pieces += self._text[end : word.begin if fresh else word.gap], self._respelt(place, fresh)
+        for index in sorted(edits):
+            word, replacement = self.words[index], edits[index]
+            pieces += self._text[end : word.begin if replacement else word.gap], self._edited(index, replacement)
             end = word.end
-        return self.vector.replaced(self.at, "".join((*pieces, self._text[end:])))
+        return self.vector.replace_argument(self.script_index, "".join((*pieces, self._text[end:])))
 
     @property
     def _text(self) -> str:
-        return self.vector.words[self.at].text
+        return self.vector.arguments[self.script_index].text
 
-    def _raw(self, place: int) -> str:
-        return self._text[self.words[place].begin : self.words[place].end]
+    def _source(self, index: int) -> str:
+        return self._text[self.words[index].begin : self.words[index].end]
 
-    def _respelt(self, place: int, fresh: tuple[str, ...]) -> str:
-        if not fresh:
+    def _edited(self, index: int, replacement: tuple[str, ...]) -> str:
+        if not replacement:
             return ""
-        before, name, behind = self._raw(place).rpartition(base(self.words[place].text))
-        del name
-        return " ".join((f"{before}{fresh[0]}{behind}", *fresh[1:]))
+        before, _, after = self._source(index).rpartition(base_name(self.words[index].text))
+        return " ".join((f"{before}{replacement[0]}{after}", *replacement[1:]))
 
 
-def script_at(texts: Sequence[str], at: int) -> int | None:
-    """Where the text stands that the shell at `at` runs, or None: no shell, or one that runs a file."""
-    if base(texts[at]) not in _SHELLS:
+def script_index(texts: Sequence[str], index: int) -> int | None:
+    """Return the index of the text that the shell at `index` runs; None if that is no shell, or it runs a file."""
+    if base_name(texts[index]) not in _SHELLS:
         return None
-    reads_text = False
-    at += 1
-    while at < len(texts) and texts[at][:1] in {"-", "+"} and texts[at] not in {"-", "--"}:
-        option = texts[at]
+    runs_text = False
+    index += 1
+    while index < len(texts) and texts[index][:1] in {"-", "+"} and texts[index] not in {"-", "--"}:
+        option = texts[index]
         if option.startswith("--") and option not in _LONG_FLAGS:
             return None
         short = not option.startswith("--")
-        reads_text = reads_text or (short and "c" in option)
-        at += 2 if short and option[-1] in "oO" else 1
-    at += at < len(texts) and texts[at] in {"-", "--"}
-    return at if reads_text and at < len(texts) else None
+        runs_text = runs_text or (short and "c" in option)
+        index += 2 if short and option[-1] in "oO" else 1
+    index += index < len(texts) and texts[index] in {"-", "--"}
+    return index if runs_text and index < len(texts) else None
 
 
-def behind_assignments(texts: Sequence[str]) -> int:
-    """Where a simple command begins behind its own `NAME=value` words."""
-    return next((at for at, text in enumerate(texts) if not _ASSIGNMENT.match(text)), len(texts))
+def skip_assignments(texts: Sequence[str]) -> int:
+    """Return the index of the first word after the `NAME=value` words of a simple command."""
+    return next((index for index, text in enumerate(texts) if not _ASSIGNMENT.match(text)), len(texts))
 
 
-def tokens(text: str) -> Iterator[ShellWord | str | Unread]:
-    """Yield the words and operators of a text in order, up to a word that is not read."""
+def tokens(text: str) -> Iterator[ShellWord | str | UnsupportedSyntax]:
+    """Yield the words and operators of a text in order, up to the first unsupported syntax."""
     end = gap = 0
     while end < len(text):
-        if found := _BLANK.match(text, end) or _COMMENT.match(text, end):
-            end = found.end()
+        if match := _BLANK.match(text, end) or _COMMENT.match(text, end):
+            end = match.end()
             continue
-        if found := _OPERATOR.match(text, end):
-            yield found[0]
-            gap = end = found.end()
+        if match := _OPERATOR.match(text, end):
+            yield match[0]
+            gap = end = match.end()
             continue
         redirection = _REDIRECTION.match(text, end)
         word = _word(text, gap, redirection.end() if redirection else end)
         if word is None:
-            yield Unread(next(iter(text[end:].split(maxsplit=1)), text[end]))
+            yield UnsupportedSyntax(next(iter(text[end:].split(maxsplit=1)), text[end]))
             return
         if redirection is None:
             yield word
@@ -161,17 +155,17 @@ def tokens(text: str) -> Iterator[ShellWord | str | Unread]:
 
 
 def _word(text: str, gap: int, begin: int) -> ShellWord | None:
-    """Return the word that begins at `begin`; None if there is none or it holds what is not read here."""
+    """Return the word at offset `begin`; None if there is none or its syntax is not supported."""
     pieces = []
     end = begin
-    while found := _PIECE.match(text, end):
-        pieces.append(found)
-        end = found.end()
-    goes_on = text.startswith("\\\n", end) and not _BLANK.match(text, end)
-    if not pieces or goes_on:
+    while match := _PIECE.match(text, end):
+        pieces.append(match)
+        end = match.end()
+    continues = text.startswith("\\\n", end) and not _BLANK.match(text, end)
+    if not pieces or continues:
         return None
     value = "".join(map(_value, pieces))
-    return ShellWord(gap, begin, end, value, max(map(_spread, pieces)))
+    return ShellWord(gap, begin, end, value, max(map(_expansion, pieces)))
 
 
 def _value(piece: re.Match[str]) -> str:
@@ -179,8 +173,8 @@ def _value(piece: re.Match[str]) -> str:
     return _ESCAPED_IN_DOUBLE.sub(r"\1", piece["double"]) if kind == "double" else piece[kind]
 
 
-def _spread(piece: re.Match[str]) -> Spread:
+def _expansion(piece: re.Match[str]) -> Expansion:
     kind = piece.lastgroup
     if (kind == "plain" and _PATTERN.search(piece[0])) or (kind in {"expansion", "double"} and _LIST.search(piece[0])):
-        return Spread.SEVERAL
-    return Spread.VALUE if kind == "expansion" else Spread.ONE
+        return Expansion.MULTIPLE
+    return Expansion.VARIABLE if kind == "expansion" else Expansion.SINGLE

@@ -1,4 +1,4 @@
-"""The words of a container's argument vector, and how a list of them is rewritten."""
+"""Argument vector of a container, and edits of its arguments."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,31 +7,34 @@ from typing import TypeAlias
 
 from webhook.workloads.unstructured import Unstructured, sequence
 
-# What is read of a container: more than anyone types, and within a few milliseconds.
-_MOST_WORDS = 512
-_LONGEST = 32 * 1024  # characters, of all words
+# Limits of what is parsed: longer than commands that people write, and parsed within a few milliseconds.
+_MAX_ARGUMENTS = 512
+_MAX_CHARACTERS = 32 * 1024  # of all arguments
 
 Edits: TypeAlias = Mapping[int, tuple[str, ...]]
-"""Place of a word to what stands there afterwards: nothing drops it; the first word takes the place of its base
-name (what follows the last slash), the others follow as words of their own."""
+"""Index of an argument to its replacement. An empty tuple removes the argument. The first string replaces the base
+name (the text after the last slash), the other strings are inserted after it."""
+
+ArgumentLists: TypeAlias = tuple[tuple[str, ...], tuple[str, ...]]
+"""`command` and `args`."""
 
 
-class Spread(IntEnum):
-    """How many words a shell makes of one."""
+class Expansion(IntEnum):
+    """Number of fields that one word of a command expands to."""
 
-    ONE = 0  # it is quoted, or holds nothing to expand
-    VALUE = 1  # a value that is not quoted: usually one, but none or several may come of it
-    SEVERAL = 2  # written so that several may come of it: `"$@"`, `*.py`, `{a,b}`
+    SINGLE = 0  # one: quoted, or nothing to expand
+    VARIABLE = 1  # usually one: an unquoted value, which may also be empty or hold several fields
+    MULTIPLE = 2  # any number: `"$@"`, `*.py`, `{a,b}`
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
-    """One word of the argument vector.
+class Argument:
+    """Argument of a container.
 
     Attributes:
-        field: The list it stands in, `command` or `args`.
-        index: Its place there.
-        text: The word.
+        field: The list that holds it, `command` or `args`.
+        index: Its index in that list.
+        text: Its value.
     """
 
     field: str
@@ -40,82 +43,78 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
-class Vector:
-    """An argument vector as a line of words; Kubernetes hands each over as it stands."""
+class ArgumentVector:
+    """Arguments of a container in order, which Kubernetes passes to the program without a shell."""
 
-    words: tuple[Word, ...]
+    arguments: tuple[Argument, ...]
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The words."""
-        return tuple(word.text for word in self.words)
+        """Values of the arguments."""
+        return tuple(argument.text for argument in self.arguments)
 
-    def spread(self, place: int) -> Spread:
-        """How many words come of one: no shell is at work here."""
-        del place
-        return Spread.ONE
+    def expansion(self, index: int) -> Expansion:
+        """Return the expansion of an argument, which is always single because no shell is involved."""
+        del index
+        return Expansion.SINGLE
 
-    def rewritten(self, edits: Edits) -> dict[str, list[str]]:
-        """Field to its whole new list, for each list in which a word is edited."""
-        texts = (_edited(word.text, edits.get(place)) for place, word in enumerate(self.words))
-        return self._lists(tuple(texts), {self.words[place].field for place in edits})
+    def apply_edits(self, edits: Edits) -> dict[str, list[str]]:
+        """Return the new value of each list, `command` or `args`, that the edits change."""
+        texts = tuple(_edited(argument.text, edits.get(index)) for index, argument in enumerate(self.arguments))
+        return self._lists(texts, {self.arguments[index].field for index in edits})
 
-    def replaced(self, place: int, text: str) -> dict[str, list[str]]:
-        """The list that holds the word at `place`, with `text` for it."""
-        texts = tuple((text if at == place else word.text,) for at, word in enumerate(self.words))
-        return self._lists(texts, {self.words[place].field})
+    def replace_argument(self, index: int, text: str) -> dict[str, list[str]]:
+        """Return the new value of the list that holds an argument, with `text` in its place."""
+        texts = (*self.texts[:index], text, *self.texts[index + 1 :])
+        return self._lists(tuple((item,) for item in texts), {self.arguments[index].field})
 
     def _lists(self, texts: tuple[tuple[str, ...], ...], fields: set[str]) -> dict[str, list[str]]:
         lists: dict[str, list[str]] = {field: [] for field in ("command", "args") if field in fields}
-        for word, fresh in zip(self.words, texts, strict=True):
-            if word.field in lists:
-                lists[word.field].extend(fresh)
+        for argument, replacement in zip(self.arguments, texts, strict=True):
+            if argument.field in lists:
+                lists[argument.field].extend(replacement)
         return lists
 
 
-def shown(text: str) -> str:
-    """Return a word quoted and truncated for a message; of an option only its name, since values may be secret."""
-    most = 24
+def quoted(text: str) -> str:
+    """Return an argument quoted and truncated for a message; of an option only its name: a value may be secret."""
+    limit = 24
     text = text.partition("=")[0] if text.startswith("-") else text
-    return ascii(text if len(text) <= most else f"{text[:most]}...")[: 2 * most]
+    return ascii(text if len(text) <= limit else f"{text[:limit]}...")[: 2 * limit]
 
 
-def base(text: str) -> str:
-    """The base name of a word: programs are called by a name or by a path."""
+def base_name(text: str) -> str:
+    """Return the text after the last slash: a program is started by its name or by its path."""
     return text.rpartition("/")[2]
 
 
-Lists: TypeAlias = tuple[tuple[str, ...], tuple[str, ...]]
-"""`command` and `args`."""
-
-
-def lists(container: Unstructured) -> Lists | None:
-    """Both lists of a container; None when they hold something that is not a string, or far too much."""
+def argument_lists(container: Unstructured) -> ArgumentLists | None:
+    """Return `command` and `args` of a container; None if an item is not a string, or if they exceed the limits."""
     command, args = sequence(container, "command"), sequence(container, "args")
-    if len(command) + len(args) > _MOST_WORDS:
+    if len(command) + len(args) > _MAX_ARGUMENTS:
         return None
-    both = (*command, *args)
-    if [text for text in both if not isinstance(text, str)] or sum(map(len, both)) > _LONGEST:
+    texts = (*command, *args)
+    if not all(isinstance(text, str) for text in texts) or sum(map(len, texts)) > _MAX_CHARACTERS:
         return None
     return tuple(command), tuple(args)
 
 
-def words(container: Unstructured) -> tuple[Word, ...] | None:
-    """The argument vector of a container; None when it holds something that is not a string, or far too much."""
-    both = lists(container)
-    return None if both is None else placed(both)
+def arguments(container: Unstructured) -> tuple[Argument, ...] | None:
+    """Return the arguments of a container; None as in `argument_lists`."""
+    lists = argument_lists(container)
+    return None if lists is None else to_arguments(lists)
 
 
-def placed(both: Lists) -> tuple[Word, ...]:
-    """The argument vector that two lists make."""
+def to_arguments(lists: ArgumentLists) -> tuple[Argument, ...]:
+    """Return the items of both lists with their places."""
     return tuple(
-        Word(field, index, text)
-        for field, texts in zip(("command", "args"), both, strict=True)
+        Argument(field, index, text)
+        for field, texts in zip(("command", "args"), lists, strict=True)
         for index, text in enumerate(texts)
     )
 
 
-def _edited(text: str, fresh: tuple[str, ...] | None) -> tuple[str, ...]:
-    if not fresh:
-        return (text,) if fresh is None else ()
-    return f"{text.removesuffix(base(text))}{fresh[0]}", *fresh[1:]
+def _edited(text: str, replacement: tuple[str, ...] | None) -> tuple[str, ...]:
+    if not replacement:
+        return (text,) if replacement is None else ()
+    return f"{text.removesuffix(base_name(text))}{replacement[0]}", *replacement[1:]

@@ -1,7 +1,7 @@
-"""Programs that start another program, and the place of that program's name behind them.
+"""Wrappers: programs that start the program named in their arguments.
 
-The table holds the options in common use. Behind an option that is not in the table the program is unknown, and the
-command is refused.
+The table holds the options in common use. After any other option the started program is unknown, and the command is
+not converted.
 """
 
 import re
@@ -9,30 +9,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from webhook.workloads.argv.vector import base
+from webhook.workloads.argv.vector import base_name
 
 
 class LongOptions(Enum):
     """Rule of a wrapper for its long options."""
 
-    LISTED = auto()  # the table names them all
-    ATTACHED = auto()  # each carries its value behind `=`
-    VALUED = auto()  # each takes a value, behind `=` or in the next word
+    LISTED = auto()  # only those in the table
+    ATTACHED = auto()  # any, with a value after `=`
+    VALUED = auto()  # any, with a value after `=` or in the next argument
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wrapper:
-    """One wrapper.
+    """Program that starts another program.
 
     Attributes:
-        names: Its programs, or the one path that it has.
-        subcommand: The word that must follow, such as `run`.
-        flags: Its options without a value.
-        valued: Its options with a value, in the next word; a long one also behind `=`, a short one attached.
-        long_options: Rule for long options that the table does not name.
-        modules: Its options behind which a Python module stands in place of a program.
-        positionals: Words of its own before the program.
-        assignments: True if `NAME=value` words may precede the program.
+        names: Its names, or its absolute path.
+        subcommand: The required first argument, such as `run`.
+        flags: Options without a value.
+        valued: Options with a value in the next argument; for a long option also after `=`, for a short one attached.
+        long_options: Rule for long options that are not in the table.
+        modules: Options after which a Python module takes the place of the program.
+        positionals: Number of its own positional arguments before the program.
+        assignments: True if `NAME=value` arguments may precede the program.
     """
 
     names: frozenset[str]
@@ -45,8 +45,8 @@ class Wrapper:
     assignments: bool = False
 
 
-def _set(texts: str) -> frozenset[str]:
-    return frozenset(texts.split())
+def _set(names: str) -> frozenset[str]:
+    return frozenset(names.split())
 
 
 _ENVIRONMENT = "-n --name -p --prefix --cwd"
@@ -55,7 +55,7 @@ WRAPPERS = (
     Wrapper(names=_set("tini tini-static docker-init"), flags=_set("-g -s -v -vv -vvv -w"), valued=_set("-p -e")),
     Wrapper(names=_set("dumb-init"), flags=_set("-c --single-child -v --verbose"), valued=_set("-r --rewrite")),
     Wrapper(names=_set("catatonit"), flags=_set("-g -P")),
-    # conda and its kin, whose `run` have options of their own
+    # conda, mamba and micromamba, whose `run` commands differ in their options
     Wrapper(
         names=_set("conda mamba"),
         subcommand="run",
@@ -68,7 +68,7 @@ WRAPPERS = (
         flags=_set("-d --detach --clean-env -v -vv -q --quiet -y --yes --no-rc --no-env"),
         valued=_set(f"{_ENVIRONMENT} -r --root-prefix -e --env -a --attach --label --rc-file"),
     ),
-    # project tools; the options of uv are those of `uv run --help`, 0.13
+    # project managers; options of uv from `uv run --help`, 0.13
     Wrapper(
         names=_set("poetry"),
         subcommand="run",
@@ -97,7 +97,7 @@ WRAPPERS = (
         ),
         modules=_set("-m --module"),
     ),
-    # GNU coreutils and util-linux as their --help says; POSIX sh, bash
+    # GNU coreutils and util-linux from their --help; POSIX sh, bash
     Wrapper(
         names=_set("env"),
         flags=_set("-i - --ignore-environment -v --debug"),
@@ -122,9 +122,9 @@ WRAPPERS = (
         flags=_set("-l --localalloc"),
         valued=_set("-m --membind -N --cpunodebind -C --physcpubind -i --interleave -p --preferred"),
     ),
-    # instrumentation and profilers: ddtrace 4.16 and py-spy 0.4 as their --help says, the launcher of
-    # opentelemetry-instrumentation 0.66 (an option for each OTEL_ variable), Nsight Systems' user guide ("when long
-    # options are used, the switch should be followed by an equal sign")
+    # instrumentation and profilers: ddtrace 4.16 and py-spy 0.4 from their --help, opentelemetry-instrumentation 0.66
+    # (an option for each OTEL_ variable), Nsight Systems' user guide ("when long options are used, the switch should be
+    # followed by an equal sign")
     Wrapper(names=_set("ddtrace-run"), flags=_set("-d --debug -p --profiling -nc --colorless")),
     Wrapper(names=_set("opentelemetry-instrument"), long_options=LongOptions.VALUED),
     Wrapper(names=_set("newrelic-admin"), subcommand="run-program"),
@@ -140,13 +140,13 @@ WRAPPERS = (
         flags=_set("-F --function --full-filenames -i --idle -g --gil -n --native -s --subprocesses -t --threads"),
         valued=_set("-d --duration -f --format -o --output -r --rate"),
     ),
-    # USER before the program
+    # The user precedes the program.
     Wrapper(names=_set("gosu su-exec"), positionals=1),
     # Entrypoints that end in `exec "$@"`: ghcr.io/dask/dask; RAPIDS base >= 23.08; rapidsai-core < 23.08.
     Wrapper(names=_set("/usr/bin/prepare.sh /home/rapids/entrypoint.sh /opt/docker/bin/entrypoint")),
 )
 
-_ROWS: Mapping[str, tuple[Wrapper, ...]] = {
+_WRAPPERS_BY_NAME: Mapping[str, tuple[Wrapper, ...]] = {
     name: tuple(wrapper for wrapper in WRAPPERS if name in wrapper.names)
     for name in frozenset().union(*(wrapper.names for wrapper in WRAPPERS))
 }
@@ -155,70 +155,70 @@ _INFORMATION = frozenset({"--help", "--version"})
 _NICENESS = re.compile(r"--?\d+")
 
 
-def program_at(texts: Sequence[str], first: int = 0) -> int | None:
-    """Return the place of the program that the line from `first` on starts; None if it is unknown."""
-    at, known = _walk(texts, first)
-    return at if known else None
+def program_index(texts: Sequence[str], start: int = 0) -> int | None:
+    """Return the index of the program that the command from `start` on runs after its wrappers; None if unknown."""
+    index, known = _skip_wrappers(texts, start)
+    return index if known else None
 
 
-def unknown_at(texts: Sequence[str], first: int = 0) -> int | None:
-    """Return the place of the wrapper's word behind which the program is unknown; None if it is known."""
-    at, known = _walk(texts, first)
-    return None if known else min(at, len(texts) - 1)
+def unknown_index(texts: Sequence[str], start: int = 0) -> int | None:
+    """Return the index of the wrapper's argument that makes the program unknown; None if it is known."""
+    index, known = _skip_wrappers(texts, start)
+    return None if known else min(index, len(texts) - 1)
 
 
-def _walk(texts: Sequence[str], at: int) -> tuple[int, bool]:
-    """Return the place of the program, or the place of the word that is not in the table and False."""
-    while at < len(texts):
-        # Two programs of one name may differ in their options (mamba 1 and 2): the row that can read them counts.
-        rows = _rows(texts, at)
-        if not rows:
-            return at, True
-        places = [_behind(wrapper, texts, at + (2 if wrapper.subcommand else 1)) for wrapper in rows]
-        at, known = next((place for place in places if place[1]), places[0])
+def _skip_wrappers(texts: Sequence[str], index: int) -> tuple[int, bool]:
+    """Return the index of the program and True, or the index of the first unsupported argument and False."""
+    while index < len(texts):
+        wrappers = _wrappers_at(texts, index)
+        if not wrappers:
+            return index, True
+        # Programs of one name may differ in their options (mamba 1 and 2): use the first that accepts the arguments.
+        results = [_skip_wrapper(wrapper, texts, index + (2 if wrapper.subcommand else 1)) for wrapper in wrappers]
+        index, known = next((result for result in results if result[1]), results[0])
         if not known:
-            return at, False
-    return at, False
+            return index, False
+    return index, False
 
 
-def _rows(texts: Sequence[str], at: int) -> list[Wrapper]:
-    rows = _ROWS.get(texts[at]) or _ROWS.get(base(texts[at]), ())
-    follows = tuple(texts[at + 1 : at + 2])
-    return [wrapper for wrapper in rows if not wrapper.subcommand or follows == (wrapper.subcommand,)]
+def _wrappers_at(texts: Sequence[str], index: int) -> list[Wrapper]:
+    wrappers = _WRAPPERS_BY_NAME.get(texts[index]) or _WRAPPERS_BY_NAME.get(base_name(texts[index]), ())
+    following = tuple(texts[index + 1 : index + 2])
+    return [wrapper for wrapper in wrappers if not wrapper.subcommand or following == (wrapper.subcommand,)]
 
 
-def _behind(wrapper: Wrapper, texts: Sequence[str], at: int) -> tuple[int, bool]:
-    """Return the place of the first word that is not the wrapper's own; False if one of its options is unknown."""
-    while at < len(texts) and texts[at].startswith("-") and texts[at] not in wrapper.modules:
-        if texts[at] == "--":
-            at += 1
+def _skip_wrapper(wrapper: Wrapper, texts: Sequence[str], index: int) -> tuple[int, bool]:
+    """Return the index after the wrapper's own arguments and True, or that of an unsupported option and False."""
+    while index < len(texts) and texts[index].startswith("-") and texts[index] not in wrapper.modules:
+        if texts[index] == "--":
+            index += 1
             break
-        taken = _option_words(wrapper, texts[at])
-        if taken is None:
-            return at, False
-        at += taken
-    while wrapper.assignments and at < len(texts) and _ASSIGNMENT.match(texts[at]):
-        at += 1
-    at += wrapper.positionals
-    return at, at < len(texts)
+        length = _option_length(wrapper, texts[index])
+        if length is None:
+            return index, False
+        index += length
+    while wrapper.assignments and index < len(texts) and _ASSIGNMENT.match(texts[index]):
+        index += 1
+    index += wrapper.positionals
+    return index, index < len(texts)
 
 
-def _option_words(wrapper: Wrapper, text: str) -> int | None:
-    """Return how many words an option takes; None for an option that is not in the table."""
+def _option_length(wrapper: Wrapper, text: str) -> int | None:
+    """Return the number of arguments that an option spans, value included; None for an unsupported option."""
     if text in wrapper.flags:
         return 1
     if text in wrapper.valued:
         return 2
-    long, equals, _ = text.partition("=")
-    if long.startswith("--") and long not in _INFORMATION:
+    name, equals, _ = text.partition("=")
+    if name.startswith("--") and name not in _INFORMATION:
         if equals and wrapper.long_options is not LongOptions.LISTED:
             return 1
         if wrapper.long_options is LongOptions.VALUED:
             return 2
-    attached = (equals and long in wrapper.valued) or _attached(text, wrapper.valued)
+    attached = (equals and name in wrapper.valued) or _has_attached_value(text, wrapper.valued)
     niceness = "nice" in wrapper.names and _NICENESS.fullmatch(text)
     return 1 if attached or niceness else None
 
 
-def _attached(text: str, valued: Iterable[str]) -> bool:
+def _has_attached_value(text: str, valued: Iterable[str]) -> bool:
     return not text.startswith("--") and len(text) > 2 and text[:2] in valued  # noqa: PLR2004 - "-n" and its value
