@@ -10,7 +10,7 @@ from typing import TypeAlias
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from webhook.admission import handler
 from webhook.admission.decision_cache import DecisionCache
@@ -102,15 +102,25 @@ class Webhook:
     async def _respond(self, body: bytes, started: float, read: Read | None) -> "bytes | NotCached":
         """Respond to a request; large ones wait for their turn, so that small ones are answered between them."""
         if len(body) <= LARGE_BODY:
-            return self._respond_now(body, started, read)
+            return self.answer_at_once(body, started, read)
         async with self._turn:
             await asyncio.sleep(0)
             _check_queue_time(started)
             if has_too_many_values(body):
                 raise TooManyValuesError(f"the body has more than {MAX_VALUES} keys and values")
-            return self._respond_now(body, started, read)
+            return self.answer_at_once(body, started, read)
 
-    def _respond_now(self, body: bytes, started: float, read: Read | None) -> "bytes | NotCached":
+    def answer_at_once(self, body: bytes, started: float, read: Read | None = None) -> "bytes | NotCached":
+        """Return the response to a request, or its namespace if that must be read first.
+
+        Args:
+            body: AdmissionReview as JSON.
+            started: `time.monotonic` when the last byte arrived.
+            read: Result of a live read of the namespace; None: use the cache.
+
+        Raises:
+            MalformedReviewError: `body` is not an AdmissionReview.
+        """
         request = parse(body)
         try:
             rendered = self._decide(request, read)
@@ -187,8 +197,15 @@ class Mutate:
 
     async def _answer(self, scope: Scope, receive: Receive) -> bytes | None:
         """Return the response to a request, or None if the client disconnects before its end."""
+        message, received_at = await receive(), scope.get(RECEIVED_AT, time.monotonic())
+        body = message.get("body", b"")
+        if 0 < len(body) <= LARGE_BODY and not message.get("more_body"):  # usual, and nothing waits: not counted
+            _check_queue_time(received_at)
+            response = self.webhook.answer_at_once(body, received_at)
+            if isinstance(response, bytes):
+                return response
         with self.budget.body() as counted:
-            body = await _read_body(receive, self.budget, counted)
+            body = await _read_body(message, receive, self.budget, counted)
             if body is None:
                 return None
             received_at = scope.get(RECEIVED_AT, time.monotonic())
@@ -201,19 +218,20 @@ def _check_queue_time(received_at: float) -> None:
         raise OverloadedError
 
 
-async def _read_body(receive: Receive, budget: BodyBudget, counted: BytesInFlight) -> bytes | None:
-    """Read the body and stop above the limit; Content-Length is not trusted."""
-    body, more = bytearray(), True
-    while more:
-        message = await receive()
+async def _read_body(message: Message, receive: Receive, budget: BodyBudget, counted: BytesInFlight) -> bytes | None:
+    """Read the body from its first message on and stop above the limit; Content-Length is not trusted."""
+    body = bytearray()
+    while True:
         if message["type"] == "http.disconnect":
             return None
-        chunk, more = message.get("body", b""), message.get("more_body", False)
+        chunk = message.get("body", b"")
         body += chunk
         budget.add(counted, len(chunk))
         if len(body) > MAX_BODY_SIZE:
             raise BodyTooLargeError(f"the body is larger than {MAX_BODY_SIZE} bytes")
-    return bytes(body)
+        if not message.get("more_body"):
+            return bytes(body)
+        message = await receive()
 
 
 async def _send(send: Send, code: HTTPStatus, media_type: bytes, body: bytes, *more: tuple[bytes, bytes]) -> None:
