@@ -3,6 +3,7 @@
 import os
 import ssl
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -38,6 +39,7 @@ class ReloadableContext:
             InvalidClientAuthorityError: `client_authority` contains no certificate.
         """
         self._client_authority = client_authority
+        self._lock = threading.Lock()  # `load` and `trust` run in different threads
         self._pair: KeyPair | None = None
         self._newest: ssl.SSLContext | None = None
         self.ssl_context = _create_context(client_authority)
@@ -54,6 +56,22 @@ class ReloadableContext:
         Raises:
             InvalidKeyPairError: The pair cannot be served; the previous one stays.
         """
+        with self._lock:
+            self._load(pair)
+
+    def trust(self, client_authority: bytes) -> None:
+        """Verify client certificates with another authority from the next handshake on.
+
+        Raises:
+            InvalidClientAuthorityError: `client_authority` contains no certificate; the previous one stays.
+        """
+        with self._lock:
+            _create_context(client_authority)
+            self._client_authority = client_authority
+            if self._pair:
+                self._load(self._pair)
+
+    def _load(self, pair: KeyPair) -> None:
         context = _create_context(self._client_authority)
         if not parse_certificates(pair.certificate):
             raise InvalidKeyPairError("there is no readable PEM certificate")

@@ -17,7 +17,8 @@ from tests.faults import arbitrary, nasty
 from tests.faults.laws import answer, check
 from tests.unit.objects import cluster, namespace
 from webhook.cli.wiring import tune_garbage_collector
-from webhook.http.app import MAX_BODY_SIZE, Webhook
+from webhook.http.app import Webhook
+from webhook.http.limits import MAX_BODY_SIZE
 from webhook.kube.namespaces.static import StaticNamespaces
 from webhook.policy import Policy
 from webhook.telemetry.recorder import Recorder

@@ -18,11 +18,13 @@ from certs.rotation.loop import Rotation
 from certs.rotation.modes import Mode
 from certs.serving import InvalidClientAuthorityError, ReloadableContext
 from certs.x509.issue import Entropy, issue_authority, issue_leaf
+from webhook.cli.client_authority import ClientAuthorityFile
 from webhook.cli.options import NAME, ServeOptions
 from webhook.cli.rotation import build_rotation
 from webhook.http.app import OnResponse, Webhook, create_app, ignore_response
+from webhook.http.connections import ConnectionManager
 from webhook.http.graceful_shutdown import ConnectionCloseMiddleware, DrainingServer, GracefulShutdown
-from webhook.http.limits import ConnectionManager
+from webhook.http.limits import raise_file_limit
 from webhook.kube import manifests
 from webhook.kube.api import Api, ApiError
 from webhook.kube.capacity import NOT_WATCHED
@@ -105,8 +107,9 @@ def build_server(options: ServeOptions) -> WebhookServer:
     Raises:
         SettingsError: A file or the kubeconfig cannot be used.
     """
-    recorder, serving, shutdown = Recorder(), _serving(options.client_ca), GracefulShutdown()
+    recorder, shutdown = Recorder(), GracefulShutdown()
     components: dict[str, Component] = {}
+    serving = _serving(options.client_ca, components)
     policy, capacity, ca_certificate = default_policy(options.defaults), None, None
     if options.namespaces_file:
         namespaces = StaticNamespaces(manifest.item for manifest in _read_manifests(options.namespaces_file))
@@ -137,13 +140,14 @@ def _is_ready(component: Component) -> bool:
 def _http_config(
     app: ConnectionCloseMiddleware, options: ServeOptions, serving: ReloadableContext, recorder: Recorder
 ) -> uvicorn.Config:
+    manager = ConnectionManager(recorder.record_rejection, max_connections=raise_file_limit())
     return uvicorn.Config(
         app,
         host=options.host,
         port=options.port,
-        loop="webhook.http.limits:Loop",
+        loop="webhook.http.connections:Loop",
         ws="none",  # saves 1.6 MiB
-        http=ConnectionManager(recorder.record_rejection).protocol,  # type: ignore[arg-type]  # declared as a class
+        http=manager.protocol,  # type: ignore[arg-type]  # declared as a class
         log_config=None,
         access_log=False,
         server_header=False,
@@ -225,11 +229,16 @@ def _client(kubeconfig: Path | None) -> ApiClient:
 # ---- certificate ----------------------------------------------------------------------------------
 
 
-def _serving(client_ca: Path | None) -> ReloadableContext:
+def _serving(client_ca: Path | None, components: dict[str, Component]) -> ReloadableContext:
+    if client_ca is None:
+        return ReloadableContext()
+    authority = _read(client_ca)
     try:
-        return ReloadableContext(_read(client_ca) if client_ca else None)
+        context = ReloadableContext(authority)
     except InvalidClientAuthorityError as error:
         raise SettingsError(f"{client_ca}: {error}") from None
+    components["client CA"] = ClientAuthorityFile(client_ca, authority, context)
+    return context
 
 
 def _certificate_rotation(options: ServeOptions, serving: ReloadableContext, recorder: Recorder) -> Rotation:

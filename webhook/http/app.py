@@ -1,6 +1,6 @@
 """ASGI application: routes, body limits and the admission of one request."""
 
-import math
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,26 +10,29 @@ from typing import TypeAlias
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from webhook.admission import handler
 from webhook.admission.decision_cache import DecisionCache
 from webhook.admission.request import AdmissionRequest, MalformedReviewError, parse
 from webhook.admission.response import AdmissionResponse, RenderedResponse, render
-from webhook.http.limits import CLIENT_VERIFIED, RECEIVED_AT
+from webhook.http.limits import (
+    CLIENT_VERIFIED,
+    LARGE_BODY,
+    MAX_BODY_SIZE,
+    MAX_QUEUE_SECONDS,
+    MAX_VALUES,
+    RECEIVED_AT,
+    BodyBudget,
+    BytesInFlight,
+    OverloadedError,
+    has_too_many_values,
+)
 from webhook.kube.capacity import NOT_WATCHED, Capacity
 from webhook.kube.namespaces import Namespaces, NamespaceUnknownError
-from webhook.policy import Policy
+from webhook.policy import Annotations, Policy
 from webhook.telemetry.recorder import Recorder
 
-# An API server accepts objects of at most 3 MiB, and an UPDATE carries two. controller-runtime derives 7 MiB from the
-# same limits (pkg/webhook/admission/http.go).
-MAX_BODY_SIZE = 7 * 1024 * 1024
-# Total size of incomplete bodies: 20 of the largest. Above it, requests are rejected as overload.
-MAX_PENDING_BYTES = 20 * MAX_BODY_SIZE
-# Seconds that a complete request may wait for the event loop. It may wait as long again in the kernel; together
-# that is a fraction of the API server's timeout, 5 s.
-MAX_QUEUE_SECONDS = 0.5
 # An API server repeats a request after 429 with Retry-After, up to ten times within its timeout: client-go,
 # rest/with_retry.go.
 RETRY_AFTER = (b"retry-after", b"1")
@@ -42,12 +45,14 @@ class BodyTooLargeError(MalformedReviewError):
     """Request body above `MAX_BODY_SIZE`."""
 
 
-class OverloadedError(Exception):
-    """Request that cannot be answered in time."""
+class TooManyValuesError(BodyTooLargeError):
+    """Request body above `MAX_VALUES`."""
 
 
 OnResponse: TypeAlias = Callable[[AdmissionRequest, AdmissionResponse], None]
 """Callback for each response. It runs on the request path and must not block."""
+Read: TypeAlias = Annotations | BaseException
+"""Result of a live read of a namespace."""
 
 
 def ignore_response(_request: AdmissionRequest, _response: AdmissionResponse) -> None:
@@ -70,9 +75,13 @@ class Webhook:
         self._recorder = recorder
         self._on_response = on_response
         self._decisions = DecisionCache(defaults, capacity.hints)
+        self._turn = asyncio.Lock()
 
     async def answer(self, body: bytes, received_at: float | None = None) -> bytes:
         """Return the AdmissionReview that responds to the one in `body`.
+
+        The parsed review is dropped before a live read of its namespace and parsed again after it, so that only one
+        parsed review is in memory: it takes up to 35 times the bytes of its body.
 
         Args:
             body: AdmissionReview as JSON.
@@ -80,36 +89,71 @@ class Webhook:
 
         Raises:
             MalformedReviewError: `body` is not an AdmissionReview.
+            OverloadedError: Other requests have delayed this one for too long.
         """
         started = time.monotonic() if received_at is None else received_at
+        response = await self._respond(body, started, None)
+        while isinstance(response, NotCached):
+            # `_decide` raises the exception of a failed read.
+            (read,) = await asyncio.gather(self._namespaces.annotations(response.namespace), return_exceptions=True)
+            response = await self._respond(body, started, read)
+        return response
+
+    async def _respond(self, body: bytes, started: float, read: Read | None) -> "bytes | NotCached":
+        """Respond to a request; large ones wait for their turn, so that small ones are answered between them."""
+        if len(body) <= LARGE_BODY:
+            return self.answer_at_once(body, started, read)
+        async with self._turn:
+            await asyncio.sleep(0)
+            _check_queue_time(started)
+            if has_too_many_values(body):
+                raise TooManyValuesError(f"the body has more than {MAX_VALUES} keys and values")
+            return self.answer_at_once(body, started, read)
+
+    def answer_at_once(self, body: bytes, started: float, read: Read | None = None) -> "bytes | NotCached":
+        """Return the response to a request, or its namespace if that must be read first.
+
+        Args:
+            body: AdmissionReview as JSON.
+            started: `time.monotonic` when the last byte arrived.
+            read: Result of a live read of the namespace; None: use the cache.
+
+        Raises:
+            MalformedReviewError: `body` is not an AdmissionReview.
+        """
         request = parse(body)
         try:
-            rendered = await self._decide(request)
+            rendered = self._decide(request, read)
         except Exception:  # noqa: BLE001 - an error of the webhook must not block the user's object
             self._recorder.record_failure(request)
             rendered = render(handler.failed())
+        if isinstance(rendered, NotCached):
+            return rendered
         self._on_response(request, rendered.response)
         self._recorder.record_admission(request, rendered, time.monotonic() - started)
         rendered.sent += 1
         return rendered.to(request.uid)
 
-    async def _decide(self, request: AdmissionRequest) -> RenderedResponse:
+    def _decide(self, request: AdmissionRequest, read: Read | None) -> "RenderedResponse | NotCached":
         subject = self._decisions.consider(request)
         if isinstance(subject, AdmissionResponse):
             return render(subject)
-        try:
-            annotations = await self._namespaces.annotations(request.namespace)
-        except NamespaceUnknownError as error:
-            self._recorder.record_unknown_namespace(str(error))
+        annotations = self._namespaces.cached(request.namespace) if read is None else read
+        if annotations is None:
+            return NotCached(request.namespace)
+        if isinstance(annotations, NamespaceUnknownError):
+            self._recorder.record_unknown_namespace(str(annotations))
             return render(handler.decide(subject, None))
+        if isinstance(annotations, BaseException):
+            raise annotations
         return self._decisions.answer(request, subject, annotations)
 
 
-@dataclass(slots=True, kw_only=True)
-class PendingBodies:
-    """Total size of the bodies that are incomplete."""
+@dataclass(frozen=True, slots=True)
+class NotCached:
+    """Namespace that must be read before a decision."""
 
-    size: int = 0
+    namespace: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +166,13 @@ class Mutate:
         webhook: Responder.
         recorder: Metrics and log.
         require_client_certificate: Whether to reject requests without a verified client certificate.
-        pending: Bodies that are being read.
+        budget: Bodies without a response.
     """
 
     webhook: Webhook
     recorder: Recorder
     require_client_certificate: bool = False
-    pending: PendingBodies = field(default_factory=PendingBodies)
+    budget: BodyBudget = field(default_factory=BodyBudget)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to one request, unless the client disconnects before its end."""
@@ -137,47 +181,57 @@ class Mutate:
             await _send(send, HTTPStatus.FORBIDDEN, TEXT, b"a client certificate of the API server is required\n")
             return
         try:
-            body = await _read_body(receive, self.pending)
-            _check_queue_time(scope)
-            if body is not None:
-                await _send(send, HTTPStatus.OK, JSON, await self.webhook.answer(body, scope.get(RECEIVED_AT)))
+            response = await self._answer(scope, receive)
+            if response is not None:
+                await _send(send, HTTPStatus.OK, JSON, response)
         except OverloadedError:
             self.recorder.record_rejection("overloaded")
             await _send(send, HTTPStatus.TOO_MANY_REQUESTS, TEXT, b"overloaded\n", RETRY_AFTER)
         except MalformedReviewError as error:
             self.recorder.record_malformed(str(error))
+            if isinstance(error, TooManyValuesError):
+                self.recorder.record_rejection("too-many-values")
             too_large = isinstance(error, BodyTooLargeError)
             code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST
             await _send(send, code, TEXT, f"{error}\n".encode())
 
+    async def _answer(self, scope: Scope, receive: Receive) -> bytes | None:
+        """Return the response to a request, or None if the client disconnects before its end."""
+        message, received_at = await receive(), scope.get(RECEIVED_AT, time.monotonic())
+        body = message.get("body", b"")
+        if 0 < len(body) <= LARGE_BODY and not message.get("more_body"):  # usual, and nothing waits: not counted
+            _check_queue_time(received_at)
+            response = self.webhook.answer_at_once(body, received_at)
+            if isinstance(response, bytes):
+                return response
+        with self.budget.body() as counted:
+            body = await _read_body(message, receive, self.budget, counted)
+            if body is None:
+                return None
+            received_at = scope.get(RECEIVED_AT, time.monotonic())
+            _check_queue_time(received_at)
+            return await self.webhook.answer(body, received_at)
 
-def _check_queue_time(scope: Scope) -> None:
-    if time.monotonic() - scope.get(RECEIVED_AT, math.inf) > MAX_QUEUE_SECONDS:
+
+def _check_queue_time(received_at: float) -> None:
+    if time.monotonic() - received_at > MAX_QUEUE_SECONDS:
         raise OverloadedError
 
 
-async def _read_body(receive: Receive, pending: PendingBodies) -> bytes | None:
-    """Read the body and stop above the limit; Content-Length is not trusted."""
-    message = await receive()
-    body = bytearray(message.get("body", b""))
-    size = len(body)
-    pending.size += size
-    try:
-        while message.get("more_body"):
-            message = await receive()
-            chunk = message.get("body", b"")
-            body += chunk
-            size += len(chunk)
-            pending.size += len(chunk)
-            if pending.size > MAX_PENDING_BYTES:
-                raise OverloadedError
-            if size > MAX_BODY_SIZE:
-                break
-    finally:
-        pending.size -= size
-    if size > MAX_BODY_SIZE:
-        raise BodyTooLargeError(f"the body is larger than {MAX_BODY_SIZE} bytes")
-    return None if message["type"] == "http.disconnect" else bytes(body)
+async def _read_body(message: Message, receive: Receive, budget: BodyBudget, counted: BytesInFlight) -> bytes | None:
+    """Read the body from its first message on and stop above the limit; Content-Length is not trusted."""
+    body = bytearray()
+    while True:
+        if message["type"] == "http.disconnect":
+            return None
+        chunk = message.get("body", b"")
+        body += chunk
+        budget.add(counted, len(chunk))
+        if len(body) > MAX_BODY_SIZE:
+            raise BodyTooLargeError(f"the body is larger than {MAX_BODY_SIZE} bytes")
+        if not message.get("more_body"):
+            return bytes(body)
+        message = await receive()
 
 
 async def _send(send: Send, code: HTTPStatus, media_type: bytes, body: bytes, *more: tuple[bytes, bytes]) -> None:
@@ -191,7 +245,7 @@ class Application(FastAPI):
 
     def __init__(self, mutate: Mutate) -> None:
         """Create the application without documentation pages."""
-        super().__init__(title="dask-colocate", docs_url=None, redoc_url=None, openapi_url=None)
+        super().__init__(title="dask-colocate", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
         self._mutate = mutate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

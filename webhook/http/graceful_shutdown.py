@@ -1,7 +1,7 @@
 """Graceful shutdown: keep answering for some seconds, and close each connection after its response.
 
 The API server keeps its connections open, also to a replica that was removed from the Service's endpoints. Its Go
-client does not repeat a POST on a connection that closes meanwhile. After SIGTERM the server therefore adds
+client does not repeat a POST on a connection that closes meanwhile. After SIGTERM or SIGHUP the server therefore adds
 `Connection: close` to each response, and closes idle connections only at the end.
 """
 
@@ -52,10 +52,10 @@ class ConnectionCloseMiddleware:
 
 
 class DrainingServer(uvicorn.Server):
-    """Server that drains after the first SIGTERM; SIGINT or a second signal stops it at once."""
+    """Server that drains after the first SIGTERM or SIGHUP; SIGINT or a second signal stops it at once."""
 
     def __init__(self, config: uvicorn.Config, shutdown: GracefulShutdown, drain_seconds: float) -> None:
-        """Create a server that stops `drain_seconds` after the first SIGTERM."""
+        """Create a server that stops `drain_seconds` after the first signal."""
         super().__init__(config)
         self._shutdown, self._drain_seconds = shutdown, drain_seconds
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -63,6 +63,8 @@ class DrainingServer(uvicorn.Server):
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal stops the server."""
         self._loop = asyncio.get_running_loop()
+        if hasattr(signal, "SIGHUP"):  # uvicorn handles SIGINT and SIGTERM only
+            signal.signal(signal.SIGHUP, self.handle_exit)
         await super().serve(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -1,213 +1,155 @@
-"""Connection limits: request and response timeouts, header and request size, number of connections.
+"""Limits of what clients of the port can cost: time, sockets, bytes and parsed values, each counted where it arises.
 
-uvicorn's protocol has no read timeout, and its parser accepts headers of any length. One check a second covers all
-connections, so that the limits cost a well-behaved request nothing.
+The API server, its retries and the largest objects that it sends stay below every limit. All limits together keep the
+process below 256 MiB; it uses 75 to 85 MiB without load.
 """
 
 import asyncio
-import gc
 import sys
-import time
-from collections.abc import Callable
-from functools import partialmethod
-from http import HTTPStatus
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
+if sys.platform != "win32":
+    import resource
 
-from webhook.kube.malloc import trim_heap
+# ---- time, in seconds ---------------------------------------------------------------------------------
 
-if sys.platform == "win32":
-    from asyncio import ProactorEventLoop as EventLoop
-else:
-    from uvloop import Loop as EventLoop
-
-# Seconds from a request's first byte (or the start of the connection) to its last byte, and again to send the response.
+# From a request's first byte (or the start of the connection) to its last byte, and again to send the response.
 # The API server waits at most 5 s for a webhook (`timeoutSeconds` of the chart).
 REQUEST_TIMEOUT = 5.0
-# Bytes of request line and headers; an API server sends about 300.
-MAX_HEADER_SIZE = 16 * 1024
-# Bytes of a request: 7 MiB of body (`webhook.http.app`) and 1 MiB for headers, chunk framing and trailers.
-MAX_REQUEST_SIZE = 8 * 1024 * 1024
-# An API server opens a connection for each request in flight, 600 by default; a cluster has three to five API servers.
-MAX_CONNECTIONS = 4096
-CHECK_INTERVAL = 1.0  # seconds
-# Seconds for a TLS handshake, as in Go's client (net/http, TLSHandshakeTimeout). Under overload, handshakes queue like
+# For a TLS handshake, as in Go's client (net/http, TLSHandshakeTimeout). Under overload, handshakes queue like
 # requests; 5 s were too few.
 TLS_HANDSHAKE_TIMEOUT = 10.0
+# That a complete request may wait for the event loop. It may wait as long again in the kernel; together that is a
+# fraction of the API server's timeout, 5 s.
+MAX_QUEUE_SECONDS = 0.5
+CHECK_INTERVAL = 1.0  # between checks of all connections
+FULL_COLLECTION_INTERVAL = 10.0  # between garbage collections of all objects; others cover new objects
+
+# ---- sockets ------------------------------------------------------------------------------------------
+
+# Including connections whose TLS handshake is incomplete: each costs about 60 KiB from its start. An API server opens
+# a connection for each request in flight, at most 600 by default.
+MAX_CONNECTIONS = 2048
+# Requests that wait on one connection for the response to the request before. HTTP clients of Go, and so API servers,
+# send the next request after the response.
+MAX_PIPELINED = 4
+# Files of the process that are not connections of clients: listener, log, watches, live reads, certificates.
+RESERVED_FILES = 128
 # Closed connections after which garbage is collected: each leaves a reference cycle with 256 KiB of TLS buffers in
 # uvloop, and the C library keeps freed buffers until the heap is trimmed.
 CLOSED_PER_COLLECTION = 8
+
+# ---- bytes and values ---------------------------------------------------------------------------------
+
+# Of request line and headers; an API server sends about 300.
+MAX_HEADER_SIZE = 16 * 1024
+# Of one body. An API server accepts objects of at most 3 MiB, and an UPDATE carries two. controller-runtime derives
+# 7 MiB from the same limits (pkg/webhook/admission/http.go).
+MAX_BODY_SIZE = 7 * 1024 * 1024
+# Of one request: its body, and 1 MiB for headers, chunk framing and trailers.
+MAX_REQUEST_SIZE = MAX_BODY_SIZE + 1024 * 1024
+# Of all bodies without a response: four of the largest, or 3,000 of the usual 10 KiB.
+MAX_BYTES_IN_FLIGHT = 4 * MAX_BODY_SIZE
+# Above this size a body is inspected before it is parsed, and takes turns with other large bodies. Parsing takes up to
+# 35 bytes for each byte of JSON, so a smaller body takes 2 MiB at most, for a few milliseconds.
+LARGE_BODY = 64 * 1024
+# Values and keys of one body, which take up to 85 bytes each once parsed: 90 MiB. An object of 3 MiB that consists of
+# environment variables with names of one letter has 726,000; the old object of an UPDATE comes from etcd, which stores
+# 1.5 MiB: 363,000 more.
+MAX_VALUES = 1_100_000
+_SEPARATORS = b"[{,:"  # each value but the first, and each key, follows one
+
+# ---- keys of the ASGI scope ---------------------------------------------------------------------------
+
 RECEIVED_AT = "received_at"
-"""Key of the ASGI scope: `time.monotonic` when the last byte of the request arrived."""
+"""`time.monotonic` when the last byte of the request arrived."""
 CLIENT_VERIFIED = "client_verified"
-"""Key of the ASGI scope: True if the client presented a certificate of the required CA."""
+"""True if the client presented a certificate of the required CA."""
 
 OnReject: TypeAlias = Callable[[str], None]
 """Callback with the reason of a closed connection.
 
-Reasons: `timeout`, `headers-too-large`, `request-too-large` and `too-many-connections`.
+Reasons: `timeout`, `headers-too-large`, `request-too-large`, `too-many-pipelined` and `too-many-connections`.
 """
 
 
-class Loop(EventLoop):
-    """Event loop with shorter TLS timeouts: asyncio allows 60 s and 30 s, and uvicorn has no setting for them."""
+def has_too_many_values(body: bytes) -> bool:
+    """Return whether JSON in `body` has more keys and values than any object of an API server.
 
-    create_server = partialmethod(  # type: ignore[assignment]
-        EventLoop.create_server, ssl_handshake_timeout=TLS_HANDSHAKE_TIMEOUT, ssl_shutdown_timeout=REQUEST_TIMEOUT
-    )
-
-
-class ConnectionManager:
-    """Enforcement of the limits on all connections of a server."""
-
-    def __init__(
-        self, on_reject: OnReject, *, timeout: float = REQUEST_TIMEOUT, max_connections: int = MAX_CONNECTIONS
-    ) -> None:
-        """Prepare for connections; `on_reject` is called for each connection that a limit closes."""
-        self._on_reject = on_reject
-        self._timeout = timeout
-        self._max_connections = max_connections
-        self._check_scheduled = False
-        self._closed = 0  # since the last garbage collection
-        self._connections: set[Connection] = set()
-        self._pending: dict[Connection, tuple[object, float]] = {}
-
-    def protocol(
-        self, config: Config, server_state: ServerState, app_state: dict[str, object], _loop: object = None
-    ) -> asyncio.Protocol:
-        """Create the protocol of a new connection, with the signature that `uvicorn.Config` requires."""
-        return Connection(self, config, server_state, app_state)
-
-    def add(self, connection: "Connection") -> None:
-        """Add a connection; above the limit, close an idle one, preferably one that never sent a request."""
-        self._connections.add(connection)
-        self._schedule_check()
-        if len(self._connections) > self._max_connections:
-            idle = [other for other in self._connections if other.is_idle and other is not connection]
-            victim = next((other for other in idle if not other.has_requested), idle[0] if idle else connection)
-            self.reject(victim, None, "too-many-connections")
-
-    def remove(self, connection: "Connection") -> None:
-        """Remove a closed connection and schedule the collection of its buffers."""
-        self._forget(connection)
-        self._closed += 1
-        self._schedule_check()
-
-    def reject(self, connection: "Connection", status: HTTPStatus | None, reason: str) -> None:
-        """Close a connection, with an error response if `status` is given."""
-        self._forget(connection)
-        self._on_reject(reason)
-        connection.close(status)
-
-    def _forget(self, connection: "Connection") -> None:
-        self._connections.discard(connection)
-        self._pending.pop(connection, None)
-
-    def _schedule_check(self) -> None:
-        """Schedule the next check unless it is scheduled or there is nothing to check."""
-        if not self._check_scheduled and (self._connections or self._closed >= CLOSED_PER_COLLECTION):
-            self._check_scheduled = True
-            asyncio.get_running_loop().call_later(CHECK_INTERVAL, self._check)
-
-    def _check(self) -> None:
-        """Close connections whose request or response has been incomplete for longer than the timeout."""
-        now, before, self._pending = time.monotonic(), self._pending, {}
-        for connection in self._connections:
-            if connection.is_receiving or connection.is_sending:
-                scope, since = before.get(connection, (None, now))
-                self._pending[connection] = (connection.scope, since if scope is connection.scope else now)
-        for connection, (_, since) in list(self._pending.items()):
-            if now - since >= self._timeout:
-                self.reject(connection, HTTPStatus.REQUEST_TIMEOUT, "timeout")
-        if self._closed >= CLOSED_PER_COLLECTION:
-            self._closed = 0
-            gc.collect()
-            trim_heap()
-        self._check_scheduled = False
-        self._schedule_check()
+    A JSON parser has no such limit. Separators in strings count too: a shell script of 3 MiB has fewer.
+    """
+    return len(body) - len(body.translate(None, _SEPARATORS)) > MAX_VALUES
 
 
-class Connection(HttpToolsProtocol):
-    """HTTP/1.1 connection of uvicorn with limits on the request and on the time to send a response."""
+def raise_file_limit() -> int:
+    """Raise the soft limit on open files to the hard limit, and return the number of connections that it allows."""
+    if sys.platform == "win32":
+        return MAX_CONNECTIONS
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return MAX_CONNECTIONS if hard == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, hard - RESERVED_FILES)
 
-    def __init__(
-        self, manager: ConnectionManager, config: Config, server_state: ServerState, app_state: dict[str, object]
-    ) -> None:
-        """Create a connection that reports to `manager`."""
-        super().__init__(config, server_state, app_state)
-        self._manager = manager
-        self._received = 0  # bytes of the incomplete request
-        self._client_verified = False
 
-    @property
-    def has_requested(self) -> bool:
-        """Return whether the client has sent the headers of a request."""
-        return self.cycle is not None
+class OverloadedError(Exception):
+    """Request that cannot be answered in time or within the limits."""
 
-    @property
-    def is_receiving(self) -> bool:
-        """Return whether a request is incomplete, or the first one has not started."""
-        return self._received > 0 or not self.has_requested
 
-    @property
-    def is_sending(self) -> bool:
-        """Return whether the client has not read all of a response."""
-        return self.transport.get_write_buffer_size() > 0
+@dataclass(slots=True, eq=False)
+class BytesInFlight:
+    """Size of one body without a response, and the task that reads and answers it."""
 
-    @property
-    def is_idle(self) -> bool:
-        """Return whether no request is being processed."""
-        return not self.has_requested or self.cycle.response_complete
+    task: "asyncio.Task[object] | None"
+    size: int = 0
+    evicted: bool = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Register the connection and note whether the client is verified."""
-        super().connection_made(transport)
-        tls = transport.get_extra_info("ssl_object")
-        self._client_verified = bool(tls and tls.getpeercert())
-        self._manager.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Unregister the connection."""
-        self._manager.remove(self)
-        super().connection_lost(exc)
+@dataclass(slots=True)
+class BodyBudget:
+    """Total size of the bodies without a response.
 
-    def data_received(self, data: bytes) -> None:
-        """Parse bytes, and reject a request above the size limits."""
-        self._received += len(data)
-        super().data_received(data)
-        if self._received > MAX_HEADER_SIZE and not self._has_headers:
-            self._manager.reject(self, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large")
-        elif self._received > MAX_REQUEST_SIZE:
-            self._manager.reject(self, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "request-too-large")
+    Above `MAX_BYTES_IN_FLIGHT` the largest body is evicted, not the newest: the API server's bodies are small, and
+    large ones must not keep them out.
+    """
 
-    @property
-    def _has_headers(self) -> bool:
-        """Return whether the headers of the current request are complete."""
-        return self.has_requested and self.cycle.scope is self.scope
+    size: int = 0
+    bodies: set[BytesInFlight] = field(default_factory=set)
 
-    def on_message_begin(self) -> None:
-        """Start a request."""
-        super().on_message_begin()
-        self._received = max(self._received, 1)  # a pipelined request arrived with the bytes of the one before
-        self.scope[CLIENT_VERIFIED] = self._client_verified  # type: ignore[literal-required]
+    @contextmanager
+    def body(self) -> Iterator[BytesInFlight]:
+        """Count a body inside the block.
 
-    def on_message_complete(self) -> None:
-        """Store the arrival time of a complete request."""
-        self._received = 0
-        self.cycle.scope[RECEIVED_AT] = time.monotonic()  # type: ignore[literal-required]
-        super().on_message_complete()
+        Raises:
+            OverloadedError: The body was evicted.
+        """
+        body = BytesInFlight(asyncio.current_task())
+        self.bodies.add(body)
+        try:
+            yield body
+        except asyncio.CancelledError:
+            if body.evicted:
+                raise OverloadedError from None
+            raise
+        finally:
+            self.bodies.remove(body)
+            self.size -= 0 if body.evicted else body.size
 
-    def close(self, status: HTTPStatus | None) -> None:
-        """Close the connection, after an error response if no response has been sent; abort a stalled response."""
-        if self.is_sending:
-            self.transport.abort()
+    def add(self, body: BytesInFlight, size: int) -> None:
+        """Add bytes to a body, and evict the largest body above the limit.
+
+        Raises:
+            OverloadedError: This body is the largest.
+        """
+        body.size += size
+        self.size += size
+        if self.size <= MAX_BYTES_IN_FLIGHT:
             return
-        if self.transport.is_closing():
-            return
-        if status is not None and not (self._has_headers and self.cycle.response_complete):
-            line = f"HTTP/1.1 {status.value} {status.phrase}\r\n"
-            self.transport.write(f"{line}content-length: 0\r\nconnection: close\r\n\r\n".encode())
-        self.transport.close()
+        largest = max((other for other in self.bodies if not other.evicted), key=lambda other: other.size)
+        if largest is body:
+            raise OverloadedError
+        largest.evicted = True
+        self.size -= largest.size
+        if largest.task:
+            largest.task.cancel()

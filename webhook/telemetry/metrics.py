@@ -62,7 +62,7 @@ class WebhookMetrics:
         self.rejected = Counter(
             "dask_colocate_requests_rejected",
             "Requests and connections rejected by a limit: headers-too-large, no-client-certificate, overloaded, "
-            "request-too-large, timeout, too-many-connections.",
+            "request-too-large, timeout, too-many-connections, too-many-pipelined, too-many-values.",
             ("reason",),
             registry=registry,
         )

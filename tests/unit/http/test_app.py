@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 from dataclasses import dataclass, field
@@ -13,12 +14,8 @@ import pytest
 
 from tests.unit.objects import cluster, container, namespace, review, spec
 from webhook.admission.response import parse_response
-from webhook.http.app import (
-    MAX_BODY_SIZE,
-    Mutate,
-    Webhook,
-    create_app,
-)
+from webhook.http.app import Mutate, Webhook, create_app
+from webhook.http.limits import LARGE_BODY, MAX_BODY_SIZE, MAX_BYTES_IN_FLIGHT, MAX_VALUES
 from webhook.kube.namespaces import Namespaces, NamespaceUnknownError
 from webhook.kube.namespaces.static import StaticNamespaces
 from webhook.policy import PREFIX, Annotations, Policy
@@ -39,6 +36,9 @@ class Failing:
     error: Exception
     ready: bool = False
 
+    def cached(self, name: str) -> None:
+        """Return None: each namespace is read."""
+
     async def annotations(self, name: str) -> Annotations:  # noqa: ARG002 - the port's signature
         """Raise the error."""
         raise self.error
@@ -50,6 +50,9 @@ class RecordingNamespaces:
 
     names: list[str] = field(default_factory=list)
     ready: bool = True
+
+    def cached(self, name: str) -> None:
+        """Return None: each namespace is read."""
 
     async def annotations(self, name: str) -> Annotations:
         """Return no annotations."""
@@ -130,6 +133,108 @@ def test_body_at_the_limit_is_read() -> None:
     body = json.dumps(review(cluster())).encode()
     answer = served().send("POST", "/mutate", body + b" " * (MAX_BODY_SIZE - len(body)))
     assert answer.status_code == 200
+
+
+def with_values(count: int) -> bytes:
+    """Return a review of a DaskCluster with a list of `count` empty strings."""
+    return json.dumps(review(cluster(spec(container(*[""] * count)))), separators=(",", ":")).encode()
+
+
+def test_body_with_too_many_values_is_413() -> None:
+    """A body with more values than an API server sends gets HTTP 413 before it is parsed, and is counted."""
+    service = served()
+    answer = service.send("POST", "/mutate", with_values(MAX_VALUES))
+    assert (answer.status_code, str(MAX_VALUES) in answer.text) == (413, True)
+    assert service.count("dask_colocate_requests_rejected_total", reason="too-many-values") == 1
+
+
+def test_largest_objects_of_an_api_server_are_read() -> None:
+    """An UPDATE with 3 MiB of environment variables with short names, from 1.5 MiB of them, is admitted."""
+
+    def sized(size: int) -> Unstructured:
+        return cluster(spec(container(env=[{"name": "A"}] * (size // len('{"name":"A"},')))))
+
+    document = review(sized(3 * 1024 * 1024), "UPDATE", oldObject=sized(3 * 1024 * 512))
+    body = json.dumps(document, separators=(",", ":")).encode()
+    assert served().send("POST", "/mutate", body).status_code == 200
+
+
+def test_largest_body_in_flight_is_evicted() -> None:
+    """Above the limit of bytes in flight the largest incomplete body gets 429, and a small body is answered."""
+    recorder = Recorder()
+    mutate = Mutate(Webhook(StaticNamespaces([namespace()]), Policy(), recorder), recorder)
+    small = json.dumps(review(cluster())).encode()
+
+    async def status(*chunks: bytes, incomplete: bool) -> int:
+        messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            if messages:
+                return messages.pop(0)
+            if incomplete:
+                await asyncio.sleep(60)
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        await mutate({"type": "http"}, receive, send)
+        return int(sent[0]["status"])
+
+    async def exchange() -> tuple[int, int]:
+        held = [asyncio.create_task(status(b" " * (MAX_BODY_SIZE - each), incomplete=True)) for each in range(4)]
+        for _ in range(20):  # until each body has arrived
+            await asyncio.sleep(0)
+        assert mutate.budget.size == MAX_BYTES_IN_FLIGHT - 6
+        answered = await status(small, incomplete=False)
+        (done, _) = await asyncio.wait(held, return_when=asyncio.FIRST_COMPLETED)
+        assert done == {held[0]}
+        for task in held:
+            task.cancel()
+        return answered, held[0].result()
+
+    assert asyncio.run(exchange()) == (200, 429)
+    assert mutate.budget.size == 0
+
+
+def test_parsed_review_is_dropped_during_a_live_read() -> None:
+    """While a namespace is read, the parsed review is not in memory."""
+
+    class Watching:
+        ready = True
+        alive: list[Unstructured]
+
+        def cached(self, name: str) -> None:
+            """Return None: each namespace is read."""
+
+        async def annotations(self, name: str) -> Annotations:  # noqa: ARG002 - the port's signature
+            """Record whether a parsed review exists."""
+            self.alive = [each for each in gc.get_objects() if isinstance(each, dict) and each.get("uid") == "7777"]
+            return frozenset()
+
+    source = Watching()
+    response = Service(source).send("POST", "/mutate", json.dumps(review(cluster(), uid="7777")).encode())
+    assert (response.status_code, source.alive) == (200, [])
+
+
+def test_small_request_is_answered_between_large_ones() -> None:
+    """Large bodies take turns: a small request that arrives later does not wait for all of them."""
+    webhook = Webhook(StaticNamespaces([namespace()]), Policy(), Recorder())
+    large = with_values(LARGE_BODY)
+    order: list[str] = []
+
+    async def answer(name: str, body: bytes) -> None:
+        await webhook.answer(body)
+        order.append(name)
+
+    async def exchange() -> None:
+        await asyncio.gather(
+            *(answer("large", large) for _ in range(3)), answer("small", json.dumps(review(cluster())).encode())
+        )
+
+    asyncio.run(exchange())
+    assert order.index("small") < 2
 
 
 @pytest.mark.parametrize(
@@ -213,6 +318,9 @@ def test_changed_annotations_apply_at_once() -> None:
         ready = True
         limit = 1
 
+        def cached(self, name: str) -> None:
+            """Return None: each namespace is read."""
+
         async def annotations(self, name: str) -> Annotations:
             """Return a GPU limit that grows with each call."""
             assert name == "rapids"
@@ -280,7 +388,8 @@ def test_metrics_are_prometheus_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "code"), [("GET", "/mutate", 405), ("GET", "/docs", 404), ("POST", "/", 404)]
+    ("method", "path", "code"),
+    [("GET", "/mutate", 405), ("GET", "/docs", 404), ("POST", "/", 404), ("POST", "/mutate/", 404)],
 )
 def test_nothing_else_is_served(method: str, path: str, code: int) -> None:
     """Other paths and methods are rejected."""

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ from certs.serving import InvalidClientAuthorityError, ReloadableContext
 from certs.x509.issue import Entropy, issue_authority, issue_leaf
 from tests.unit.http.test_graceful_shutdown import until_ready
 from tests.unit.objects import cluster, review
+from webhook.cli.client_authority import INTERVAL
 from webhook.http.limits import TLS_HANDSHAKE_TIMEOUT
 
 if TYPE_CHECKING:
@@ -104,6 +106,30 @@ def test_client_certificate_is_required(tmp_path: Path) -> None:
             assert 'dask_colocate_requests_rejected_total{reason="no-client-certificate"} 1.0' in metrics
         with asking(port, other) as client, pytest.raises(httpx.TransportError):
             client.get("/healthz")
+
+
+def test_client_ca_is_read_again(tmp_path: Path) -> None:
+    """A new CA in the file of --client-ca replaces the old one; a file without a certificate changes nothing."""
+    authority, old = client_of(tmp_path, "old")
+    other, new = client_of(tmp_path, "new")
+
+    def accepted(port: int, pair: Path) -> bool:
+        try:
+            with asking(port, pair) as client:
+                return client.post("/mutate", content=BODY).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    with serving("--client-ca", str(authority)) as port:
+        authority.write_text("nothing")
+        time.sleep(3 * INTERVAL)
+        assert accepted(port, old)
+        authority.write_bytes(other.read_bytes())
+        deadline = time.monotonic() + 20
+        while not accepted(port, new):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert not accepted(port, old)
 
 
 def test_client_ca_must_be_readable(tmp_path: Path) -> None:

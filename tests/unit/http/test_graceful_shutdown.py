@@ -63,18 +63,18 @@ def client(port: int) -> httpx.Client:
     return httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=False, trust_env=False, timeout=5)  # noqa: S501 - loopback
 
 
-@pytest.mark.parametrize("server", [SECONDS], indirect=True)
-def test_server_drains_after_sigterm(server: subprocess.Popen[bytes], port: int) -> None:
-    """After SIGTERM the server responds with `Connection: close`, is not ready, and exits after the drain time."""
+@pytest.mark.parametrize(("server", "sent"), [(SECONDS, signal.SIGTERM), (SECONDS, signal.SIGHUP)], indirect=["server"])
+def test_server_drains_after_a_signal(server: subprocess.Popen[bytes], port: int, sent: signal.Signals) -> None:
+    """After the signal the server responds with `Connection: close`, is not ready, and exits after the drain time."""
     with client(port) as asking:
         assert "connection" not in asking.get("/healthz").headers
-        server.send_signal(signal.SIGTERM)
+        server.send_signal(sent)
         time.sleep(0.5)
         answer = asking.get("/healthz")
         assert (answer.status_code, answer.headers["connection"]) == (200, "close")
         waiting = asking.get("/readyz")
         assert (waiting.status_code, waiting.text) == (503, "not ready: shutting down\n")
-    assert server.wait(SECONDS + 20) in {0, -signal.SIGTERM}
+    assert server.wait(SECONDS + 20) in {0, -sent}
 
 
 @pytest.mark.parametrize("server", [LONG], indirect=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
 import threading
@@ -15,7 +14,8 @@ import uvicorn
 
 from tests.unit.objects import cluster, namespace, review
 from webhook.http.app import Webhook, create_app
-from webhook.http.limits import MAX_HEADER_SIZE, MAX_REQUEST_SIZE, ConnectionManager
+from webhook.http.connections import ConnectionManager
+from webhook.http.limits import MAX_HEADER_SIZE, MAX_PIPELINED, MAX_REQUEST_SIZE
 from webhook.kube.namespaces.static import StaticNamespaces
 from webhook.policy import Policy
 from webhook.telemetry.recorder import Recorder
@@ -137,13 +137,35 @@ def test_client_that_reads_no_response_is_closed(server: Server) -> None:
         connection.settimeout(0.2)
         for _ in range(40 * int(REQUEST_TIMEOUT)):
             with suppress(OSError):  # the buffers fill up, then the server closes
-                connection.sendall(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n" * 100)
-            if server.count("timeout"):
+                connection.sendall(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n" * MAX_PIPELINED)
+            if server.count("timeout") + server.count("too-many-pipelined"):
                 break
             time.sleep(0.1)
-        time.sleep(0.5)
+        time.sleep(1)
         assert not server.server.server_state.connections
-    assert server.count("timeout") == 1
+    assert server.count("timeout") + server.count("too-many-pipelined") == 1
+
+
+def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
+    """A client may send a few requests before it reads the first response."""
+    with server.connect() as connection:
+        last = b"GET /nowhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n" * MAX_PIPELINED + last)
+        received = b""
+        while piece := connection.recv(9999):
+            received += piece
+    statuses = [line for line in received.splitlines() if line.startswith(b"HTTP/1.1")]
+    assert statuses == [b"HTTP/1.1 200 OK"] * MAX_PIPELINED + [b"HTTP/1.1 404 Not Found"]
+
+
+def test_pipelined_requests_have_a_limit(server: Server) -> None:
+    """A client with too many requests without a response is disconnected, and parsing stops."""
+    with server.connect() as connection, suppress(ConnectionError):  # the server closes with unread bytes
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n" * 10_000)
+        while connection.recv(9999):
+            continue
+    assert server.count("too-many-pipelined") == 1
+    assert not server.server.server_state.connections
 
 
 def test_whole_request_has_a_limit(server: Server) -> None:
@@ -231,8 +253,11 @@ class Slow:
         """Block for `seconds` at each call."""
         self.seconds = seconds
 
-    async def annotations(self, name: str) -> Annotations:  # noqa: ARG002 - the port's signature
+    def cached(self, name: str) -> Annotations:  # noqa: ARG002 - the port's signature
         """Block, then return no annotations."""
-        time.sleep(self.seconds)  # noqa: ASYNC251 - that is the point
-        await asyncio.sleep(0)
+        time.sleep(self.seconds)
         return frozenset()
+
+    async def annotations(self, name: str) -> Annotations:
+        """Return no annotations."""
+        return self.cached(name)

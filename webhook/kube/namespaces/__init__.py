@@ -19,6 +19,9 @@ class Namespaces(Protocol):
     def ready(self) -> bool:
         """Return whether the source has listed all namespaces."""
 
+    def cached(self, name: str) -> Annotations | None:
+        """Return the policy annotations of namespace `name`, or None if `annotations` has to read them."""
+
     async def annotations(self, name: str) -> Annotations:
         """Return the policy annotations of namespace `name`.
 

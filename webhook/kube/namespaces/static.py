@@ -32,6 +32,10 @@ class StaticNamespaces:
         """Return the policy annotations of namespace `name`, or None if the namespace is unknown."""
         return self._namespaces.get(name)
 
+    def cached(self, name: str) -> Annotations | None:
+        """Return the policy annotations of namespace `name`; see `Namespaces`."""
+        return self.find(name)
+
     async def annotations(self, name: str) -> Annotations:
         """Return the policy annotations of namespace `name`; see `Namespaces`."""
         annotations = self.find(name)

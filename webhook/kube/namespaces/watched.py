@@ -105,13 +105,13 @@ class WatchedNamespaces:
         return len(self._namespaces)
 
     def cached(self, name: str) -> Annotations | None:
-        """Return the cached annotations of namespace `name` regardless of their age, or None."""
-        return self._namespaces.get(name)
+        """Return the cached annotations of namespace `name`, or None if it is unknown or the cache has expired."""
+        return self._namespaces.get(name) if self.age < self._cache_max_age else None
 
     async def annotations(self, name: str) -> Annotations:
         """Return the policy annotations of namespace `name`; see `Namespaces`."""
-        cached = self._namespaces.get(name)
-        return cached if cached is not None and self.age < self._cache_max_age else await self._read_live(name)
+        cached = self.cached(name)
+        return await self._read_live(name) if cached is None else cached
 
     async def _read_live(self, name: str) -> Annotations:
         """Read a namespace once for all requests that wait for it.
