@@ -57,7 +57,7 @@ lock: $(VENV)/test.stamp       ## update the lock files
 bench-placement: $(VENV)/test.stamp  ## measure nodes over the minimum possible on a real kube-scheduler; ARGS=--quick takes a minute
 	@$(BIN)/python -m tests.bench.placement $(ARGS)
 
-bench-scheduler: $(VENV)/test.stamp  ## measure the cost of the placement terms to kube-scheduler, 5,000 pods on 1,000 nodes; ARGS="--pods N --rounds N"
+bench-scheduler: $(VENV)/test.stamp  ## measure the cost of the placement terms to kube-scheduler, 2,000 pods on 500 nodes; ARGS="--pods N --rounds N"
 	@$(BIN)/python -m tests.bench.scheduler_cost $(ARGS)
 
 bench: $(VENV)/test.stamp      ## measure the cost of an admission and compare it with a no-op app, a Go webhook and an in-process policy; ARGS=--quick

@@ -71,6 +71,7 @@ RECORDS = {
     "placement-variants": Plan(
         loads=tuple(BY_NAME[name] for name in CHOICE_LOADS),
         strategies=named("host", "keep", "avoid-1", "share", "share-own", "both-10", "both-workers", "default"),
+        seeds=SEEDS[:2],
         repeated=False,
     ),
     "placement-replicas": Plan(loads=(BY_NAME["bursts"],), strategies=named("hints"), replicas=2),

@@ -124,7 +124,6 @@ BLOCKS: Mapping[str, Block] = {
     "placement-summary": Block(document=README, record="placement", text=placement_text.summary),
     "placement": Block(document=README, record="placement", text=placement_text.table),
     "placement-guide": Block(document=GUIDE, record="placement", text=placement_text.guide_scenario),
-    "placement-variants": Block(document=PLACEMENT, record="placement-variants", text=placement_text.table),
     "admission": Block(document=README, record="admission", text=admission),
     "capacity": Block(document=README, record="capacity", text=capacity),
     "scheduler-cost": Block(document=PLACEMENT, record="scheduler-cost", text=scheduler_cost),

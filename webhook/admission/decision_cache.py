@@ -16,7 +16,7 @@ from webhook.admission.response import AdmissionResponse, RenderedResponse, rend
 from webhook.mutators import Contained, contained, of_container
 from webhook.placement.model import Hints, Questions
 from webhook.policy import Annotations, Policy, resolve
-from webhook.workloads import pod_templates
+from webhook.workloads import cache_keys, pod_templates
 from webhook.workloads.pod_templates import DaskObject, PodTemplate
 from webhook.workloads.unstructured import Unstructured
 
@@ -43,7 +43,7 @@ class DecisionCache:
         self._subject = lru_cache(WORKERS_KEPT)(lambda seen: pod_templates.pod_subject(orjson.loads(seen)))
         self._of_pod = lru_cache(WORKERS_KEPT)(self._decide)
         self._contained = lru_cache(CONTAINERS_KEPT)(
-            lambda seen, policy: of_container(pod_templates.container_target(orjson.loads(seen)), policy)
+            lambda seen, policy: of_container(cache_keys.container_target(orjson.loads(seen)), policy)
         )
 
     def consider(self, review: AdmissionRequest) -> DaskObject | AdmissionResponse:

@@ -1,7 +1,7 @@
-"""Targets and a Policy become a Plan: one Decision for each rule on each target.
+"""Plan of an object: one Decision of each rule on each pod template, under a Policy.
 
-After a plan's operations are applied, planning again gives only `kept`, `skipped` and what was `refused`: the law
-that makes reinvocation, `kubectl apply` again and the operator's own copying safe.
+After a plan's operations are applied, a second plan changes nothing: its decisions are `kept`, `skipped` or `refused`.
+Reinvocation, a repeated `kubectl apply` and the operator's copies of a pod template are therefore safe.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,7 @@ from webhook.mutators.scheduler_placement import scheduler_placement
 from webhook.mutators.spread import emptier
 from webhook.placement.model import UNWATCHED, Hints
 from webhook.policy import LabelSelector, Mode, Policy, SchedulerPlacement
-from webhook.workloads import pod_templates
+from webhook.workloads import cache_keys
 from webhook.workloads.accelerators import Device
 from webhook.workloads.pod_templates import PodTemplate, Role
 from webhook.workloads.unstructured import TooLargeError, Unstructured
@@ -52,13 +52,13 @@ RULES: Mapping[Role, Mapping[str, Rule]] = {
         "capacity-hint": capacity_hint,
     },
 }
-# Rules that take the hint for their role as a further argument.
+# Rules that take the hint for their role as another argument.
 _HINTED: Mapping[str, Callable[..., Decision]] = {
     "scheduler-placement": scheduler_placement,
     "capacity-hint": capacity_hint,
 }
-# Under which policies a rule looks at no more of a target than `contained` leaves: some always, others when the
-# namespace turned them off and they look at nothing. A rule that is not here sees every target whole.
+# Policies under which a rule reads no other fields of a pod template than `contained` returns: all policies for some
+# rules, for others the policies that turn them off. A rule that is not listed reads the whole pod template.
 _CONTAINED: Mapping[str, Callable[[Policy], bool]] = {
     "affinity": lambda policy: not policy.topology,
     "apart": lambda policy: not policy.apart,
@@ -77,8 +77,8 @@ class Plan:
     """All decisions on one object.
 
     Attributes:
-        decisions: In the order of targets, then rules.
-        worker: What its worker pod template is; None where it has none.
+        decisions: In the order of pod templates, then rules.
+        worker: Classification of its worker pod template; None where it has none.
     """
 
     decisions: tuple[Decision, ...]
@@ -91,17 +91,17 @@ class Plan:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the user is told, each line once."""
-        told = [line for decision in self.decisions if decision.warnings for line in decision.warnings]
-        return tuple(dict.fromkeys(told))
+        """The warnings for the user, each line once."""
+        lines = [line for decision in self.decisions if decision.warnings for line in decision.warnings]
+        return tuple(dict.fromkeys(lines))
 
 
 class Contained(NamedTuple):
-    """What is decided on a target from its classification and its Dask container.
+    """Decisions on a pod template that depend on nothing but its classification and its Dask container.
 
     Attributes:
         worker: The classification; None for a Dask scheduler, and where the pod cannot be read.
-        decisions: By rule; of every rule for a CPU worker.
+        decisions: The decisions by rule; for a CPU worker those of all rules.
     """
 
     worker: Classification | None
@@ -109,45 +109,60 @@ class Contained(NamedTuple):
 
 
 OfContainer: TypeAlias = Callable[[PodTemplate, Policy], Contained]
-"""`of_container`, or the same with a memory."""
+"""`of_container`, or the same function with a cache."""
 
 
-def contained(target: PodTemplate, policy: Policy) -> Unstructured | None:
-    """Return what `of_container` looks at under this policy, as JSON; None where the target has no container."""
-    return pod_templates.contained(target, labelled=isinstance(policy.gpu_workers, LabelSelector))
+def contained(template: PodTemplate, policy: Policy) -> Unstructured | None:
+    """Return the fields that `of_container` reads under this policy, as JSON; None without a Dask container."""
+    return cache_keys.contained(template, labelled=isinstance(policy.gpu_workers, LabelSelector))
 
 
-def of_container(target: PodTemplate, policy: Policy) -> Contained:
-    """Classify a target, and decide the rules for which `contained` leaves enough of it under this policy."""
-    rules = RULES[target.role]
-    if target.role is not Role.WORKER:
-        return Contained(None, _decided(rules, target, policy))
+def of_container(template: PodTemplate, policy: Policy) -> Contained:
+    """Classify a pod template, and decide the rules that read no other fields than `contained` returns."""
+    rules = RULES[template.role]
+    if template.role is not Role.WORKER:
+        return Contained(None, _decided(rules, template, policy))
     try:
-        worker = classify(target, policy)
+        worker = classify(template, policy)
     except TooLargeError as error:
-        refused = {name: DecisionBuilder(name, target).refused(Reason.MALFORMED, str(error)) for name in rules}
+        refused = {name: DecisionBuilder(name, template).refused(Reason.MALFORMED, str(error)) for name in rules}
         return Contained(None, refused)
     if worker.gpu:
         classified = {"gpu": partial(gpu, worker=worker), "command": partial(command, worker=worker)}
-        decisions = _decided({**rules, **classified}, target, policy)
+        decisions = _one_command(_decided({**rules, **classified}, template, policy))
     else:
-        decisions = {name: DecisionBuilder(name, target).skipped(Reason.CPU_WORKER, str(worker)) for name in rules}
-        decisions[DASK_CLI] = _decide(DASK_CLI, dask_cli, target, policy)  # also plain workers start again
+        decisions = {name: DecisionBuilder(name, template).skipped(Reason.CPU_WORKER, str(worker)) for name in rules}
+        decisions[DASK_CLI] = _decide(DASK_CLI, dask_cli, template, policy)  # a plain worker starts by a script too
     if warning := _warning(worker, policy):
         decisions["gpu"] = decisions["gpu"]._replace(warnings=(*decisions["gpu"].warnings, warning))
     return Contained(worker, decisions)
 
 
-def _decided(rules: Mapping[str, Rule], target: PodTemplate, policy: Policy) -> dict[str, Decision]:
+def _decided(rules: Mapping[str, Rule], template: PodTemplate, policy: Policy) -> dict[str, Decision]:
     return {
-        name: _decide(name, rule, target, policy)
+        name: _decide(name, rule, template, policy)
         for name, rule in rules.items()
         if name in _CONTAINED and _CONTAINED[name](policy)
     }
 
 
+def _one_command(decisions: dict[str, Decision]) -> dict[str, Decision]:
+    """Return the decisions on a pod template in which at most one rule changes the container's command."""
+    cli = decisions[DASK_CLI]
+    if not decisions[COMMAND].operations or cli.reason is Reason.DASK_CLI_OFF:
+        return decisions
+    converted = cli._replace(
+        outcome=Outcome.SKIPPED,
+        reason=Reason.DASK_CLI_CONVERTED,
+        detail="rule command starts dask-cuda's worker",
+        operations=(),
+        warnings=(),
+    )
+    return {**decisions, DASK_CLI: converted}
+
+
 def _warning(worker: Classification, policy: Policy) -> str | None:
-    """Return what the user should know of a classification: evidence that may be wrong, and what to write then."""
+    """Return a warning about evidence that may be wrong, with the annotation to write in that case; None for other."""
     first = worker.evidence[0]
     if first.kind is Kind.IMAGE:
         return f"{first}: its workers are left as CPU workers"
@@ -161,48 +176,23 @@ def _warning(worker: Classification, policy: Policy) -> str | None:
 def plan(
     targets: Sequence[PodTemplate], policy: Policy, hints: Hints = UNWATCHED, contained: OfContainer = of_container
 ) -> Plan:
-    """Return what happens to the targets under the policy. Pure; raises nothing for any parsed JSON.
+    """Return the plan for the pod templates of one object. Raises nothing for any parsed JSON.
 
     Args:
-        targets: Of one object.
-        policy: Of its namespace.
-        hints: The hosts where its pods fit, or why none are named.
-        contained: `of_container`, or the same with a memory.
+        targets: The object's pod templates.
+        policy: The effective policy of its namespace.
+        hints: The nodes where its pods fit, or the reason for no hint.
+        contained: `of_container`, or the same function with a cache.
     """
-    said = [(target, contained(target, policy)) for target in targets]
-    decisions = (
-        decision
-        for target, of in said
-        for decision in _one_command(
-            [
-                of.decisions.get(name) or _decide(name, rule, target, policy)
-                for name, rule in _rules(target.role, hints).items()
-            ]
-        )
-    )
-    return Plan(
-        tuple(map(_report_only, decisions) if policy.mode is Mode.WARN else decisions),
-        next((of.worker for _, of in said if of.worker), None),
-    )
-
-
-def _one_command(decisions: list[Decision]) -> list[Decision]:
-    """Return the decisions on a pod template in which at most one rule changes the container's command."""
-    if not any(decision.operations and decision.rule == COMMAND for decision in decisions):
-        return decisions
-    return [_converted(decision) if decision.rule == DASK_CLI else decision for decision in decisions]
-
-
-def _converted(decision: Decision) -> Decision:
-    if decision.reason is Reason.DASK_CLI_OFF:
-        return decision
-    return decision._replace(
-        outcome=Outcome.SKIPPED,
-        reason=Reason.DASK_CLI_CONVERTED,
-        detail="rule command starts dask-cuda's worker",
-        operations=(),
-        warnings=(),
-    )
+    worker, decisions = None, []
+    for template in targets:
+        cached = contained(template, policy)
+        worker = worker or cached.worker
+        decisions += [
+            cached.decisions.get(name) or _decide(name, rule, template, policy)
+            for name, rule in _rules(template.role, hints).items()
+        ]
+    return Plan(tuple(map(_report_only, decisions) if policy.mode is Mode.WARN else decisions), worker)
 
 
 def _rules(role: Role, hints: Hints) -> Mapping[str, Rule]:
@@ -212,11 +202,11 @@ def _rules(role: Role, hints: Hints) -> Mapping[str, Rule]:
     return {**RULES[role], **hinted}
 
 
-def _decide(name: str, rule: Rule, target: PodTemplate, policy: Policy) -> Decision:
+def _decide(name: str, rule: Rule, template: PodTemplate, policy: Policy) -> Decision:
     try:
-        return rule(target, policy)
+        return rule(template, policy)
     except (UnpatchableError, TooLargeError) as error:
-        return DecisionBuilder(name, target).refused(Reason.MALFORMED, str(error))
+        return DecisionBuilder(name, template).refused(Reason.MALFORMED, str(error))
 
 
 def _report_only(decision: Decision) -> Decision:

@@ -1,9 +1,9 @@
-"""Rules `gpu` and `scheduler-gpu`: a GPU limit for each Dask container whose pod requests no accelerator yet.
+"""Rules `gpu` and `scheduler-gpu`: a GPU limit for the Dask container of a pod that requests no accelerator.
 
 Own: `/containers/N/resources/limits/RESOURCE` of the Dask container.
 
-Only the limit is written: Kubernetes copies it into the requests of an extended resource, and refuses a
-request that differs. The quantity is a string: Dask's CRDs take no numbers there.
+The rules add the limit only: Kubernetes copies the limit of an extended resource into its requests, and rejects a
+request that differs. The quantity is a string, since Dask's CRDs accept no number.
 """
 
 from webhook.mutators.cuda_devices import count
@@ -32,7 +32,7 @@ _KEYS = {WORKER: f"{PREFIX}gpu-limit", SCHEDULER: f"{PREFIX}scheduler-gpu"}
 
 
 def gpu(target: PodTemplate, policy: Policy, worker: Classification | None = None) -> Decision:
-    """Give the worker container `policy.gpu_limit` GPUs."""
+    """Add a limit of `policy.gpu_limit` GPUs to the worker container."""
     rule = DecisionBuilder(WORKER, target)
     if not policy.gpu_limit:
         return rule.skipped(Reason.GPU_LIMIT_OFF, "gpu-limit is 0")
@@ -42,7 +42,7 @@ def gpu(target: PodTemplate, policy: Policy, worker: Classification | None = Non
 
 
 def scheduler_gpu(target: PodTemplate, policy: Policy) -> Decision:
-    """Give the Dask scheduler's container `policy.scheduler_gpu` GPUs; 0 adds none and takes none away."""
+    """Add a limit of `policy.scheduler_gpu` GPUs to the Dask scheduler's container; 0 changes nothing."""
     rule = DecisionBuilder(SCHEDULER, target)
     if not policy.scheduler_gpu:
         return rule.skipped(Reason.GPU_LIMIT_OFF, "scheduler-gpu leaves the scheduler as written")
@@ -60,8 +60,8 @@ def _limit(rule: DecisionBuilder, count: int, resource: str, elsewhere: Evidence
         shared = elsewhere.kind in {Kind.ANNOTATION, Kind.LABEL}
         return rule.kept(Reason.GPU_SHARE_PRESENT if shared else Reason.GPU_ELSEWHERE, str(elsewhere))
     if not asked:
-        # The key leads a user whom a ResourceQuota refuses the GPUs to who decides on them. Controllers read no
-        # warnings, and quotas count no custom resources: only who creates a pod by hand is told at once.
+        # The annotation's key helps a user whose pod a ResourceQuota rejects. Only a user who creates a pod gets a
+        # warning: controllers read none, and quotas do not count custom resources.
         warning = f"container {container.name} gets {count} {resource} ({_KEYS[rule.rule]})"
         warnings = (warning,) if rule.template.alone else ()
         detail = f"limit container {container.name} to {count} {resource} ({_KEYS[rule.rule]})"
@@ -83,10 +83,10 @@ def _standing(rule: DecisionBuilder, container: Container, asked: dict[str, Unst
 
 
 def _warned(decision: Decision, target: PodTemplate, policy: Policy, count: int) -> Decision:
-    """Add a warning where several GPUs make several Dask workers in one pod, none of them with the pod's name.
+    """Add a warning where several GPUs make several Dask workers in one pod, without the name of the pod.
 
-    dask-cuda names them `NAME-0`, `NAME-1`; dask-kubernetes 2023.7 - 2026.3 scales down by deleting the Deployment
-    of a worker's name, gets 404 and retries.
+    dask-cuda names the workers `NAME-0`, `NAME-1`. dask-kubernetes 2023.7 - 2026.3 scales down by deleting the
+    Deployment with a worker's name, gets 404 and retries.
     """
     container = target.container
     if container is None or decision.outcome is Outcome.SKIPPED or count <= 1 or not _runs_cuda(container, policy):
@@ -96,7 +96,7 @@ def _warned(decision: Decision, target: PodTemplate, policy: Policy, count: int)
 
 
 def _runs_cuda(container: Container, policy: Policy) -> bool:
-    """Whether the container may start dask-cuda: all but a plain worker that the namespace leaves so."""
+    """Return whether the container may start dask-cuda: any but a plain worker whose command is kept."""
     start = argv.find_worker(container.raw)
     plain = start is not None and start.command_form.program is argv.Program.DASK
     return not plain or policy.worker_command is not WorkerCommand.KEEP

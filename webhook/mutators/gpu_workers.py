@@ -1,4 +1,4 @@
-"""Which workers are GPU workers, decided once for each pod template, before the rules and from the whole pod.
+"""Classification of a pod template's workers as GPU workers or CPU workers, by the whole pod and before the rules.
 
 | evidence | result |
 |---|---|
@@ -12,9 +12,9 @@ Rules leave a CPU worker unmodified.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain
+from typing import NamedTuple
 
 from webhook.policy import GpuWorkers, LabelSelector, Policy
 from webhook.workloads import accelerators, argv, gpu_nodes, images, quantities
@@ -22,6 +22,7 @@ from webhook.workloads.accelerators import Device
 from webhook.workloads.argv import Program
 from webhook.workloads.pod_templates import CLUSTER_NAME, WORKER_GROUP_NAME, PodTemplate
 from webhook.workloads.unstructured import (
+    TooLargeError,
     Unstructured,
     mapping,
     sequence,
@@ -29,16 +30,20 @@ from webhook.workloads.unstructured import (
     to_text,
 )
 
-# The operator's names, unknown at the admission of an object with `generateName`; its pods carry them.
+# The operator's names. An object with `generateName` gets its name after admission; its pods have it.
 _NAMES = frozenset({CLUSTER_NAME, WORKER_GROUP_NAME})
 NVIDIA_VARIABLE, _CUDA = "NVIDIA_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"
-# NVIDIA container toolkit, "Environment variables": `none` shows no GPU, `void` and an empty value are as without the
-# toolkit. CUDA C++ programming guide: an invalid index hides itself and all that follow.
+# NVIDIA container toolkit, "Environment variables": `none`, `void` and an empty value make no GPU visible. CUDA C++
+# programming guide: an invalid index hides its device and all devices that follow.
 _SHOWS_NONE = {NVIDIA_VARIABLE: frozenset({"", "none", "void"}), _CUDA: frozenset({"", "-1", "none", "nodevfiles"})}
 
 
+# Resources and claims of all containers; a pod has fewer than ten. Each claim is compared with all claims of the pod.
+_MAX_POD_REQUESTS = 512
+
+
 class Kind(StrEnum):
-    """Where a piece of evidence stands."""
+    """Field of a pod template that is evidence."""
 
     RESOURCE = "resource"
     CLAIM = "resource-claim"
@@ -51,17 +56,16 @@ class Kind(StrEnum):
     POLICY = "gpu-workers"
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """One reason to take a worker for a GPU worker or a CPU worker.
+class Evidence(NamedTuple):
+    """One reason to classify a worker as a GPU worker or a CPU worker.
 
     Attributes:
-        kind: Where it stands.
-        container: The container's name; empty for the pod.
-        field: The resource, claim, annotation, label or variable.
-        value: What stands there.
-        device: The accelerator that is requested; None where none is.
-        own: Whether the Dask container gets that accelerator.
+        kind: Kind of the field.
+        container: Name of the container; empty for the pod.
+        field: Name of the resource, claim, annotation, label or variable.
+        value: Its value.
+        device: The kind of accelerator that is requested; None where none is.
+        own: True if the Dask container gets that accelerator.
     """
 
     kind: Kind
@@ -72,44 +76,37 @@ class Evidence:
     own: bool = False
 
     def __str__(self) -> str:
-        """Return the evidence as a clause: who, what."""
-        who = f"container {self.container}" if self.container else "pod"
+        """Return the evidence as a clause."""
+        subject = f"container {self.container}" if self.container else "pod"
         match self.kind:
             case Kind.RESOURCE:
-                return f"{who} requests {self.field}={self.value}"
+                return f"{subject} requests {self.field}={self.value}"
             case Kind.CLAIM:
-                return f"{who} uses resource claim {self.field}"
+                return f"{subject} uses resource claim {self.field}"
             case Kind.COMMAND:
-                return f"{who} starts {self.value}"
+                return f"{subject} starts {self.value}"
             case Kind.IMAGE:
                 return f"image {self.value} has no dask-cuda"
             case Kind.POLICY:
                 return f"gpu-workers is {self.value}" if not self.field else f"{self.field} gpu-workers {self.value}"
             case _:
-                return f"{who} has {self.kind} {self.field}={self.value}"
+                return f"{subject} has {self.kind} {self.field}={self.value}"
 
 
-@dataclass(frozen=True, slots=True)
-class Classification:
-    """What a pod template's workers are.
+class Classification(NamedTuple):
+    """Result of the classification, cached for all pod templates that share it.
 
     Attributes:
-        gpu: Whether they are GPU workers.
-        evidence: Why, at least one.
-        zero: Whether the Dask container requests zero accelerators.
-        sentence: The result and the evidence for people, made once for all that share a classification.
+        gpu: True for GPU workers.
+        evidence: The reasons, at least one.
+        zero: True if the Dask container requests zero accelerators.
+        sentence: The result and its evidence as one line for people.
     """
 
     gpu: bool
     evidence: tuple[Evidence, ...]
-    zero: bool = False
-    sentence: str = field(init=False, compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        """Write the sentence."""
-        clauses = ", ".join(map(str, self.evidence[:_MOST_SHOWN]))
-        text = f"{'GPU' if self.gpu else 'CPU'} worker: {clauses}"
-        object.__setattr__(self, "sentence", "".join(each if each.isprintable() else "?" for each in text))
+    zero: bool
+    sentence: str
 
     @property
     def kind(self) -> str:
@@ -132,47 +129,64 @@ class Classification:
         return next((each for each in self.requests if not (each.own and each.kind in inside)), None)
 
 
-_MOST_SHOWN = 3
+_MOST_SHOWN = 3  # clauses of a sentence
 
 
-def classify(target: PodTemplate, policy: Policy) -> Classification:
+def classify(template: PodTemplate, policy: Policy) -> Classification:
     """Classify a worker's pod template.
 
     Raises:
-        CrowdedError: A container has more resources than anyone requests.
+        TooLargeError: A container has more resources than a container uses.
     """
-    stated = tuple(requests(target, policy))
+    stated = tuple(requests(template, policy))
     zeros = tuple(each for each in stated if each.device is None)
     wanted = tuple(each for each in stated if each.device is not None)
+    zero = bool(zeros)
     if wanted:
-        return Classification(gpu=True, evidence=wanted, zero=bool(zeros))
-    if started := _dask_cuda(target):
-        return Classification(gpu=True, evidence=(started,), zero=bool(zeros))
-    against = (*zeros[:1], *chain(hidden(target), _excluded(target), _lacking(target)))
-    if against:
-        return Classification(gpu=False, evidence=against[:1], zero=bool(zeros))
-    return _by_policy(target, policy)
+        return _classification(wanted, gpu=True, zero=zero)
+    if started := _dask_cuda(template):
+        return _classification((started,), gpu=True, zero=zero)
+    for against in chain(zeros, hidden(template), _excluded(template), _lacking(template)):
+        return _classification((against,), gpu=False, zero=zero)
+    return _by_policy(template, policy)
+
+
+def _classification(evidence: tuple[Evidence, ...], *, gpu: bool, zero: bool = False) -> Classification:
+    text = f"{'GPU' if gpu else 'CPU'} worker: {', '.join(map(str, evidence[:_MOST_SHOWN]))}"
+    sentence = text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
+    return Classification(gpu, evidence, zero, sentence)
 
 
 # ---- requests for accelerators --------------------------------------------------------------------
 
 
-def requests(target: PodTemplate, policy: Policy) -> Iterator[Evidence]:
-    """Yield what the pod says of accelerators; an explicit zero of its Dask container, or of the pod, has no device."""
-    own = target.container.index if target.container else None
-    for index, container in enumerate(sequence(target.spec, "containers")):
-        yield from _in_container(container, target.spec, policy, own=index == own)
-    for container in sequence(target.spec, "initContainers"):
-        yield from _in_container(container, target.spec, policy, own=False)
-    yield from _in_resources(target.spec, "", own=False, policy=policy)
-    for kind, values in ((Kind.ANNOTATION, target.annotations), (Kind.LABEL, target.labels)):
+def requests(template: PodTemplate, policy: Policy) -> Iterator[Evidence]:
+    """Yield the pod's requests for accelerators. The Dask container's, or the pod's, explicit zero has no device.
+
+    Raises:
+        TooLargeError: The pod has more resources and claims than anyone writes.
+    """
+    spec, own = template.spec, template.container.index if template.container else None
+    containers = sequence(spec, "containers")
+    own_container = containers[own] if own is not None else None
+    requesting = [each for each in (*containers, *sequence(spec, "initContainers")) if mapping(each, "resources")]
+    if sum(map(_request_count, requesting)) > _MAX_POD_REQUESTS:
+        raise TooLargeError("resources and claims in a pod", _MAX_POD_REQUESTS)
+    for container in requesting:
+        yield from _in_container(container, spec, policy, own=container is own_container)
+    if "resources" in spec:
+        yield from _in_resources(spec, "", own=False, policy=policy)
+    for kind, values in ((Kind.ANNOTATION, template.annotations), (Kind.LABEL, template.labels)):
         if found := accelerators.share(values):
-            yield _of_share(kind, found, target)
+            yield _of_share(kind, found, template)
+
+
+def _request_count(container: Unstructured) -> int:
+    resources = mapping(container, "resources")
+    return sum(len(mapping(resources, field)) for field in ("requests", "limits")) + len(sequence(resources, "claims"))
 
 
 def _in_container(container: Unstructured, spec: Unstructured, policy: Policy, *, own: bool) -> Iterator[Evidence]:
-    if "resources" not in mapping(container):
-        return
     name = _name(container)
     yield from _in_resources(container, name, own=own, policy=policy)
     for claim in accelerators.claims(container, spec):
@@ -188,9 +202,9 @@ def _in_resources(holder: Unstructured, name: str, *, own: bool, policy: Policy)
             yield Evidence(Kind.RESOURCE, name, resource, to_text(quantity), device, own)
 
 
-def _of_share(kind: Kind, share: accelerators.Share, target: PodTemplate) -> Evidence:
+def _of_share(kind: Kind, share: accelerators.Share, template: PodTemplate) -> Evidence:
     zero = quantities.is_zero(share.value)
-    container = target.container
+    container = template.container
     own = container is not None and (
         share.container == _name(container.raw) if share.container else container.index == 0
     )
@@ -200,55 +214,55 @@ def _of_share(kind: Kind, share: accelerators.Share, target: PodTemplate) -> Evi
 # ---- evidence without a request ---------------------------------------------------------------------
 
 
-def _dask_cuda(target: PodTemplate) -> Evidence | None:
-    start = argv.find_worker(target.container.raw) if target.container else None
-    if target.container is None or start is None or start.command_form.program is not Program.DASK_CUDA:
+def _dask_cuda(template: PodTemplate) -> Evidence | None:
+    start = argv.find_worker(template.container.raw) if template.container else None
+    if template.container is None or start is None or start.command_form.program is not Program.DASK_CUDA:
         return None
-    return Evidence(Kind.COMMAND, _name(target.container.raw), "", "dask-cuda")
+    return Evidence(Kind.COMMAND, _name(template.container.raw), "", "dask-cuda")
 
 
-def hidden(target: PodTemplate) -> Iterator[Evidence]:
-    """Yield the Dask container's variables that show it no device."""
-    for name, value in variables(target).items():
+def hidden(template: PodTemplate) -> Iterator[Evidence]:
+    """Yield the Dask container's environment variables that make no device visible."""
+    for name, value in variables(template).items():
         if value is not None and value.partition(",")[0].strip().lower() in _SHOWS_NONE[name]:
-            container = target.container and _name(target.container.raw)
+            container = template.container and _name(template.container.raw)
             yield Evidence(Kind.VARIABLE, container or "", name, to_text(value))
 
 
-def _excluded(target: PodTemplate) -> Iterator[Evidence]:
-    if found := gpu_nodes.excluded(target.spec):
+def _excluded(template: PodTemplate) -> Iterator[Evidence]:
+    if found := gpu_nodes.excluded(template.spec):
         yield Evidence(Kind.NODES, "", *found)
 
 
-def _lacking(target: PodTemplate) -> Iterator[Evidence]:
-    if image := lacks_dask_cuda(target):
+def _lacking(template: PodTemplate) -> Iterator[Evidence]:
+    if image := lacks_dask_cuda(template):
         yield Evidence(Kind.IMAGE, "", "image", image)
 
 
-def lacks_dask_cuda(target: PodTemplate) -> str | None:
-    """Return the Dask container's image, shortened, if it is known to lack dask-cuda; else None."""
-    if target.container is None:
+def lacks_dask_cuda(template: PodTemplate) -> str | None:
+    """Return the Dask container's image, truncated, if the image is known to lack dask-cuda; else None."""
+    if template.container is None:
         return None
-    image = images.lacks_dask_cuda(target.container.raw, sequence(target.spec, "initContainers"))
+    image = images.lacks_dask_cuda(template.container.raw, sequence(template.spec, "initContainers"))
     return to_text(image) if image else None
 
 
-def _by_policy(target: PodTemplate, policy: Policy) -> Classification:
+def _by_policy(template: PodTemplate, policy: Policy) -> Classification:
     chosen = policy.gpu_workers
     if not isinstance(chosen, LabelSelector):
-        return Classification(chosen is GpuWorkers.ALL, (Evidence(Kind.POLICY, "", "", chosen.value),))
-    named = target.cluster is not None or not chosen.uses_any(_NAMES)
-    matched = named and chosen.matches(target.labels)
+        return _classification((Evidence(Kind.POLICY, "", "", chosen.value),), gpu=chosen is GpuWorkers.ALL)
+    named = template.cluster is not None or not chosen.uses_any(_NAMES)
+    matched = named and chosen.matches(template.labels)
     verb = "labels match" if matched else "labels do not match" if named else "names are not known yet to match"
-    return Classification(matched, (Evidence(Kind.POLICY, "", verb, to_text(chosen)),))
+    return _classification((Evidence(Kind.POLICY, "", verb, to_text(chosen)),), gpu=matched)
 
 
-def variables(target: PodTemplate) -> Mapping[str, str | None]:
-    """Return the Dask container's variables that choose visible devices; None for a value from elsewhere.
+def variables(template: PodTemplate) -> Mapping[str, str | None]:
+    """Return the Dask container's variables that choose visible devices; None for a value from `valueFrom`.
 
-    An API server drops the empty value of a variable, so a variable without one is empty.
+    The API server omits an empty value, so a variable without a value is empty.
     """
-    env = sequence(target.container.raw, "env") if target.container else ()
+    env = sequence(template.container.raw, "env") if template.container else ()
     return {
         name: None if mapping(each).get("valueFrom") is not None else text(each, "value") or ""
         for each in env

@@ -1,20 +1,17 @@
-"""Rule `emptier`: of hosts that are otherwise as good, the one with the fewest other workers comes first.
+"""Rule `emptier`: of nodes with equal scores, prefer the one with the lowest number of other clusters' workers.
 
-Owns: `/topologySpreadConstraints`, to which it appends one constraint that schedules anyway, for the nearest
-topology level.
+Owns: `/topologySpreadConstraints`, to which it appends one constraint with `whenUnsatisfiable: ScheduleAnyway` for the
+first topology key.
 
-It decides where the first worker of a cluster goes: none of its own is there yet, and kube-scheduler's own
-preference for empty nodes goes by CPU and memory. Workers that ask for nothing but a GPU make all nodes look
-alike, and a cluster begins on a node with one free GPU as easily as on an empty one. Where workers do ask for CPU
-or memory the scheduler sees it for itself, and the rule saves it the work. Load `bare` of `make bench-placement`
-measures it.
+The constraint decides the node of a cluster's first worker, when no affinity applies yet. kube-scheduler prefers empty
+nodes by their CPU and memory requests. Workers that request only a GPU give all nodes the same score, and a cluster may
+start on a node with one free GPU although another node is empty. Workers that request CPU or memory need no constraint.
+Measured by load `bare` of `make bench-placement`.
 
-A spread constraint and not the anti-affinity of rule `apart`, which asks for much the same: it costs the scheduler
-less, and with `MAX_SKEW` an autoscaler that takes preferences for requirements first (Karpenter) rarely has
-anything to require. It sees its own namespace only.
+The rule adds a spread constraint, not the anti-affinity of rule `apart`: a constraint costs kube-scheduler less, and
+with `MAX_SKEW` an autoscaler that first treats preferences as requirements (Karpenter) rarely has to meet it. The
+constraint applies to workers of its own namespace.
 """
-
-from functools import partial
 
 from webhook.mutators.decision import Decision, DecisionBuilder, Reason
 from webhook.mutators.patch import END, put
@@ -38,47 +35,47 @@ from webhook.workloads.unstructured import (
 
 NAME = "emptier"
 
-# More than a node of 8 or 16 GPUs holds, so that there no placement exceeds it; MIG slices may be more. Nothing is
-# lost where one does, since the constraint schedules anyway. kube-scheduler adds the skew to every count before it
-# compares them: the differences stay, but never outweigh an affinity to a rack.
+# More than the workers of a node with 8 or 16 GPUs, so no placement there exceeds the skew. A node with more MIG slices
+# may exceed it, and schedules anyway. kube-scheduler adds the skew to every count before it compares the counts:
+# differences remain, and do not outweigh an affinity to a rack.
 MAX_SKEW = 32
 
 
-def emptier(target: PodTemplate, policy: Policy) -> Decision:
-    """Let the target's pods begin on hosts with the fewest workers of other clusters."""
-    rule = DecisionBuilder(NAME, target)
-    if why := _nothing_to_do(target, policy):
+def emptier(template: PodTemplate, policy: Policy) -> Decision:
+    """Prefer nodes with the lowest number of other clusters' workers."""
+    rule = DecisionBuilder(NAME, template)
+    if why := _nothing_to_do(template, policy):
         return rule.skipped(*why)
-    if target.cluster is None:
+    if template.cluster is None:
         return rule.skipped(Reason.CLUSTER_NAME_UNKNOWN, "the cluster's name is not generated yet")
-    if not target.selectable:
+    if not template.selectable:
         return rule.skipped(
-            Reason.CLUSTER_NAME_INVALID, f"cluster name {target.cluster[:63]!a} is not a valid label value"
+            Reason.CLUSTER_NAME_INVALID, f"cluster name {template.cluster[:63]!a} is not a valid label value"
         )
     key = policy.topology[0].key
-    if _constrained(target, key) or user_placed(target, policy, worker_terms(target)):
+    if _constrained(template, key) or user_placed(template, policy, worker_terms(template)):
         return rule.kept(Reason.SPREAD_PRESENT, f"the manifest already sets spreading for {key}")
-    operation = put(target.spec, target.pointer, (CONSTRAINTS, END), _constraint(target.cluster, key))
+    operation = put(template.spec, template.pointer, (CONSTRAINTS, END), _constraint(template.cluster, key))
     return rule.applied(Reason.EMPTIER_ADDED, f"add spreading from other clusters' workers ({key})", operation)
 
 
-def _nothing_to_do(target: PodTemplate, policy: Policy) -> tuple[Reason, str] | None:
+def _nothing_to_do(template: PodTemplate, policy: Policy) -> tuple[Reason, str] | None:
     if not policy.emptier_first:
         return Reason.EMPTIER_OFF, "emptier-first is false"
     if not policy.topology:
         return Reason.TOPOLOGY_NONE, "the namespace's topology is none"
-    if _seen_by_the_scheduler(target.spec):
-        return Reason.REQUESTS_PRESENT, "the workers ask for CPU or memory: the scheduler sees them"
+    if _seen_by_the_scheduler(template.spec):
+        return Reason.REQUESTS_PRESENT, "the workers request CPU or memory, which kube-scheduler takes into account"
     return None
 
 
-def _constrained(target: PodTemplate, key: str) -> bool:
-    """Whether a constraint, the user's or that of an earlier pass, says how pods stand at the level.
+def _constrained(template: PodTemplate, key: str) -> bool:
+    """Return whether a spread constraint, a user's or one of an earlier pass, has the topology key.
 
     Raises:
-        CrowdedError: There are more than anyone writes.
+        TooLargeError: There are more constraints than a pod spec uses.
     """
-    constraints = sequence(target.spec, CONSTRAINTS)
+    constraints = sequence(template.spec, CONSTRAINTS)
     if len(constraints) > MAX_TERM_SIZE:
         raise TooLargeError("spread constraints", MAX_TERM_SIZE)
     return any(mapping(each).get("topologyKey") == key for each in constraints)
@@ -86,16 +83,15 @@ def _constrained(target: PodTemplate, key: str) -> bool:
 
 def _seen_by_the_scheduler(spec: Unstructured) -> bool:
     """Return whether the pod, a container or a native sidecar requests CPU or memory; a limit is a request too."""
-    sidecars = (each for each in sequence(spec, "initContainers") if text(each, "restartPolicy") == "Always")
-    return any(map(_requests_cpu_or_memory, (spec, *sequence(spec, "containers"), *sidecars)))
+    sidecars = [each for each in sequence(spec, "initContainers") if text(each, "restartPolicy") == "Always"]
+    holders = (spec, *sequence(spec, "containers"), *sidecars)
+    return any(_requests_cpu_or_memory(resources) for each in holders if (resources := mapping(each, "resources")))
 
 
-def _requests_cpu_or_memory(holder: Unstructured) -> bool:
-    for requested in map(partial(mapping, holder, "resources"), ("requests", "limits")):
-        for name in ("cpu", "memory"):
-            if name in requested and requested[name] is not None and not is_zero(requested[name]):
-                return True
-    return False
+def _requests_cpu_or_memory(resources: Unstructured) -> bool:
+    fields = (mapping(resources, "requests"), mapping(resources, "limits"))
+    amounts = [field[name] for field in fields for name in ("cpu", "memory") if name in field]
+    return any(amount is not None and not is_zero(amount) for amount in amounts)
 
 
 def _constraint(cluster: str, topology_key: str) -> Unstructured:

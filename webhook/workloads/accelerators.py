@@ -1,7 +1,7 @@
 """Accelerators by the names of extended resources, resource claims and GPU-sharing annotations.
 
-An extended resource counts as an accelerator unless it is known not to be one: vendors add names faster than any list
-of accelerators follows, and a second device on top of one that was missed leaves the pod Pending.
+An extended resource counts as an accelerator unless it is known not to be one. Vendors add resource names faster than
+a list of accelerators can follow, and a pod that requests a second device for an unlisted one stays Pending.
 """
 
 import re
@@ -19,21 +19,21 @@ from webhook.workloads.unstructured import (
     text,
 )
 
-# Resources of one container. An extended resource is a device plugin's; a node has a handful.
+# Resources of one container. A device plugin advertises each extended resource; a node has fewer than ten.
 _MOST_RESOURCES = 256
 _LONGEST_NAME = 253 + 1 + 63  # characters of a qualified name: a DNS domain, a slash and a label
 
 
 class Device(StrEnum):
-    """An accelerator, by what dask-cuda can do with it."""
+    """Kind of an accelerator, by its use for dask-cuda."""
 
-    CUDA = "cuda"  # a whole GPU of NVIDIA's, or a share of one that looks like a whole one to NVML
-    MIG = "mig"  # a MIG slice: see `webhook.mutators.gpu_workers`
+    CUDA = "cuda"  # a whole NVIDIA GPU, or a share that NVML reports as a whole GPU
+    MIG = "mig"  # a MIG slice: see `webhook.mutators.cuda_devices`
     OTHER_VENDOR = "other-vendor"  # no CUDA
-    UNKNOWN = "unknown"  # counts as an accelerator until the user says otherwise
+    UNKNOWN = "unknown"  # counts as an accelerator; the warning says how to exclude it
 
 
-# Names of GPU models, as some clusters advertise each model as a resource of its own.
+# Names of GPU models: some clusters advertise each model as an extended resource.
 _MODELS = (
     r"(?:a10g?|a16|a30|a40|a100|a800|h20|h100|h200|h800|b100|b200|b300|gb200|gb300|gh200|l4|l20|l40s?|t4|v100|p100"
     r"|p40|p4|k80|rtx\w*|tesla|quadro|geforce)"
@@ -52,8 +52,8 @@ _CUDA = re.compile(
     rf"[^/]*nvidia[^/]*/|tencent\.com/vcuda|[^/]*gpu[^/]*/|[^/]+/[^/]*gpu|[^/]+/(?:[^/]*[-_.])?{_MODELS}(?:[-_.]|$)",
     re.IGNORECASE,
 )
-# What goes along with a GPU and says nothing about wanting one: network devices (RDMA, SR-IOV, EFA, host devices),
-# device nodes (FUSE, KVM), enclaves and licences. Domains first, then words of a name behind any domain.
+# Devices that are no accelerators: network devices (RDMA, SR-IOV, EFA, host devices), device nodes (FUSE, KVM),
+# enclaves and licences. First the domains, then words of a name with any domain.
 _NO_ACCELERATOR = re.compile(
     r"""
     (?: rdma | openshift\.io | mellanox\.com | smarter-devices | devices\.kubevirt\.io | [\w.-]+\.network\.kubevirt\.io
@@ -74,11 +74,11 @@ _DEVICE_CLASS = "deviceclass.resource.kubernetes.io/"
 
 
 def device(name: str, gpu_resource: str) -> Device | None:
-    """Return which accelerator a resource name stands for; None where it is none.
+    """Return the kind of accelerator that a resource name identifies; None for any other resource.
 
     Args:
         name: The key in a container's requests or limits.
-        gpu_resource: The namespace's own GPU resource, an accelerator by definition.
+        gpu_resource: The namespace's GPU resource, an accelerator by definition.
     """
     return _device(name, gpu_resource) if len(name) <= _LONGEST_NAME else None
 
@@ -98,7 +98,7 @@ def _device(name: str, gpu_resource: str) -> Device | None:
 
 
 def is_extended(name: str) -> bool:
-    """Return whether a resource is an extended one (`IsExtendedResourceName`): never of Kubernetes' own domain."""
+    """Return whether a resource is extended (`IsExtendedResourceName`), so outside the domain `kubernetes.io`."""
     domain, slash, _ = name.partition("/")
     return bool(slash) and not domain.endswith("kubernetes.io") and not name.startswith("requests.")
 
@@ -107,41 +107,38 @@ def asked(container: Unstructured, gpu_resource: str) -> dict[str, Unstructured]
     """Return the accelerators in a container's resources: name to quantity as written, a string or a number.
 
     Args:
-        container: The raw container, or a pod spec; limits and requests both count, limits win.
-        gpu_resource: The namespace's own GPU resource.
+        container: The container, or a pod spec. Requests and limits both count; a limit overrides a request.
+        gpu_resource: The namespace's GPU resource.
 
     Raises:
-        CrowdedError: There are more resources than anyone requests.
+        TooLargeError: There are more resources than a container uses.
     """
     resources = mapping(container, "resources")
     if not resources:
         return {}
-    fields = [mapping(resources, field) for field in ("requests", "limits")]
-    if sum(map(len, fields)) > _MOST_RESOURCES:
+    requests, limits = mapping(resources, "requests"), mapping(resources, "limits")
+    if len(requests) + len(limits) > _MOST_RESOURCES:
         raise TooLargeError("resources in a container", _MOST_RESOURCES)
     return {
         name: quantity
-        for field in fields
+        for field in (requests, limits)
         for name, quantity in field.items()
-        if quantity is not None and _counts(name, quantity, gpu_resource)
+        if _counts(name, quantity, gpu_resource)
     }
 
 
 def _counts(name: str, quantity: Unstructured, gpu_resource: str) -> bool:
-    """Return whether an entry of a container's resources says something about accelerators.
-
-    A zero of a resource that nobody knows says nothing.
-    """
-    found = device(name, gpu_resource)
-    return found is not None and not (found is Device.UNKNOWN and quantities.is_zero(quantity))
+    """Return whether a resource is an accelerator; zero of an unknown resource does not count."""
+    kind = device(name, gpu_resource) if quantity is not None else None
+    return kind is not None and not (kind is Device.UNKNOWN and quantities.is_zero(quantity))
 
 
-# Shares of one GPU, counted in memory or cores: HAMi, Volcano, Koordinator, Tencent's gpu-manager, Alibaba's cGPU.
+# Resources that count memory or cores of a GPU: HAMi, Volcano, Koordinator, Tencent's gpu-manager, Alibaba's cGPU.
 _SHARE_OF_ONE = re.compile(r"(mem|memory|cores?|ratio|percentage)$")
 
 
 def counted(container: Unstructured, gpu_resource: str) -> dict[str, int]:
-    """Return the CUDA devices in a container's resources, by name, as far as each one counted is a device to CUDA."""
+    """Return the number of CUDA devices in a container's resources, by resource name."""
     return {
         name: quantities.whole(quantity)
         for name, quantity in asked(container, gpu_resource).items()
@@ -150,12 +147,12 @@ def counted(container: Unstructured, gpu_resource: str) -> dict[str, int]:
 
 
 def is_cuda_device(name: str, gpu_resource: str) -> bool:
-    """Return whether each unit of an extended resource is one device to CUDA."""
+    """Return whether one unit of an extended resource is one CUDA device."""
     return device(name, gpu_resource) in {Device.CUDA, Device.MIG} and not _SHARE_OF_ONE.search(name)
 
 
 def cuda_count(container: Unstructured, gpu_resource: str) -> int:
-    """Return how many CUDA devices a container requests."""
+    """Return the number of CUDA devices that a container requests."""
     return sum(counted(container, gpu_resource).values())
 
 
@@ -163,11 +160,11 @@ def cuda_count(container: Unstructured, gpu_resource: str) -> int:
 
 
 class Claim(NamedTuple):
-    """A resource claim that a container uses, and the device it stands for by its names.
+    """Resource claim that a container uses, with the device that its names identify.
 
     Attributes:
-        name: The claim's name in the pod.
-        device: The accelerator; None for a network channel and the like.
+        name: Name of the claim in the pod.
+        device: The kind of accelerator; None for another device, such as a network channel.
     """
 
     name: str
@@ -187,10 +184,10 @@ _CLAIM_NO_ACCELERATOR = re.compile(
 
 
 def claims(container: Unstructured, spec: Unstructured) -> Iterator[Claim]:
-    """Yield the resource claims a container uses.
+    """Yield the resource claims that a container uses.
 
-    The device class stands in the ResourceClaim, which an admission request does not carry: names have to do. The name
-    of the request within the claim, where there is one, decides before the names of the claim and its template.
+    The ResourceClaim has the device class, and an admission request does not contain it: only names identify the
+    device. The name of the request within the claim takes precedence over the names of the claim and its template.
     """
     for used in sequence(container, "resources", "claims")[:_MOST_RESOURCES]:
         name = text(used, "name")
@@ -209,7 +206,7 @@ def _names(claim: str, spec: Unstructured) -> Iterable[str]:
 
 
 def _claimed(names: str) -> Device | None:
-    """Return which accelerator names of claims, requests and device classes stand for."""
+    """Return the kind of accelerator that names of claims, requests and device classes identify."""
     gpu = _CLAIM_GPU.search(names)
     if not gpu and _CLAIM_NO_ACCELERATOR.search(names):
         return None
@@ -224,13 +221,13 @@ def _claimed(names: str) -> Device | None:
 
 
 class Share(NamedTuple):
-    """A request for a share of a GPU by an annotation or label.
+    """Request for a share of a GPU by an annotation or label.
 
     Attributes:
-        key: Of the annotation or label.
-        value: As written.
-        container: The container that gets the GPU; empty for the first one.
-        devices: How many GPUs it gets a share of.
+        key: Key of the annotation or label.
+        value: Its value as written.
+        container: Name of the container that gets the GPU; empty for the first container.
+        devices: Number of GPUs that the container gets a share of.
     """
 
     key: str
@@ -241,28 +238,27 @@ class Share(NamedTuple):
 
 # KAI and Run:ai: pkg/common/constants and `ValidateGPUFractionRequest` in pkg/common/resources of
 # kai-scheduler/KAI-Scheduler, whose admission rejects a pod with such a request and a GPU limit: "cannot have both GPU
-# fraction request and whole GPU resource request/limit". Others use the same words behind a domain of their own.
+# fraction request and whole GPU resource request/limit". Other schedulers use the same names with their own domain.
 _SHARE = re.compile(
     r"(?:[\w.-]+/)?(?:runai-)?gpu-(?:fraction|memory|portion)|nvidia\.com/container\.(?P<container>.+)\.gpu-memory\.(?:request|limit)"
     r"|sharedgpu/gpu_(?:request|limit|mem)|tensor-fusion\.ai/(?:tflops|vram)-request|runai/mig-profile"
 )
 _SHARE_CONTAINER = "gpu-fraction-container-name"
 _SHARE_DEVICES = "gpu-fraction-num-devices"
-# Every key that `share` looks at holds one of these; the keys of most objects hold none.
-_SHARE_WORDS = ("gpu", "tensor-fusion", "runai")
+# Each key that `share` reads contains one of these words; the keys of most objects contain none.
+_SHARE_WORD = re.compile("gpu|tensor-fusion|runai")
 
 
-def sharing(values: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the annotations or labels that `share` looks at."""
-    keys = " ".join(values)
-    if not ("gpu" in keys or "tensor-fusion" in keys or "runai" in keys):  # a third of the time of a loop
+def sharing(values: Mapping[str, Unstructured]) -> Mapping[str, str]:
+    """Return the annotations or labels that `share` reads."""
+    if not values or not _SHARE_WORD.search(" ".join(values)):  # one search takes a third of the time of a loop
         return {}
-    return {key: value for key, value in values.items() if any(word in key for word in _SHARE_WORDS)}
+    return {key: value for key, value in values.items() if _SHARE_WORD.search(key) and isinstance(value, str)}
 
 
 def share(values: Mapping[str, str]) -> Share | None:
     """Return the request for a share of a GPU among annotations or labels; None without one."""
-    for key, value in values.items():
+    for key, value in sharing(values).items():
         found = _SHARE.fullmatch(key) if len(key) <= _LONGEST_NAME else None
         if found and value.strip():
             container = found["container"] or values.get(_SHARE_CONTAINER, "")

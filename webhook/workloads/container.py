@@ -1,8 +1,8 @@
 """Choice of the container that runs Dask in a pod spec.
 
-A container that certainly starts a worker (or the Dask scheduler) is the one, else the container named after the
-role. A pod spec with one container has no other choice. In any other case no container is chosen: a text that only
-mentions a worker may be a sidecar's, and sidecars are never changed.
+The choice is the only container, else the one that certainly starts a worker (or the Dask scheduler), else the one
+named after the role. In any other case no container is chosen: a command that only mentions a worker may be a
+sidecar's, and sidecars are never changed.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,17 +12,17 @@ from webhook.workloads import argv
 from webhook.workloads.unstructured import Unstructured, sequence, text
 
 _LONGEST_NAME = 30
-# Containers whose commands are read, each within milliseconds; of all others the names count.
+# Number of containers whose commands are parsed, each in milliseconds; of further containers only the names count.
 _READ = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """The container of a pod spec that runs Dask; never a sidecar.
+    """Container of a pod spec that runs Dask; never a sidecar.
 
     Attributes:
-        index: Its place in `containers`.
-        raw: The container.
+        index: Index in `containers`.
+        raw: The container as written.
     """
 
     index: int
@@ -30,7 +30,7 @@ class Container:
 
     @property
     def name(self) -> str:
-        """Its name, as messages show it: truncated, since Kubernetes takes 63 characters and a message 120."""
+        """Name for messages, truncated: Kubernetes accepts 63 characters, and a message has 120."""
         name = text(self.raw, "name") or f"[{self.index}]"
         return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
 
@@ -42,23 +42,20 @@ _STARTS: Mapping[str, Callable[[Unstructured], bool]] = {
 
 
 def dask_container(spec: Unstructured, role: str) -> tuple[Container | None, str]:
-    """Return the container that runs Dask, or None and why none of several is chosen, as one line.
+    """Return the container that runs Dask; or None and the reason why none of several is chosen, as one line.
 
     Args:
         spec: The pod spec.
         role: `worker` or `scheduler`.
     """
-    containers = [Container(index, raw) for index, raw in enumerate(sequence(spec, "containers")) if _is_object(raw)]
-    if len(containers) < 2:  # noqa: PLR2004 - no choice: the only container, whatever it runs
-        return next(iter(containers), None), ""
+    written = sequence(spec, "containers")
+    containers = [Container(index, raw) for index, raw in enumerate(written) if isinstance(raw, dict)]
+    if len(containers) < 2:  # noqa: PLR2004 - no choice
+        return (containers[0] if containers else None), ""
     certain = [container for container in containers[:_READ] if _STARTS[role](container.raw)]
     if len(certain) > 1:
         return None, f"containers {certain[0].name} and {certain[1].name} both start a Dask {role}; none is changed"
     named = [container for container in containers if container.raw.get("name") == role]
-    chosen = next(iter((*certain, *named)), None)
-    unknown = f"which of {len(containers)} containers runs the Dask {role} is unknown; name it '{role}'"
-    return chosen, "" if chosen else unknown
-
-
-def _is_object(raw: Unstructured) -> bool:
-    return isinstance(raw, dict)
+    for container in (*certain, *named):
+        return container, ""
+    return None, f"which of {len(containers)} containers runs the Dask {role} is unknown; name it '{role}'"

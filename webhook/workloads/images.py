@@ -1,10 +1,10 @@
 """Container images that are known to lack dask-cuda, and what adds it to them.
 
 Sources: dask/dask-docker, base/Dockerfile and notebook/Dockerfile: conda installs dask and its dependencies, no CUDA;
-base/prepare.sh, the entrypoint: it installs EXTRA_CONDA_PACKAGES and EXTRA_PIP_PACKAGES and /opt/app/environment.yml
-before it starts the command. dask/dask-gateway, dask-gateway/Dockerfile.requirements.txt: dask and distributed alone.
+base/prepare.sh, the entrypoint: it installs EXTRA_CONDA_PACKAGES, EXTRA_PIP_PACKAGES and /opt/app/environment.yml
+before the command. dask/dask-gateway, dask-gateway/Dockerfile.requirements.txt: dask and distributed only.
 rapidsai/docker, Dockerfile: `rapidsai/base` and `rapidsai/notebooks`, which NVIDIA publishes as nvcr.io/nvidia/rapidsai
-too, have the `rapids` metapackage, and dask-cuda with it. Of all other images nothing is known.
+too, have the `rapids` metapackage, and dask-cuda with it. The contents of other images are unknown.
 """
 
 import re
@@ -17,8 +17,8 @@ from webhook.workloads.unstructured import (
     text,
 )
 
-_LONGEST = 512  # characters of an image; a repository has 255 at most, a tag 128, a digest 71
-# Docker Hub's organisation `daskdev` behind any registry that mirrors it; `dask` is any company's name for its own.
+_LONGEST = 512  # characters of an image: at most 255 of a repository, 128 of a tag, 71 of a digest
+# Docker Hub's organisation `daskdev` in any registry that mirrors it. Another registry's `dask` may be any image.
 _LACKS = re.compile(
     r"(?:.*/)?daskdev/dask(?:-notebook)?|(?:.*/)?ghcr\.io/dask/dask(?:-notebook|-gateway)?|(?:.*/)?daskgateway/dask-gateway"
 )
@@ -28,13 +28,13 @@ _EXTRA = frozenset({"EXTRA_PIP_PACKAGES", "EXTRA_CONDA_PACKAGES"})
 _ENVIRONMENT_FOLDER = "/opt/app"
 
 ENVIRONMENT = _EXTRA
-"""The environment variables that count."""
+"""Environment variables that name packages to install."""
 ENVIRONMENT_MOUNT = {"mountPath": _ENVIRONMENT_FOLDER}
-"""A volume mount that counts, without what does not."""
+"""Volume mount of an environment to install, with the field that rules read."""
 
 
 def lacks_dask_cuda(container: Unstructured, init_containers: Iterable[Unstructured]) -> str | None:
-    """Return a container's image if it is known to lack dask-cuda and nothing of the pod adds it; else None."""
+    """Return a container's image if it is known to lack dask-cuda and the pod does not install it; else None."""
     image = text(container, "image") or ""
     if len(image) > _LONGEST or not _LACKS.fullmatch(repository(image)):
         return None
@@ -58,7 +58,7 @@ def brings_environment(container: Unstructured) -> bool:
 
 
 def _installed_by_entrypoint(container: Unstructured) -> bool:
-    """Return whether the image's entrypoint installs dask-cuda; a value from elsewhere may name it."""
+    """Return whether the image's entrypoint installs dask-cuda; a value from `valueFrom` may name it."""
     if sequence(container, "command"):  # takes the entrypoint's place
         return False
     return brings_environment(container) or any(
@@ -69,6 +69,6 @@ def _installed_by_entrypoint(container: Unstructured) -> bool:
 
 
 def _mentions(container: Unstructured) -> bool:
-    """Return whether a container's words name dask-cuda, as a shell text does that installs it first."""
+    """Return whether a container's command names dask-cuda, as a shell script that installs it does."""
     words = (*sequence(container, "command"), *sequence(container, "args"))
     return any(bool(_BRINGS.search(word)) for word in words if isinstance(word, str))

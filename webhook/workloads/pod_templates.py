@@ -1,8 +1,9 @@
-"""A raw Kubernetes object becomes a Subject with its Targets. The only file that knows Dask's labels and CRDs.
+"""Pod templates of Dask objects. The only module that reads Dask's labels and custom resources.
 
-Facts from the CRDs of dask-kubernetes 2023.7 - 2026.3 (group kubernetes.dask.org, version v1) and its operator:
-a DaskJob's name becomes its cluster's; a DaskWorkerGroup names its cluster in `spec.cluster`; the default
-group is `CLUSTER-default`; labels of the cluster and of `spec.worker.metadata` come down to the worker pods.
+Source: the CRDs of dask-kubernetes 2023.7 - 2026.3 (group kubernetes.dask.org, version v1) and its operator:
+a DaskJob's name is also its cluster's name; a DaskWorkerGroup names its cluster in `spec.cluster`; the default group is
+`CLUSTER-default`; the operator copies labels and annotations of the cluster and of `spec.worker.metadata` to worker
+pods.
 """
 
 import re
@@ -12,7 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
-from webhook.workloads import accelerators, gpu_nodes, images
+from webhook.workloads import accelerators, pod_fields
 from webhook.workloads.container import Container, dask_container
 from webhook.workloads.unstructured import (
     Unstructured,
@@ -26,14 +27,16 @@ GROUP = "kubernetes.dask.org"
 COMPONENT = "dask.org/component"
 CLUSTER_NAME = "dask.org/cluster-name"
 WORKER_GROUP_NAME = "dask.org/workergroup-name"
+OWN_LABELS = frozenset({"dask.org/worker-name", "pod-template-hash"})
+"""Labels that differ between the pods of one group: the operator's name for the worker, the ReplicaSet's hash."""
 
-
-# An object may be 3 MiB of anything, and others wait for its answer. What has more than this concerns nobody's Dask.
+# An object may have 3 MiB, and other requests wait while it is read. Pod specs with more containers are unmodified;
+# labels beyond this number are not read.
 _MOST_CONTAINERS, _MOST_LABELS = 256, 1024
 
 
 class Role(StrEnum):
-    """What the pods of a target do in a Dask cluster."""
+    """Role of a pod template's pods in a Dask cluster."""
 
     WORKER = "worker"
     SCHEDULER = "scheduler"
@@ -47,19 +50,19 @@ class PodTemplate(NamedTuple):
     """One pod spec within an object.
 
     Attributes:
-        role: What its pods do.
-        spec: The raw pod spec.
-        pointer: RFC 6901 pointer of `spec` within the object.
-        container: The one that runs Dask; None when the spec has no container, or which one is unknown.
-        cluster: The Dask cluster's name; None before it has one (`generateName`).
-        namespace: Where the pods will live, or "" when the object does not say.
-        labels: Those the pods are known to carry.
-        annotations: Those the pods are known to carry and classification looks at.
-        replicas: How many pods are wanted; 1 where the object does not say, as the CRDs have it.
-        alone: Whether it is a pod without an owner: whoever creates it, and reads warnings, is no controller.
-        before: The same target before an update.
-        workers: Of a scheduler's pod template: the workers' in the same object. None for any other target.
-        container_problem: Why none of several containers is chosen, as one line; "" otherwise.
+        role: Role of its pods.
+        spec: The pod spec as written.
+        pointer: JSON pointer (RFC 6901) of `spec` within the object.
+        container: The container that runs Dask; None where the spec has none, or it is unknown which one.
+        cluster: Name of the Dask cluster; None before the API server generates it (`generateName`).
+        namespace: Namespace of the pods; "" where the object does not name it.
+        labels: Labels that the pods are known to carry.
+        annotations: Annotations that the pods are known to carry and that classification reads.
+        replicas: Number of pods; the CRDs' default, 1, where the object has none.
+        alone: True for a pod without an owner: a user, who reads warnings, created it.
+        before: The same pod template before an update.
+        workers: For a scheduler's pod template, the workers' one in the same object; else None.
+        container_problem: Reason why none of several containers is chosen, as one line; else "".
     """
 
     role: Role
@@ -78,7 +81,7 @@ class PodTemplate(NamedTuple):
 
     @property
     def selectable(self) -> bool:
-        """Whether the cluster's name can stand in a label selector; Dask's CRDs take longer ones (<= 63)."""
+        """True if the cluster's name is a valid label value. Dask's CRDs also accept longer names."""
         return self.cluster is not None and _LABEL_VALUE.fullmatch(self.cluster) is not None
 
 
@@ -87,12 +90,12 @@ _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DaskObject:
-    """An object that concerns us. Equal to itself alone, so that what was decided on it can be kept.
+    """Dask object with its pod templates. Compared by identity, which makes it a fast key of the decision cache.
 
     Attributes:
         kind: DaskCluster, DaskWorkerGroup, DaskJob or Pod.
-        annotations: Its own; for custom resources then those it gives its workers.
-        targets: Its pod specs, at least one.
+        annotations: Annotations of the object; for custom resources then those of its workers.
+        targets: Its pod templates, at least one.
     """
 
     kind: str
@@ -101,27 +104,28 @@ class DaskObject:
 
 
 def read(item: Unstructured) -> DaskObject | None:
-    """What concerns us in an object, or None. Total: whatever is malformed concerns the API server, not us."""
+    """Return a Dask object's pod templates; None for any other object. Raises nothing for any parsed JSON."""
     reader = _READERS.get(_kind(item))
     subject = reader(item) if reader else None
     return subject if subject and subject.targets else None
 
 
 def _kind(item: Unstructured) -> tuple[str, str]:
-    """The API group, "" for Kubernetes' own, and the kind of an object."""
+    """Return an object's API group, "" for the core group, and its kind."""
     return (text(item, "apiVersion") or "").rpartition("/")[0], text(item, "kind") or ""
 
 
 def updated(subject: DaskObject, old_item: Unstructured) -> DaskObject:
-    """The subject with what its targets were before an update."""
+    """Return a Dask object with the pod templates it had before an update."""
     before = read(old_item)
-    targets = {target.pointer: target for target in before.targets} if before else {}
+    templates = {template.pointer: template for template in before.targets} if before else {}
     return replace(
-        subject, targets=tuple(target._replace(before=targets.get(target.pointer)) for target in subject.targets)
+        subject,
+        targets=tuple(template._replace(before=templates.get(template.pointer)) for template in subject.targets),
     )
 
 
-# ---- one reader for each kind ---------------------------------------------------------------------
+# ---- custom resources -----------------------------------------------------------------------------
 
 
 def _cluster(item: Unstructured) -> DaskObject:
@@ -133,86 +137,107 @@ def _job(item: Unstructured) -> DaskObject:
 
 
 def _clustered(item: Unstructured, kind: str, path: tuple[str, ...]) -> DaskObject:
-    name = text(item, "metadata", "name")
-    worker = _target(item, Role.WORKER, (*path, "worker"), _names(name, f"{name}-default" if name else None))
-    scheduler = _target(item, Role.SCHEDULER, (*path, "scheduler"), _names(name, None))
-    return _subject(item, kind, (*path, "worker"), (worker, scheduler and scheduler._replace(workers=worker)))
+    metadata = mapping(item, "metadata")
+    name = text(metadata, "name")
+    path_of_worker, path_of_scheduler = (*path, "worker"), (*path, "scheduler")
+    worker = _template(item, Role.WORKER, path_of_worker, _names(name, f"{name}-default" if name else None))
+    scheduler = _template(item, Role.SCHEDULER, path_of_scheduler, _names(name, None))
+    return _object(item, kind, path_of_worker, (worker, scheduler and scheduler._replace(workers=worker)))
 
 
 def _worker_group(item: Unstructured) -> DaskObject:
+    path = ("spec", "worker")
     names = _names(text(item, "spec", "cluster"), text(item, "metadata", "name"))
-    return _subject(
-        item, "DaskWorkerGroup", ("spec", "worker"), (_target(item, Role.WORKER, ("spec", "worker"), names),)
+    return _object(item, "DaskWorkerGroup", path, (_template(item, Role.WORKER, path, names),))
+
+
+def _object(
+    item: Unstructured, kind: str, worker: tuple[str, ...], templates: tuple[PodTemplate | None, ...]
+) -> DaskObject:
+    annotations = (texts(item, "metadata", "annotations"), texts(item, *worker, "metadata", "annotations"))
+    return DaskObject(kind, annotations, tuple([template for template in templates if template is not None]))
+
+
+def _names(cluster: str | None, worker_group: str | None) -> dict[str, str]:
+    """Return the labels by which the operator names a pod's cluster and worker group, as far as they are known."""
+    names = {}
+    if cluster:
+        names[CLUSTER_NAME] = cluster
+    if worker_group:
+        names[WORKER_GROUP_NAME] = worker_group
+    return names
+
+
+def _template(item: Unstructured, role: Role, path: tuple[str, ...], names: Mapping[str, str]) -> PodTemplate | None:
+    """Return the pod template at `path`, an object with a pod's `metadata` and `spec`."""
+    holder = mapping(item, *path)
+    spec = mapping(holder, "spec")
+    if not _is_readable(spec):
+        return None
+    metadata, own = mapping(item, "metadata"), mapping(holder, "metadata")
+    container, problem = dask_container(spec, role)
+    return PodTemplate(
+        role=role,
+        spec=spec,
+        pointer=f"/{'/'.join(path)}/spec",
+        container=container,
+        container_problem=problem,
+        cluster=names.get(CLUSTER_NAME),
+        namespace=text(metadata, "namespace") or "",
+        labels={**_labels(metadata), **_labels(own), **names, COMPONENT: role},
+        annotations={**_sharing(metadata), **_sharing(own)} if role is Role.WORKER else {},
+        replicas=_replicas(holder.get("replicas")),
     )
 
 
-# Roles whose pods are admitted. The pod that runs a DaskJob's script is labelled `job-runner`, a role of its own.
+def _sharing(metadata: Unstructured) -> Mapping[str, str]:
+    """Return the annotations that classification reads."""
+    return accelerators.sharing(mapping(metadata, "annotations"))
+
+
+def _replicas(number: Unstructured) -> int:
+    return number if isinstance(number, int) and not isinstance(number, bool) else 1
+
+
+def _is_readable(spec: Unstructured) -> bool:
+    return bool(spec) and len(sequence(spec, "containers")) <= _MOST_CONTAINERS
+
+
+def _labels(metadata: Unstructured) -> dict[str, str]:
+    labels = mapping(metadata, "labels")
+    return texts(labels) if labels and len(labels) <= _MOST_LABELS else {}
+
+
+# ---- pods -----------------------------------------------------------------------------------------
+
+# Roles whose pods are read. The pod that runs a DaskJob's script has the label `job-runner`, a role of its own.
 _ROLES: Mapping[str, Role] = {role.value: role for role in Role}
-# Labels that differ between the pods of one group: the operator's name for the worker, the ReplicaSet's hash.
-OWN_LABELS = frozenset({"dask.org/worker-name", "pod-template-hash"})
-# All that rules look at in a pod, its spec and its containers. What is not here reaches no rule.
-_SEEN_IN_METADATA = ("namespace", "annotations")
-_SEEN_BY_CLASSIFICATION = ("nodeSelector", "resources", "resourceClaims", "runtimeClassName")
-_SEEN_IN_SPEC = ("affinity", "topologySpreadConstraints", "tolerations", *_SEEN_BY_CLASSIFICATION)
-_SEEN_IN_CONTAINER = ("name", "image", "command", "args", "resources", "restartPolicy")
-_SEEN_VARIABLES = frozenset({"NVIDIA_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES", *images.ENVIRONMENT})
+_POD_METADATA = ("namespace", "annotations")
 
 
 def shared(item: Unstructured) -> Unstructured | None:
-    """Return a worker's or Dask scheduler's pod without the fields that no rule reads; None for any other object.
-
-    The pods of a worker group differ in names, volumes and most of their environment, which no rule looks at: what is
-    decided on one holds for all. Lists of containers keep their length, so that pointers into them stay right.
-    """
+    """Return a worker's or Dask scheduler's pod with the fields that rules read; None for any other object."""
     if _kind(item) != ("", "Pod"):
         return None
     metadata, spec = mapping(item, "metadata"), mapping(item, "spec")
     labels = _labels(metadata)
-    if labels.get(COMPONENT) not in _ROLES or not _readable(spec):
+    if labels.get(COMPONENT) not in _ROLES or not _is_readable(spec):
         return None
     for key in OWN_LABELS:
         labels.pop(key, None)
-    named = {key: metadata[key] for key in _SEEN_IN_METADATA if key in metadata}
+    fields = {key: metadata[key] for key in _POD_METADATA if key in metadata}
     if sequence(metadata, "ownerReferences"):
-        named["ownerReferences"] = [{}]  # that it has an owner, whoever it is
-    seen = {key: spec[key] for key in _SEEN_IN_SPEC if key in spec}
-    for key in ("containers", "initContainers"):
-        if key in spec:
-            seen[key] = _seen_containers(spec[key])
-    return {"metadata": {**named, "labels": labels}, "spec": seen}
+        fields["ownerReferences"] = [{}]  # rules read whether there is an owner, not which one
+    return {"metadata": {**fields, "labels": labels}, "spec": pod_fields.of_spec(spec)}
 
 
-def _seen_containers(containers: Unstructured) -> Unstructured:
-    if not isinstance(containers, list):
-        return containers
-    return [_seen_container(each) if isinstance(each, dict) else each for each in containers]
-
-
-def _seen_container(raw: Unstructured) -> Unstructured:
-    seen = {key: raw[key] for key in _SEEN_IN_CONTAINER if key in raw}
-    if "env" in raw or "securityContext" in raw or "volumeMounts" in raw:
-        seen |= _seen_of_environment(raw)
-    return seen
-
-
-def _seen_of_environment(raw: Unstructured) -> dict[str, Unstructured]:
-    seen: dict[str, Unstructured] = {}
-    if env := [each for each in sequence(raw, "env") if text(each, "name") in _SEEN_VARIABLES]:
-        seen["env"] = env
-    if mapping(raw, "securityContext").get("privileged") is True:
-        seen["securityContext"] = {"privileged": True}
-    if images.brings_environment(raw):
-        seen["volumeMounts"] = [images.ENVIRONMENT_MOUNT]
-    return seen
-
-
-def pod_subject(seen: Unstructured) -> DaskObject:
-    """Return the Subject of every pod for which `shared` returns `seen`."""
-    metadata, spec = seen["metadata"], seen["spec"]
+def pod_subject(fields: Unstructured) -> DaskObject:
+    """Return the Dask object for every pod from which `shared` returns `fields`."""
+    metadata, spec = fields["metadata"], fields["spec"]
     labels, annotations = metadata["labels"], texts(metadata, "annotations")
     role = _ROLES[labels[COMPONENT]]
     container, problem = dask_container(spec, role)
-    target = PodTemplate(
+    template = PodTemplate(
         role=role,
         spec=spec,
         pointer="/spec",
@@ -224,63 +249,12 @@ def pod_subject(seen: Unstructured) -> DaskObject:
         annotations=accelerators.sharing(annotations),
         alone="ownerReferences" not in metadata,
     )
-    return DaskObject("Pod", (annotations,), (target,))
-
-
-def contained(target: PodTemplate, *, labelled: bool = False) -> Unstructured | None:
-    """Return a target with what its classification and its Dask container need, as JSON; None without a container.
-
-    Clusters differ in names, numbers and places, and run the same pods: what is decided on these alone holds for all of
-    them.
-
-    Args:
-        target: The pod template.
-        labelled: Whether its classification may look at every label: a label selector chooses the GPU workers.
-    """
-    container = target.container
-    if container is None:
-        return None
-    about = [target.role.value, target.pointer, target.alone, container.index]
-    if target.role is not Role.WORKER:
-        return [*about, _seen_container(container.raw)]
-    labels = {**target.labels} if labelled else accelerators.sharing(target.labels)
-    named = labelled and target.cluster is not None
-    return [*about, _classified(target.spec), target.annotations, labels, named]
-
-
-def _classified(spec: Unstructured) -> Unstructured:
-    """Return a pod spec with what classification looks at."""
-    seen = {key: spec[key] for key in _SEEN_BY_CLASSIFICATION if key in spec}
-    for key in ("containers", "initContainers"):
-        if key in spec:
-            seen[key] = _seen_containers(spec[key])
-    if "affinity" in spec and (affinity := gpu_nodes.required_affinity(spec)):
-        seen["affinity"] = affinity
-    return seen
-
-
-def container_target(seen: Unstructured) -> PodTemplate:
-    """Return the target that `contained` leaves: what is not in it reaches no rule that is asked about a container."""
-    role, pointer, alone, index, spec, *rest = seen
-    if not rest:  # a Dask scheduler's container
-        spec, rest = {"containers": [*(None for _ in range(index)), spec]}, ({}, {}, False)
-    annotations, labels, named = rest
-    return PodTemplate(
-        role=Role(role),
-        spec=spec,
-        pointer=pointer,
-        container=Container(index, spec["containers"][index]),
-        cluster="" if named else None,
-        namespace="",
-        labels=labels,
-        annotations=annotations,
-        alone=alone,
-    )
+    return DaskObject("Pod", (annotations,), (template,))
 
 
 def _pod(item: Unstructured) -> DaskObject | None:
-    seen = shared(item)
-    return None if seen is None else pod_subject(seen)
+    fields = shared(item)
+    return None if fields is None else pod_subject(fields)
 
 
 _READERS: Mapping[tuple[str, str], Callable[[Unstructured], DaskObject | None]] = {
@@ -289,61 +263,3 @@ _READERS: Mapping[tuple[str, str], Callable[[Unstructured], DaskObject | None]] 
     (GROUP, "DaskWorkerGroup"): _worker_group,
     ("", "Pod"): _pod,
 }
-
-
-def _subject(
-    item: Unstructured, kind: str, worker: tuple[str, ...], targets: tuple[PodTemplate | None, ...]
-) -> DaskObject:
-    annotations = (texts(item, "metadata", "annotations"), texts(item, *worker, "metadata", "annotations"))
-    found = tuple(target for target in targets if target is not None)
-    return DaskObject(kind, annotations, found)
-
-
-def _names(cluster: str | None, worker_group: str | None) -> dict[str, str]:
-    """The labels by which the operator names a pod's cluster and group, as far as they are known."""
-    known = {CLUSTER_NAME: cluster, WORKER_GROUP_NAME: worker_group}
-    return {key: value for key, value in known.items() if value}
-
-
-def _target(item: Unstructured, role: Role, path: tuple[str, ...], names: Mapping[str, str]) -> PodTemplate | None:
-    """The target whose template, a pod's `metadata` and `spec`, stands at `path`."""
-    template = mapping(item, *path)
-    spec = mapping(template, "spec")
-    if not _readable(spec):
-        return None
-    container, problem = dask_container(spec, role)
-    own = _labels(mapping(item, "metadata")) | _labels(mapping(template, "metadata"))
-    return PodTemplate(
-        role=role,
-        spec=spec,
-        pointer=f"/{'/'.join(path)}/spec",
-        container=container,
-        container_problem=problem,
-        cluster=names.get(CLUSTER_NAME),
-        namespace=text(item, "metadata", "namespace") or "",
-        labels={**own, **names, COMPONENT: role},
-        annotations=_sharing(item, template) if role is Role.WORKER else {},
-        replicas=_replicas(template.get("replicas")),
-    )
-
-
-def _sharing(*holders: Unstructured) -> dict[str, str]:
-    """Return the annotations that the pods carry and classification looks at."""
-    found: dict[str, str] = {}
-    for holder in holders:
-        if annotations := mapping(holder, "metadata", "annotations"):
-            found |= accelerators.sharing(texts(annotations))
-    return found
-
-
-def _replicas(written: Unstructured) -> int:
-    return written if isinstance(written, int) and not isinstance(written, bool) else 1
-
-
-def _readable(spec: Unstructured) -> bool:
-    return bool(spec) and len(sequence(spec, "containers")) <= _MOST_CONTAINERS
-
-
-def _labels(metadata: Unstructured) -> dict[str, str]:
-    labels = mapping(metadata, "labels")
-    return texts(labels) if len(labels) <= _MOST_LABELS else {}

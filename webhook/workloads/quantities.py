@@ -1,23 +1,25 @@
 """Parser of Kubernetes quantities, such as `500m`, `2e3` and `16Gi`.
 
 Source: k8s.io/apimachinery, pkg/api/resource, the grammar in the documentation of `Quantity`: a signed decimal
-number, then a binary suffix, a decimal suffix or a decimal exponent. A JSON number is read by its text, as
-`Quantity.UnmarshalJSON` does. Python's official client has `parse_quantity`, which also takes `NaN` and `1_0`; the
-pure core imports no client.
+number, then a binary suffix, a decimal suffix or a decimal exponent. A JSON number is parsed from its text, as
+`Quantity.UnmarshalJSON` does. `parse_quantity` of Python's official client also accepts `NaN` and `1_0`, and the pure
+core imports no client.
 """
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 
 from webhook.workloads.unstructured import Unstructured
 
-# int64's 19 digits on both sides of the point; an API server's own parser rounds whatever is longer.
+# An int64 has 19 digits; the API server rounds a quantity with more.
 _MOST_DIGITS = 40
 _QUANTITY = re.compile(
     rf"[+-]?(?=\.?\d)(?P<whole>\d{{0,{_MOST_DIGITS}}})(?:\.(?P<part>\d{{0,{_MOST_DIGITS}}}))?"
     r"(?P<suffix>[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d{1,3})?",
     re.ASCII,
 )
+_LONGEST = 2 * _MOST_DIGITS + 7  # a sign, a point and the longest suffix, `e-123`
 _FACTORS = {
     **{
         suffix: Decimal(10) ** power
@@ -28,8 +30,15 @@ _FACTORS = {
 
 
 def parse(written: Unstructured) -> Decimal | None:
-    """Return a quantity's exact value; None for whatever is no quantity."""
-    text = str(written) if isinstance(written, (str, int, float)) and not isinstance(written, bool) else ""
+    """Return a quantity's exact value; None for a value that is not a quantity."""
+    if not isinstance(written, (str, int, float)) or isinstance(written, bool):
+        return None
+    text = str(written)
+    return _parse(text) if len(text) <= _LONGEST else None
+
+
+@lru_cache(256)
+def _parse(text: str) -> Decimal | None:
     found = _QUANTITY.fullmatch(text)
     if found is None:
         return None
@@ -46,8 +55,6 @@ def is_zero(written: Unstructured) -> bool:
 
 
 def whole(written: Unstructured) -> int:
-    """Return a quantity as the whole number that an extended resource must have; 0 for any other."""
-    if isinstance(written, str) and len(written) == 1 and written.isdecimal() and written.isascii():  # the usual "1"
-        return int(written)
+    """Return a quantity as a whole number, which an extended resource must have; 0 for any other quantity."""
     value = parse(written)
     return int(value) if value is not None and 0 <= value < 2**63 and value == value.to_integral_value() else 0

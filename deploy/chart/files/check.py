@@ -20,7 +20,7 @@ POD = {
 
 
 def ask(context: ssl.SSLContext, url: str, body: bytes | None = None) -> bytes:
-    """What the server answers; an HTTP status of 400 or more raises."""
+    """Return the body of the response; raise for HTTP status 400 and above."""
     request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})  # noqa: S310 - https, from the chart
     with urllib.request.urlopen(request, timeout=10, context=context) as response:  # noqa: S310 - the same
         answer: bytes = response.read()
@@ -28,7 +28,7 @@ def ask(context: ssl.SSLContext, url: str, body: bytes | None = None) -> bytes:
 
 
 def review(namespace: str) -> dict[str, Any]:
-    """What an API server would ask about the pod."""
+    """Build the AdmissionReview of an API server for the pod."""
     request = {
         "uid": "helm-test",
         "kind": {"group": "", "version": "v1", "kind": "Pod"},

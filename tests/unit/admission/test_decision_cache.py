@@ -24,13 +24,8 @@ from webhook.placement.model import (
 )
 from webhook.policy import ENABLED, PREFIX, Policy
 from webhook.policy.defaults import default_policy
-from webhook.workloads.pod_templates import (
-    DaskObject,
-    Role,
-    container_target,
-    read,
-    shared,
-)
+from webhook.workloads.cache_keys import container_target
+from webhook.workloads.pod_templates import DaskObject, Role, read, shared
 
 if TYPE_CHECKING:
     from webhook.mutators.decision import Decision

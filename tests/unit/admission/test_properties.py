@@ -54,6 +54,7 @@ JUNK = st.recursive(
 )
 RESOURCES = st.sampled_from(["nvidia.com/gpu", "nvidia.com/mig-1g.5gb", "amd.com/gpu", "cpu", "rdma/hca", "a~b/c"])
 QUANTITIES = st.sampled_from(["0", "1", 2, 0, "1k", None, 1.5])
+SLICES = "cloud.google.com/gke-gpu-partition-size"
 KEYS = st.sampled_from(["dask.org/component", "dask.org/cluster-name", "dask.org/workergroup-name", "app"])
 VALUES = st.sampled_from(["worker", "demo", "demo-default", "scheduler", "x"])
 
@@ -69,7 +70,20 @@ def some(**fields: st.SearchStrategy[Unstructured]) -> st.SearchStrategy[Unstruc
 
 
 AMOUNTS = sloppy(st.dictionaries(RESOURCES, QUANTITIES, max_size=2))
+VARIABLES = some(
+    name=sloppy(st.sampled_from(["NVIDIA_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES", "EXTRA_PIP_PACKAGES"])),
+    value=sloppy(st.sampled_from(["all", "none", "", "-1", "0,1", "MIG-41b3359c", "dask-cuda"])),
+    valueFrom=sloppy(st.just({"fieldRef": {"fieldPath": "metadata.name"}})),
+)
+IMAGES = st.sampled_from(
+    ["rapidsai/base:26.10", "daskdev/dask", "mirror:5000/ghcr.io/dask/dask@sha256:00", "example.org/a/b", ":", "@"]
+)
 CONTAINERS = some(
+    image=sloppy(IMAGES),
+    env=sloppy(st.lists(sloppy(VARIABLES), max_size=2)),
+    restartPolicy=sloppy(st.just("Always")),
+    securityContext=sloppy(st.just({"privileged": True})),
+    volumeMounts=sloppy(st.lists(sloppy(st.just({"mountPath": "/opt/app"})), max_size=1)),
     name=st.sampled_from(["worker", "scheduler", "dask", "logs"]),
     command=sloppy(st.lists(sloppy(WORDS), max_size=3)),
     args=sloppy(st.lists(sloppy(WORDS), max_size=4)),
@@ -104,11 +118,20 @@ SPECS = some(
     containers=sloppy(st.lists(sloppy(CONTAINERS), max_size=3)),
     affinity=sloppy(some(podAffinity=SECTIONS, podAntiAffinity=SECTIONS)),
     topologySpreadConstraints=sloppy(st.lists(sloppy(TERMS), max_size=1)),
+    initContainers=sloppy(st.lists(sloppy(CONTAINERS), max_size=2)),
+    resources=sloppy(some(limits=AMOUNTS, requests=AMOUNTS)),
+    resourceClaims=sloppy(st.just([{"name": "gpu", "resourceClaimTemplateName": "mig-1g"}])),
+    nodeSelector=sloppy(st.dictionaries(st.sampled_from(["nvidia.com/gpu.present", SLICES]), VALUES, max_size=2)),
+    runtimeClassName=sloppy(st.just("nvidia")),
 )
+SHARES = ["gpu-fraction", "gpu-memory", "runai/mig-profile", "gpu-fraction-container-name", "gpu-fraction-num-devices"]
 METADATA = some(
     name=sloppy(st.sampled_from(["demo", "c" * 64])),
     labels=sloppy(st.just(WORKER_LABELS), st.dictionaries(KEYS, VALUES)),
-    annotations=sloppy(st.dictionaries(st.sampled_from([f"{PREFIX}enabled", f"{PREFIX}mode"]), st.text(max_size=5))),
+    annotations=sloppy(
+        st.dictionaries(st.sampled_from([f"{PREFIX}enabled", f"{PREFIX}mode"]), st.text(max_size=5)),
+        st.dictionaries(st.sampled_from(SHARES), QUANTITIES.map(str) | st.just("worker"), max_size=2),
+    ),
 )
 TEMPLATES = sloppy(some(metadata=sloppy(METADATA), spec=sloppy(SPECS)))
 CLUSTERS = some(worker=TEMPLATES, scheduler=TEMPLATES)
@@ -151,6 +174,8 @@ POLICIES = st.fixed_dictionaries(
         for name, values in {
             "mode": ["enforce", "warn"],
             "gpu-limit": ["0", "2"],
+            "gpu-workers": ["requested", "dask.org/workergroup-name in (demo-default), app!=x"],
+            "dask-cli": ["subcommands"],
             "gpu-resource": ["amd.com/gpu", "example.com/a.b"],
             "worker-command": ["dask cuda worker", "keep"],
             "topology": ["none", "gke", f"rack,{HOSTNAME}"],

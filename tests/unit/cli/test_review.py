@@ -143,6 +143,7 @@ def test_explain_shows_every_rule() -> None:
         ("emptier", "kept", "spread-already-set"),
         ("gpu", "kept", "gpu-already-set"),
         ("command", "kept", "command-already-dask-cuda"),
+        ("dask-cli", "skipped", "dask-cli-off"),
         ("capacity-hint", "skipped", "capacity-hint-off"),
         ("scheduler-placement", "kept", "scheduler-placement-already-set"),
         ("scheduler-gpu", "skipped", "gpu-limit-off"),

@@ -77,6 +77,36 @@ def test_users_term_for_the_first_level_covers_all_levels(section: str) -> None:
     assert decided({section: preferred(GUIDE)}, topology=levels).outcome is Outcome.KEPT
 
 
+def spread(topology_key: str, **fields: Unstructured) -> Unstructured:
+    """A soft spread constraint of a user on the workers of cluster `demo`."""
+    constraint = term(topology_key, matchLabels={"dask.org/cluster-name": "demo", "dask.org/component": "worker"})
+    return spec(
+        topologySpreadConstraints=[{"maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway", **constraint, **fields}]
+    )
+
+
+LEVELS = (TopologyLevel(HOSTNAME, 100), TopologyLevel(ZONE, 30))
+
+
+def test_soft_spread_at_the_node_stops_the_affinity() -> None:
+    """A user's spread constraint on the own workers counts for its key; at the nearest level also for farther ones."""
+    decision = affinity(target(spread(HOSTNAME)), Policy(topology=LEVELS))
+    assert (decision.outcome, decision.reason) == (Outcome.KEPT, Reason.SPREAD_PRESENT)
+
+
+def test_soft_spread_at_the_zone_leaves_the_node_open() -> None:
+    """A user's spread constraint at a farther level counts for its key only."""
+    (operation,) = affinity(target(spread(ZONE)), Policy(topology=LEVELS)).operations
+    (item,) = operation.value["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert item["podAffinityTerm"]["topologyKey"] == HOSTNAME
+
+
+def test_spread_of_a_replicaset_leaves_all_levels_open() -> None:
+    """With `matchLabelKeys: [pod-template-hash]` a constraint covers one worker, since each has its own Deployment."""
+    decision = affinity(target(spread(HOSTNAME, matchLabelKeys=["pod-template-hash"])), Policy(topology=LEVELS))
+    assert decision.reason is Reason.AFFINITY_ADDED
+
+
 def test_users_anti_affinity_covers_all_levels() -> None:
     """An anti-affinity with the selector of the added affinity is the user's, and covers all levels."""
     levels = (TopologyLevel(HOSTNAME, 100), TopologyLevel("rack", 30))

@@ -148,10 +148,12 @@ def test_request_makes_a_gpu_worker(item: Unstructured, policy: Policy) -> None:
 @pytest.mark.parametrize("item", [*CPU_WORKERS.values()], ids=CPU_WORKERS)
 @pytest.mark.parametrize("make", [cluster, group, pod])
 def test_cpu_worker_is_unmodified(item: Unstructured, make: Any) -> None:  # noqa: ANN401 - factories of three kinds
-    """No rule touches a CPU worker, and each says why."""
+    """No rule touches a CPU worker, and each says why; rule `dask-cli` is for CPU workers too, and is off here."""
     response = decided(make(item))
     assert response.operations == ()
-    assert {each.reason for each in response.decisions if each.role == "worker"} == {Reason.CPU_WORKER}
+    reasons = {each.rule: each.reason for each in response.decisions if each.role == "worker"}
+    assert reasons.pop("dask-cli") == Reason.DASK_CLI_OFF
+    assert set(reasons.values()) == {Reason.CPU_WORKER}
     assert response.worker is not None
     assert dict(response.audit)["worker"] == str(response.worker)
 
@@ -312,3 +314,38 @@ def test_cached_decisions_are_those_of_the_pure_core() -> None:
             subject = cache.consider(asked)
             assert isinstance(subject, DaskObject)
             assert cache.answer(asked, subject, annotations).response == decided(item, resolve(dict(annotations)))
+
+
+SLICE_SIZE, PRODUCT = "cloud.google.com/gke-gpu-partition-size", "nvidia.com/gpu.product"
+
+
+def required(*terms: list[Unstructured]) -> Unstructured:
+    """A required node affinity with these terms, each a list of expressions."""
+    selector = {"nodeSelectorTerms": [{"matchExpressions": expressions} for expressions in terms]}
+    return {"nodeAffinity": {REQUIRED: selector}}
+
+
+@pytest.mark.parametrize("field", ["nodeSelector", "affinity"])
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        (SLICE_SIZE, "1g.5gb", Reason.MIG_SLICE),
+        (PRODUCT, "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb", Reason.MIG_SLICE),
+        (PRODUCT, "NVIDIA-A100-SXM4-40GB", Reason.COMMAND_CONVERTED),
+    ],
+)
+def test_nodes_of_slices_keep_the_command(field: str, key: str, value: str, reason: Reason) -> None:
+    """Where the pod requires nodes whose GPUs are MIG slices, `nvidia.com/gpu` is a slice too."""
+    choices = {
+        "nodeSelector": {key: value},
+        "affinity": required([{"key": key, "operator": "In", "values": [value]}]),
+    }
+    assert rules(pod(spec(container(), **{field: choices[field]})))["command"].reason is reason
+
+
+def test_nodes_of_slices_among_others_convert() -> None:
+    """A node affinity that also accepts other nodes, or excludes slices, does not show that the GPU is a slice."""
+    slices, others = [{"key": SLICE_SIZE, "operator": "In", "values": ["1g.5gb"]}], [{"key": "a", "operator": "Exists"}]
+    without = [{"key": SLICE_SIZE, "operator": "NotIn", "values": ["1g.5gb"]}]
+    for affinity in (required(slices, others), required(without)):
+        assert rules(pod(spec(container(), affinity=affinity)))["command"].reason is Reason.COMMAND_CONVERTED

@@ -41,6 +41,7 @@ NOT_SELECTED = {
     "an unknown operator": term(matchExpressions=[expression(COMPONENT, "Gt", "worker")]),
     "an expression of the wrong type": term(matchExpressions=["worker"]),
     "an expression without a key": term(matchExpressions=[{"operator": "Exists"}]),
+    "the pods of its own ReplicaSet": {**term(**OWN), "matchLabelKeys": ["pod-template-hash"]},
     "other values than its own": {**term(**OWN), "mismatchLabelKeys": [CLUSTER]},
 }
 

@@ -58,6 +58,31 @@ def test_workers_that_the_scheduler_sees_are_left_to_it(field: str, name: str) -
     assert emptier(target({"containers": [container]}), Policy()).reason is Reason.REQUESTS_PRESENT
 
 
+CPU = {"resources": {"requests": {"cpu": "500m"}}}
+SIDECAR = {"name": "proxy", "restartPolicy": "Always", **CPU}
+
+
+@pytest.mark.parametrize(
+    "fields", [CPU, {"initContainers": [SIDECAR]}], ids=["the pod's own resources", "a native sidecar's"]
+)
+def test_requests_of_the_whole_pod_count(fields: Unstructured) -> None:
+    """kube-scheduler adds up the requests of the pod, its containers and its native sidecars."""
+    assert emptier(target(spec(**fields)), Policy()).reason is Reason.REQUESTS_PRESENT
+
+
+@pytest.mark.parametrize("zero", ["0", "0m", 0, "+0", None])
+def test_request_of_zero_does_not_count(zero: Unstructured) -> None:
+    """A request of zero CPU does not distinguish nodes, so the constraint is added."""
+    container = {"name": "worker", "resources": {"requests": {"cpu": zero}, "limits": {"memory": zero}}}
+    assert emptier(target({"containers": [container]}), Policy()).reason is Reason.EMPTIER_ADDED
+
+
+def test_request_of_an_init_container_does_not_count() -> None:
+    """An init container has ended when the workers run, so its requests do not distinguish nodes."""
+    init = {"name": "fetch", **CPU}
+    assert emptier(target(spec(initContainers=[init])), Policy()).reason is Reason.EMPTIER_ADDED
+
+
 @pytest.mark.parametrize("section", ["podAffinity", "podAntiAffinity"])
 def test_user_who_placed_the_workers_is_left_alone(section: str) -> None:
     """A manifest that says how workers stand to workers at the level, as the guide's does, gets no constraint."""

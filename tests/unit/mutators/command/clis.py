@@ -70,10 +70,10 @@ class UnavailableError(Exception):
 class _Process:
     """Process that responds to lines of JSON until `close` is called."""
 
-    def __init__(self, program: Path, release: Release, cwd: Path | None = None) -> None:
+    def __init__(self, program: Path, release: Release, *arguments: str, cwd: Path | None = None) -> None:
         """Start the process; the release must be installed."""
         self.release = release
-        command = [sys.executable, "-I", "-S", str(program), str(release.folder)]
+        command = [sys.executable, "-I", "-S", str(program), str(release.folder), *arguments]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=cwd
         )
@@ -102,12 +102,15 @@ class _Process:
 class Starter(_Process):
     """Process that runs the start-up code of one release's dask-cuda worker."""
 
-    def __init__(self, release: Release, cwd: Path) -> None:
-        """Start the process in `cwd`, where the worker may write files."""
-        super().__init__(_STARTER, release, cwd)
+    def __init__(self, release: Release, cwd: Path, driver: str = "1") -> None:
+        """Start the process in a folder of its own, where the worker may write files, with this `driver` of NVML."""
+        super().__init__(_STARTER, release, driver, cwd=cwd)
 
-    def start(self, argv: Sequence[str], gpus: int) -> str:
-        """Return `started` if a worker with these options and GPUs starts its nannies, else the exception."""
+    def start(self, argv: Sequence[str], gpus: int | None) -> str:
+        """Return `started` if a worker with these options and GPUs reaches its nannies, else the exception.
+
+        Without `gpus` NVML counts the devices, and the result is `started N`, with the number of nannies.
+        """
         result: str = self._request({"argv": list(argv), "gpus": gpus})
         return result
 

@@ -1,9 +1,9 @@
 """Start of dask-cuda's real worker command up to its first nanny: JSON lines in and out.
 
-Runs as a separate program, `python -I -S starter.py FOLDER`, with only the standard library and FOLDER.
-The code of dask-cuda and distributed is real: click, `CUDAWorker.__init__`, GPU count, UCX configuration, memory
-limits. Only code that needs a driver or CUDA libraries is replaced: NVML reports GPUs of 16 GiB. `Nanny`, which would
-start a process for each GPU, ends the start.
+Runs as a program of its own, `python -I -S starter.py FOLDER DRIVER`, on nothing but the standard library and FOLDER.
+Everything of dask-cuda and distributed is real: click, `CUDAWorker.__init__`, the GPU count, UCX configuration, memory
+limits. Only what needs a driver or CUDA libraries is replaced: NVML answers as it does for GPUs of 16 GiB. `Nanny`,
+which would start a process for each GPU, ends the start.
 """
 
 import asyncio
@@ -72,11 +72,19 @@ class _ReachedError(BaseException):
     """Signal that the worker would now start its nannies."""
 
 
+_NANNIES: list[object] = []
+
+
 class _Nanny:
-    """Nanny that ends the start after its arguments were evaluated."""
+    """Counts itself; its arguments have been evaluated by then."""
 
     def __init__(self, *_: object, **__: object) -> None:
-        raise _ReachedError
+        _NANNIES.append(self)
+
+
+def _awaited(_: object) -> None:
+    """End the start where it would wait for its nannies."""
+    raise _ReachedError
 
 
 def _unsupported(error: type[Exception]) -> Callable[..., None]:
@@ -86,17 +94,28 @@ def _unsupported(error: type[Exception]) -> Callable[..., None]:
     return fail
 
 
-def _nvml() -> None:
-    """Replace NVML by one that reports one GPU of 16 GiB."""
+def _nvml(driver: str) -> None:
+    """Replace NVML by the answers that it gives for a driver.
+
+    Args:
+        driver: The number of GPUs of 16 GiB; `slice`: a MIG slice, whose GPU NVML counts, and whose memory it gives to
+            privileged processes only (nvml.h, `nvmlDeviceGetMemoryInfo`); `none`: no driver.
+    """
     error = type("NVMLError", (Exception,), {})
+    no_driver = type("NVMLError_LibraryNotFound", (error,), {})
+    no_permission = type("NVMLError_NoPermission", (error,), {})
+    memory = _unsupported(no_permission) if driver == "slice" else lambda _: types.SimpleNamespace(total=16 * 2**30)
     functions: dict[str, object] = {
+        "NVMLError_LibraryNotFound": no_driver,
+        "NVMLError_NoPermission": no_permission,
+        "nvmlInit": _unsupported(no_driver) if driver == "none" else lambda *_: None,
         "NVMLError": error,
         "NVMLError_NotSupported": type("NVMLError_NotSupported", (error,), {}),
-        "nvmlDeviceGetCount": lambda: 1,
+        "nvmlDeviceGetCount": lambda: int(driver) if driver.isdecimal() else 1,
         "nvmlDeviceIsMigDeviceHandle": lambda _: False,
         "nvmlDeviceGetMigMode": lambda _: (0, 0),
         "nvmlDeviceGetCpuAffinity": _unsupported(error),
-        "nvmlDeviceGetMemoryInfo": lambda _: types.SimpleNamespace(total=16 * 2**30),
+        "nvmlDeviceGetMemoryInfo": memory,
     }
     vars(importlib.import_module("pynvml")).update(functions)
 
@@ -117,13 +136,13 @@ def _preloads() -> None:
     vars(sys.modules["clicked_preload"])["dask_setup"] = Anything("dask_setup")
 
 
-def _command(folder: str) -> Any:  # noqa: ANN401 - a click command of another environment
+def _command(folder: str, driver: str) -> Any:  # noqa: ANN401 - a click command of an environment not ours
     sys.path.insert(0, folder)
     importlib.import_module(
         "distributed.cli.dask_worker"
     )  # before the stand-ins: it detects whether numpy is installed
     sys.meta_path.insert(0, _Finder())
-    _nvml()
+    _nvml(driver)
     package = types.ModuleType("dask_cuda")
     package.__path__ = [f"{folder}/dask_cuda"]
     sys.modules["dask_cuda"] = package
@@ -132,28 +151,31 @@ def _command(folder: str) -> Any:  # noqa: ANN401 - a click command of another e
     cli = importlib.import_module("dask_cuda.cli")
     worker: Any = importlib.import_module("dask_cuda.cuda_worker")
     worker.Nanny = _Nanny
+    worker.CUDAWorker.__await__ = _awaited
     _preloads()
     return cli.worker if hasattr(cli, "worker") else cli.cuda.commands["worker"]
 
 
-def _started(command: Any, argv: list[str], gpus: int) -> str:  # noqa: ANN401 - as above
-    """Return `started`, or the reason why the start failed."""
-    # dask-cuda counts the devices once per process, but reads this variable for each worker.
-    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(gpus)))
+def _started(command: Any, argv: list[str], gpus: int | None) -> str:  # noqa: ANN401 - as above
+    """Return the result of a start: `started`, `started N` where NVML counts the devices, or the exception."""
+    # dask-cuda counts the devices once for each process, and this variable anew for each worker.
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(gpus)))
+    _NANNIES.clear()
     try:
         command.main(argv, standalone_mode=False)
     except _ReachedError:
-        return "started"
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - any exception is a result
+        return "started" if gpus is not None else f"started {len(_NANNIES)}"
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a start raises is its result
         return f"{type(error).__name__}: {error}"
     return "ended"
 
 
-def main(folder: str) -> None:
-    """Respond to requests until the input ends."""
+def main(folder: str, driver: str) -> None:
+    """Answer until the input ends."""
     out, sys.stdout = sys.stdout, sys.stderr
     os.environ["DASK_SCHEDULER_ADDRESS"] = "tcp://127.0.0.1:8786"
-    command = _command(folder)
+    command = _command(folder, driver)
     for line in sys.stdin:
         request = json.loads(line)
         asyncio.set_event_loop(asyncio.new_event_loop())
@@ -162,4 +184,4 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.mutators.command.cases import Case, converted, corpus, decided, vector, worker_options
+from tests.unit.mutators.command.clis import RELEASES, Release, Starter
 from webhook.mutators.decision import Outcome
 
 if TYPE_CHECKING:
-    from tests.unit.mutators.command.clis import Starter
+    from pathlib import Path
 
 APPLIED = [case for case in corpus() if case.expect["outcome"] == Outcome.APPLIED]
 # Options that name a file, device or class that exists only in the pod.
@@ -55,3 +56,28 @@ def test_invalid_options_fail(options: list[str], gpus: int, starters: dict[tupl
     """The start-up code rejects options that the conversion rejects or drops, which shows that it is real."""
     assert all(starter.start(options, gpus) != "started" for starter in starters.values())
     assert starters[26, 10].start(options, gpus).startswith("ValueError")
+
+
+@pytest.mark.cli
+@pytest.mark.usefixtures("clis")
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.dask_cuda)
+@pytest.mark.parametrize(
+    ("driver", "options", "result"),
+    [
+        ("none", [], "NVMLError_LibraryNotFound"),
+        ("0", [], "ZeroDivisionError"),
+        ("0", ["--memory-limit", "1GB"], "started 0"),
+        ("1", [], "started 1"),
+        ("4", [], "started 4"),
+        ("slice", [], "NVMLError_NoPermission"),
+    ],
+)
+def test_start_depends_on_the_devices(
+    release: Release, driver: str, options: list[str], result: str, tmp_path: Path
+) -> None:
+    """A worker starts for each device; without a device none starts, and dask-cuda fails on a MIG slice."""
+    starter = Starter(release, tmp_path, driver)
+    try:
+        assert starter.start(options, None).startswith(result)
+    finally:
+        starter.close()
