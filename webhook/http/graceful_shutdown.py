@@ -8,6 +8,7 @@ client does not repeat a POST on a connection that closes meanwhile. After SIGTE
 import asyncio
 import signal
 import socket
+import threading
 from dataclasses import dataclass
 from types import FrameType
 
@@ -63,7 +64,8 @@ class DrainingServer(uvicorn.Server):
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal stops the server."""
         self._loop = asyncio.get_running_loop()
-        if hasattr(signal, "SIGHUP"):  # uvicorn handles SIGINT and SIGTERM only
+        # uvicorn handles SIGINT and SIGTERM only. Python accepts signal handlers in the main thread only.
+        if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGHUP, self.handle_exit)
         await super().serve(sockets)
 
