@@ -6,8 +6,8 @@ from webhook.mutators.decision import Reason
 
 # Nodes used relative to the minimum, on a real kube-scheduler with four clusters at once and 8-GPU nodes 80 % full:
 # tests/bench/results/placement.json.
-GUIDE_TERM_NODES = "2.3-4.6"
-OWN_CLUSTER_NODES = "1.0-1.2"
+GUIDE_TERM_NODES = "2.23-3.90"
+OWN_CLUSTER_NODES = "1.05-1.09"
 
 _GUIDE = (
     "The guide's term attracts a worker to any Dask worker of the namespace, so the workers of several clusters mix "
