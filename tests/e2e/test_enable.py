@@ -179,7 +179,7 @@ def test_review_of_a_live_namespace(bed: Bed, with_cluster: str, tmp_path: Path)
     ]
     tried = run(bed, "review", "--namespace", with_cluster, "--set", "enabled=true", "--check", "--output", "json")
     assert tried.returncode == 1
-    assert "gets 3 nvidia.com/gpu" in tried.stdout
+    assert "to 3 nvidia.com/gpu" in tried.stdout
     assert ("DaskCluster", "rapids-dask-cluster") in {(item["kind"], item["name"]) for item in json.loads(tried.stdout)}
 
 
@@ -188,7 +188,7 @@ def test_dry_run_finds_a_missing_permission(bed: Bed, with_cluster: str, kubectl
     kinds = ",".join(["namespaces", *(f"{plural}.kubernetes.dask.org" for plural in PLURALS)])
     kubectl("create", "role", "reader", "-n", with_cluster, "--verb=get,list", f"--resource={kinds}")
     account = f"--serviceaccount={with_cluster}:default"
-    kubectl("create", "rolebinding", "reader", "-n", with_cluster, "--role=looker", account)
+    kubectl("create", "rolebinding", "reader", "-n", with_cluster, "--role=reader", account)
     done = run(bed, "enable", with_cluster, "--dry-run", kubeconfig=without_permissions(bed, tmp_path, with_cluster))
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
