@@ -78,9 +78,13 @@ def answer(webhook: Webhook, body: bytes) -> bytes | None:
 
 
 def driven(steps: Coroutine[Any, Any, Answer]) -> Answer:
-    """The result of a coroutine that never waits: an event loop for each of millions would take all the time."""
+    """Return the result of a coroutine that waits for nothing; an event loop for each of millions takes too long.
+
+    A large body yields once to other requests (`asyncio.sleep(0)`), which waits for nothing.
+    """
     try:
-        steps.send(None)
+        while steps.send(None) is None:
+            pass
     except StopIteration as done:
         result: Answer = done.value
         return result

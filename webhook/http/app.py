@@ -94,10 +94,15 @@ class Webhook:
         started = time.monotonic() if received_at is None else received_at
         response = await self._respond(body, started, None)
         while isinstance(response, NotCached):
-            # `_decide` raises the exception of a failed read.
-            (read,) = await asyncio.gather(self._namespaces.annotations(response.namespace), return_exceptions=True)
-            response = await self._respond(body, started, read)
+            response = await self._respond(body, started, await self._read(response.namespace))
         return response
+
+    async def _read(self, namespace: str) -> Read:
+        """Read the annotations of a namespace; return the exception of a failed read, which `_decide` handles."""
+        try:
+            return await self._namespaces.annotations(namespace)
+        except Exception as error:  # noqa: BLE001 - an error of the webhook must not block the user's object
+            return error
 
     async def _respond(self, body: bytes, started: float, read: Read | None) -> "bytes | NotCached":
         """Respond to a request; large ones wait for their turn, so that small ones are answered between them."""
