@@ -29,7 +29,14 @@ RUNS = int(os.environ.get("GUIDE_RUNS", "5"))
 def three_nodes(bed: Bed) -> Iterator[list[str]]:
     """Create three nodes with two GPUs each for this test alone, and yield their names."""
     with bed.nodes(3, gpus=2) as names:
+        # Until the node-lifecycle controller removes the taint, kube-scheduler sees fewer nodes than there are.
+        bed.wait(lambda: not any(_is_tainted(bed, name) for name in names), "default", "the nodes have no taints")
         yield names
+
+
+def _is_tainted(bed: Bed, name: str) -> bool:
+    node = bed.api.get(f"/api/v1/nodes/{name}")
+    return bool(node["spec"].get("taints"))
 
 
 def nodes_of(pods: Sequence[Object]) -> Counter[str]:
